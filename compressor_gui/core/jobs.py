@@ -1,0 +1,1 @@
+"""What the engine can be asked and what it answers: frozen dataclasses <-> JSON lines, and the client."""

@@ -1,0 +1,26 @@
+"""The passes: one transform a file; ``ALL`` is what the window, the command line and the help are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from compressor_gui.core.errors import PassError
+from compressor_gui.core.passes.base import Param, Pass, PassResult, apply, parse_call
+
+__all__ = ["ALL", "BY_NAME", "Param", "Pass", "PassResult", "apply", "make", "parse"]
+
+ALL: tuple[type[Pass], ...] = ()
+BY_NAME: dict[str, type[Pass]] = {transform.name: transform for transform in ALL}
+
+
+def make(name: str, values: Mapping[str, Any]) -> Pass:
+    """A pass by its name. Raises PassError."""
+    if name not in BY_NAME:
+        raise PassError(f"there is no pass {name!r}", hint=f"there are: {', '.join(BY_NAME)}")
+    return BY_NAME[name].from_values(values)
+
+
+def parse(text: str) -> Pass:
+    """A pass from ``name(parameter=value, ...)``. Raises PassError."""
+    return make(*parse_call(text))

@@ -1,0 +1,331 @@
+"""Bytes of ``.pb`` and ``.pbtxt`` files <-> ModelGraph.
+
+Binary graphs are read by walking the wire format: attributes stay where they are in the file's bytes until they are
+asked for, tensors are views on them, and a node that nothing changed is written back as the very bytes it was read
+from. So whatever this program does not understand survives.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from compressor_gui.core import wire
+from compressor_gui.core.errors import CompressorError, GraphError
+from compressor_gui.core.graph import Attrs, ModelGraph, Node
+from compressor_gui.core.values import Attr, encode_attr
+
+MAX_BYTES = (1 << 31) - 1
+_NODE = 1
+_KNOWN_GRAPH_FIELDS = {1, 2, 3, 4, 5}
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The bytes of a model file; ``-`` is standard input. Raises GraphError with a sentence for the user."""
+    if str(path) == "-":
+        return sys.stdin.buffer.read()
+    path = Path(path)
+    where = str(path)
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise GraphError(
+                "this is a folder, not a frozen graph",
+                where=where,
+                hint="a SavedModel has to be frozen into one .pb first" if (path / "saved_model.pb").exists() else
+                "choose the .pb file in it",
+            )  # fmt: skip
+        if size > MAX_BYTES:
+            raise GraphError(
+                f"it has {size / 1e9:.2f} GB, and a protocol buffer can't be larger than 2 GB",
+                where=where,
+                hint="no TensorFlow reads such a .pb; keep the weights in a checkpoint and freeze a part of the model",
+            )
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise GraphError("there is no such file", where=where, hint="check the path") from None
+    except PermissionError:
+        raise GraphError("it can't be read: no permission", where=where, hint="change the file's permissions") from None
+    except OSError as error:
+        raise GraphError(f"it can't be read: {error.strerror or error}", where=where) from None
+
+
+def read_graph(path: str | Path, outputs: Iterable[str] | None = None) -> ModelGraph:
+    """Read a frozen graph from a file (``-``: standard input). Raises GraphError."""
+    return parse_graph(read_bytes(path), where="standard input" if str(path) == "-" else str(path), outputs=outputs)
+
+
+def parse_graph(data: bytes, where: str = "", outputs: Iterable[str] | None = None) -> ModelGraph:
+    """Read a graph from the bytes of a ``.pb`` or ``.pbtxt``, told apart by content. Raises GraphError."""
+    _refuse_other_formats(data, where)
+    if _looks_like_text(data):
+        data = _binary_from_text(data, where)
+    try:
+        return _parse_binary(memoryview(data), outputs)
+    except wire.WireError as error:
+        raise GraphError(
+            f"this is not a whole GraphDef: {error}", where=where, hint="the file is damaged or cut off"
+        ) from None
+    except CompressorError as error:
+        place = f"{where}, {error.where}" if where and error.where else where or error.where
+        raise GraphError(error.what, where=place, hint=error.hint) from None
+
+
+def _parse_binary(data: memoryview, outputs: Iterable[str] | None) -> ModelGraph:
+    nodes: list[Node] = []
+    extras = bytearray()
+    known = True
+    for number, kind, value, start, end in wire.spans(data):
+        if number == _NODE and isinstance(value, memoryview):
+            nodes.append(_parse_node(value, len(nodes)))
+        else:
+            extras += data[start:end]
+            known = known and number in _KNOWN_GRAPH_FIELDS and (kind == wire.BYTES or number == 3)
+    if not nodes:
+        raise GraphError(
+            "there is no node in it" if known else "this is not a TensorFlow graph", hint="a frozen graph is a .pb file"
+        )
+    return ModelGraph(nodes, bytes(extras), outputs)
+
+
+def _text(value: int | memoryview, what: str) -> str:
+    if isinstance(value, int):
+        raise wire.WireError(f"{what} is not text")
+    try:
+        return str(value, "utf-8")
+    except UnicodeDecodeError:
+        raise wire.WireError(f"{what} is not valid UTF-8") from None
+
+
+def _parse_node(data: memoryview, index: int) -> Node:
+    name = op = device = ""
+    inputs: list[str] = []
+    attrs: dict[str, Attr | memoryview] = {}
+    extra = bytearray()
+    for number, _kind, value, start, end in wire.spans(data):
+        if number == 5 and isinstance(value, memoryview):
+            key, content = "", memoryview(b"")
+            for entry, _, entry_value in wire.fields(value):
+                if entry == 1:
+                    key = _text(entry_value, "an attribute's name")
+                elif entry == 2 and isinstance(entry_value, memoryview):
+                    content = entry_value
+            attrs[key] = content
+        elif number == 3:
+            inputs.append(_text(value, f"an input of node {index}"))
+        elif number == 1:
+            name = _text(value, f"the name of node {index}")
+        elif number == 2:
+            op = _text(value, f"the op of node {index}")
+        elif number == 4:
+            device = _text(value, f"the device of node {index}")
+        else:
+            extra += data[start:end]
+    if not name or not op:
+        raise GraphError(
+            "it has no name" if not name else "it has no op",
+            where=f"node {name or index!r}",
+            hint="this is not a frozen TensorFlow graph, or it is damaged",
+        )
+    return Node(name, op, tuple(inputs), Attrs(attrs), device, bytes(extra), data)
+
+
+def _looks_like_text(data: bytes) -> bool:
+    head = data[:4096]
+    first = head.lstrip()[:1]
+    return first == b"#" or (first.isalpha() and b"{" in head and b"\x00" not in head)
+
+
+def _refuse_other_formats(data: bytes, where: str) -> None:
+    if not data:
+        raise GraphError("the file is empty", where=where, hint="download or export it again")
+    head = data[:4096]
+    stripped = head.lstrip().lower()
+    told = {
+        b"\xff\xd8\xff": "this is a JPEG picture",
+        b"\x89PNG": "this is a PNG picture",
+        b"PK\x03\x04": "this is a zip file (a Keras .keras file is one)",
+        b"\x89HDF": "this is an HDF5 file (a Keras .h5 file is one)",
+        b"\x1f\x8b": "this is compressed with gzip; unpack it first",
+        b"version https://git-lfs": "this is a Git LFS pointer, not the file itself; run 'git lfs pull'",
+    }
+    found = next((words for magic, words in told.items() if data.startswith(magic)), None)
+    if found is None and data[4:8] == b"TFL3":
+        found = "this is a TensorFlow Lite model"
+    if found is None and stripped.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
+        found = "this is a web page, not a model: the download went wrong"
+    if found is None and (stripped.startswith(b"saved_model_schema_version") or _is_saved_model(data)):
+        found = "this is a SavedModel, whose weights lie in another file; it has to be frozen into one .pb first"
+    if found is None and _is_onnx(data):
+        found = "this is an ONNX model"
+    if found:
+        raise GraphError(found, where=where, hint="Compressor opens frozen TensorFlow graphs, .pb or .pbtxt")
+
+
+def _head_fields(data: bytes) -> list[tuple[int, int]]:
+    found = []
+    try:
+        for number, _, value in wire.fields(memoryview(data)):
+            found.append((number, value if isinstance(value, int) else -1))
+            if len(found) >= 4:
+                break
+    except wire.WireError:
+        pass
+    return found
+
+
+def _is_saved_model(data: bytes) -> bool:
+    """SavedModel: schema version (field 1, a number), then meta graphs (field 2)."""
+    found = _head_fields(data)
+    return len(found) >= 2 and found[0][0] == 1 and found[0][1] >= 0 and found[1] == (2, -1)
+
+
+def _is_onnx(data: bytes) -> bool:
+    """ONNX: ir_version (field 1, a number), then producer (2, text) or opsets (8)."""
+    found = _head_fields(data)
+    if len(found) < 2 or found[0][0] != 1 or not 0 <= found[0][1] < 100:
+        return False
+    return found[1][0] in (7, 8) or b"onnx" in data[:256].lower() or b"pytorch" in data[:256].lower()
+
+
+def _binary_from_text(data: bytes, where: str) -> bytes:
+    from google.protobuf import text_format
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+
+    try:
+        text = data.decode("utf-8")
+        return bytes(text_format.Parse(text, GraphDef()).SerializeToString(deterministic=True))
+    except UnicodeDecodeError:
+        raise GraphError("this is neither a binary nor a text graph", where=where) from None
+    except text_format.ParseError as error:
+        raise GraphError(f"the text graph has an error at {error}", where=where, hint="line:column") from None
+
+
+def node_parts(node: Node) -> list[bytes | memoryview]:
+    """A NodeDef as parts to be joined; an untouched node gives the bytes it was read from."""
+    if node.raw is not None:
+        return [node.raw]
+    parts: list[bytes | memoryview] = [wire.put_bytes(1, node.name.encode()), wire.put_bytes(2, node.op.encode())]
+    parts += [wire.put_bytes(3, text.encode()) for text in node.inputs]
+    if node.device:
+        parts.append(wire.put_bytes(4, node.device.encode()))
+    for key, value in sorted(node.attrs.raw_items()):
+        content = value if isinstance(value, memoryview) else encode_attr(value)
+        entry = wire.put_bytes(1, key.encode())
+        head = wire.put_varint(2 << 3 | wire.BYTES) + wire.put_varint(len(content))
+        size = len(entry) + len(head) + len(content)
+        parts += [wire.put_varint(5 << 3 | wire.BYTES) + wire.put_varint(size) + entry + head, content]
+    if node.extra:
+        parts.append(node.extra)
+    return parts
+
+
+def serialize(graph: ModelGraph) -> list[bytes | memoryview]:
+    """The binary GraphDef as parts to be joined or written one by one. Raises GraphError above 2 GB."""
+    out: list[bytes | memoryview] = []
+    total = 0
+    for node in graph.nodes:
+        parts = node_parts(node)
+        size = sum(len(part) for part in parts)
+        out.append(wire.put_varint(_NODE << 3 | wire.BYTES) + wire.put_varint(size))
+        out += parts
+        total += size + len(out[-len(parts) - 1])
+    out.append(graph.extras)
+    if total + len(graph.extras) > MAX_BYTES:
+        raise GraphError(f"the graph has {total / 1e9:.2f} GB, and a protocol buffer can't be larger than 2 GB")
+    return out
+
+
+def to_bytes(graph: ModelGraph) -> bytes:
+    """The binary GraphDef."""
+    return b"".join(serialize(graph))
+
+
+def to_text(graph: ModelGraph) -> str:
+    """The ``.pbtxt`` form (fields unknown to this TensorFlow are left out: text has no place for them)."""
+    from google.protobuf import text_format
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+
+    return str(text_format.MessageToString(GraphDef.FromString(to_bytes(graph))))
+
+
+def byte_size(graph: ModelGraph) -> int:
+    """How many bytes the binary file has."""
+    return sum(len(part) for part in serialize(graph))
+
+
+def write_stream(graph: ModelGraph, stream: BinaryIO) -> int:
+    """Write the binary GraphDef; returns how many bytes it has."""
+    return sum(stream.write(part) for part in serialize(graph))
+
+
+def write_beside(graph: ModelGraph, target: str | Path) -> Path:
+    """Write the graph into a new file in the target's folder, to be checked and then moved by :func:`move_over`.
+
+    ``.pbtxt`` is written as text. Raises CompressorError when the folder can't be written or the disk is full; nothing
+    is left behind then.
+    """
+    target = Path(target)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix or ".pb", dir=target.parent)
+    except OSError as error:
+        raise _cannot_write(target, error) from None
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            if target.suffix == ".pbtxt":
+                stream.write(to_text(graph).encode())
+            else:
+                write_stream(graph, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _cannot_write(target, error) from None
+        raise
+    return temporary
+
+
+def move_over(temporary: Path, target: str | Path, source: str | Path | None = None) -> None:
+    """Move a checked file over its target. Raises CompressorError when that is the source, or can't be written."""
+    target = Path(target)
+    try:
+        refuse_source(target, source)
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise _cannot_write(target, error) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def refuse_source(target: Path, source: str | Path | None) -> None:
+    """Raise CompressorError when ``target`` is the very file that was opened, by whatever path."""
+    if source is not None and target.exists() and Path(source).exists() and target.samefile(source):
+        raise CompressorError(
+            "this is the file that was opened, and it is never overwritten",
+            where=str(target),
+            hint="choose another name",
+        )
+
+
+def write_graph(graph: ModelGraph, target: str | Path, source: str | Path | None = None) -> int:
+    """Write beside the target, then move over it; returns the file's size in bytes. Raises CompressorError."""
+    refuse_source(Path(target), source)
+    temporary = write_beside(graph, target)
+    size = temporary.stat().st_size
+    move_over(temporary, target, source)
+    return size
+
+
+def _cannot_write(target: Path, error: OSError) -> CompressorError:
+    reason = error.strerror or str(error)
+    hint = "free some space or choose another folder" if error.errno == 28 else "choose another folder"
+    return CompressorError(f"it can't be written: {reason}", where=str(target), hint=hint)

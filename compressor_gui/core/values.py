@@ -1,0 +1,441 @@
+"""The values that node attributes hold, and their protobuf form (``AttrValue``, ``TensorProto``).
+
+An :data:`Attr` is a plain Python value: ``bytes``, ``int``, ``float``, ``bool``, :class:`DType`, :class:`Shape`,
+:class:`Tensor`, a tuple of one of these (``ListValue``), or :class:`RawAttr` for what is carried through unread
+(functions, placeholders, resource and variant tensors, unknown fields).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+
+import ml_dtypes
+import numpy as np
+
+from compressor_gui.core import wire
+
+MAX_TENSOR_BYTES = (1 << 31) - 1
+"""Protocol buffers hold at most 2 GB; a constant whose shape asks for more is a lie."""
+
+
+class DType(IntEnum):
+    """TensorFlow's data types, numbered as in ``types.proto``."""
+
+    INVALID = 0
+    FLOAT = 1
+    DOUBLE = 2
+    INT32 = 3
+    UINT8 = 4
+    INT16 = 5
+    INT8 = 6
+    STRING = 7
+    COMPLEX64 = 8
+    INT64 = 9
+    BOOL = 10
+    QINT8 = 11
+    QUINT8 = 12
+    QINT32 = 13
+    BFLOAT16 = 14
+    QINT16 = 15
+    QUINT16 = 16
+    UINT16 = 17
+    COMPLEX128 = 18
+    HALF = 19
+    RESOURCE = 20
+    VARIANT = 21
+    UINT32 = 22
+    UINT64 = 23
+    FLOAT8_E5M2 = 24
+    FLOAT8_E4M3FN = 25
+    FLOAT8_E4M3FNUZ = 26
+    FLOAT8_E4M3B11FNUZ = 27
+    FLOAT8_E5M2FNUZ = 28
+    INT4 = 29
+    UINT4 = 30
+    INT2 = 31
+    UINT2 = 32
+
+    @property
+    def label(self) -> str:
+        """The name that TensorFlow prints: ``float32``, ``quint8``."""
+        return {DType.FLOAT: "float32", DType.DOUBLE: "float64", DType.HALF: "float16"}.get(self, self.name.lower())
+
+    @property
+    def numpy(self) -> np.dtype | None:
+        """The numpy type with the same memory layout, or None (resource, variant)."""
+        return _NUMPY.get(self)
+
+    @property
+    def is_floating(self) -> bool:
+        """Whether weights of this type can be pruned and quantized."""
+        return self in (DType.FLOAT, DType.DOUBLE, DType.HALF, DType.BFLOAT16)
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether this is one of the q-types, whose meaning needs a range."""
+        return self in (DType.QINT8, DType.QUINT8, DType.QINT16, DType.QUINT16, DType.QINT32)
+
+
+_NUMPY: dict[DType, np.dtype] = {
+    DType.FLOAT: np.dtype("<f4"),
+    DType.DOUBLE: np.dtype("<f8"),
+    DType.HALF: np.dtype("<f2"),
+    DType.BFLOAT16: np.dtype(ml_dtypes.bfloat16),
+    DType.INT8: np.dtype("i1"),
+    DType.QINT8: np.dtype("i1"),
+    DType.UINT8: np.dtype("u1"),
+    DType.QUINT8: np.dtype("u1"),
+    DType.INT16: np.dtype("<i2"),
+    DType.QINT16: np.dtype("<i2"),
+    DType.UINT16: np.dtype("<u2"),
+    DType.QUINT16: np.dtype("<u2"),
+    DType.INT32: np.dtype("<i4"),
+    DType.QINT32: np.dtype("<i4"),
+    DType.UINT32: np.dtype("<u4"),
+    DType.INT64: np.dtype("<i8"),
+    DType.UINT64: np.dtype("<u8"),
+    DType.BOOL: np.dtype("?"),
+    DType.COMPLEX64: np.dtype("<c8"),
+    DType.COMPLEX128: np.dtype("<c16"),
+    DType.STRING: np.dtype(object),
+    DType.FLOAT8_E5M2: np.dtype(ml_dtypes.float8_e5m2),
+    DType.FLOAT8_E4M3FN: np.dtype(ml_dtypes.float8_e4m3fn),
+    DType.FLOAT8_E4M3FNUZ: np.dtype(ml_dtypes.float8_e4m3fnuz),
+    DType.FLOAT8_E4M3B11FNUZ: np.dtype(ml_dtypes.float8_e4m3b11fnuz),
+    DType.FLOAT8_E5M2FNUZ: np.dtype(ml_dtypes.float8_e5m2fnuz),
+    DType.INT4: np.dtype(ml_dtypes.int4),
+    DType.UINT4: np.dtype(ml_dtypes.uint4),
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A tensor shape; ``dims`` is None when the rank is unknown, a dimension is -1 when its size is."""
+
+    dims: tuple[int, ...] | None
+
+    def __str__(self) -> str:
+        if self.dims is None:
+            return "?"
+        return "×".join("?" if d < 0 else str(d) for d in self.dims) or "scalar"
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A constant: a TensorFlow type and a read-only numpy array.
+
+    Equality compares type, shape and bits, so that NaN equals itself; it is by identity first, hence cheap between two
+    versions of one graph.
+    """
+
+    dtype: DType
+    array: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.dtype.numpy != self.array.dtype:
+            raise TypeError(f"{self.dtype.label} can't hold numpy's {self.array.dtype}")
+        self.array.flags.writeable = False
+
+    @staticmethod
+    def of(values: object, dtype: DType) -> Tensor:
+        """Make a tensor of ``dtype`` from anything numpy takes (the array is copied unless it is already right)."""
+        array = np.asarray(values, dtype=dtype.numpy)
+        return Tensor(dtype, array.view() if array.flags.writeable else array)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Tensor) or self.dtype != other.dtype or self.array.shape != other.array.shape:
+            return False
+        if self.array is other.array:
+            return True
+        if self.dtype == DType.STRING:
+            return bool(np.array_equal(self.array, other.array))
+        return np.ascontiguousarray(self.array).tobytes() == np.ascontiguousarray(other.array).tobytes()
+
+    def __hash__(self) -> int:
+        return hash((self.dtype, self.array.shape))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the dense content, as ``tensor_content`` would hold them."""
+        return sum(len(s) for s in self.array.ravel()) if self.dtype == DType.STRING else int(self.array.nbytes)
+
+
+@dataclass(frozen=True)
+class RawAttr:
+    """An ``AttrValue`` message that is carried through byte for byte."""
+
+    data: bytes
+
+    @cached_property
+    def kind(self) -> str:
+        """What it holds: ``func``, ``placeholder``, ``tensor`` (of a type without a numpy form), or ``empty``."""
+        names = {1: "list", 8: "tensor", 9: "placeholder", 10: "func"}
+        return next((names.get(n, "unknown") for n, _, _ in wire.fields(memoryview(self.data))), "empty")
+
+
+Attr = bytes | int | float | bool | DType | Shape | Tensor | RawAttr | tuple
+
+_LIST, _S, _I, _F, _B, _TYPE, _SHAPE, _TENSOR, _PLACEHOLDER, _FUNC = range(1, 11)
+
+
+def decode_attr(data: memoryview) -> Attr:
+    """Read one ``AttrValue``. Raises wire.WireError when it is malformed."""
+    found = list(wire.fields(data))
+    if len(found) != 1:
+        return RawAttr(bytes(data))
+    number, _, value = found[0]
+    if number == _LIST:
+        return _decode_list(data, _message(value))
+    if number in (_S, _I, _F, _B, _TYPE, _SHAPE, _TENSOR):
+        decoded = _decode_scalar(number, value)
+        return RawAttr(bytes(data)) if decoded is None else decoded
+    return RawAttr(bytes(data))
+
+
+def _message(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise wire.WireError("a number stands where a message belongs")
+    return value
+
+
+def _number(value: int | memoryview) -> int:
+    if not isinstance(value, int):
+        raise wire.WireError("a message stands where a number belongs")
+    return value
+
+
+def _decode_scalar(number: int, value: int | memoryview) -> Attr | None:
+    """One attribute value, or None where it has to be carried through unread."""
+    if number == _S:
+        return bytes(_message(value))
+    if number == _I:
+        return wire.signed(_number(value))
+    if number == _F:
+        return float(struct.unpack("<f", struct.pack("<I", _number(value)))[0])
+    if number == _B:
+        return bool(_number(value))
+    if number == _TYPE:
+        known = _number(value)
+        return DType(known) if known in DType._value2member_map_ else None
+    if number == _SHAPE:
+        return decode_shape(_message(value))
+    return decode_tensor(_message(value))
+
+
+def _decode_list(data: memoryview, body: memoryview) -> Attr:
+    out: list[Attr] = []
+    kinds = set()
+    for number, kind, value in wire.fields(body):
+        kinds.add(number)
+        if kind == wire.BYTES and number in (_I, _B, _TYPE):  # packed, as proto3 writes numbers
+            items: list[Attr | None] = [_decode_scalar(number, int(v)) for v in wire.packed_varints(_message(value))]
+        elif kind == wire.BYTES and number == _F:
+            if len(_message(value)) % 4:
+                raise wire.WireError("a list of floats is cut off")
+            items = [float(v) for v in np.frombuffer(_message(value), "<f4")]
+        elif number in (_S, _I, _F, _B, _TYPE, _SHAPE, _TENSOR):
+            items = [_decode_scalar(number, value)]
+        else:
+            return RawAttr(bytes(data))
+        if any(item is None for item in items):
+            return RawAttr(bytes(data))
+        out.extend(item for item in items if item is not None)
+    return tuple(out) if len(kinds) <= 1 else RawAttr(bytes(data))
+
+
+def encode_attr(value: Attr) -> bytes:
+    """Write one ``AttrValue``; equal values give equal bytes."""
+    if isinstance(value, RawAttr):
+        return value.data
+    if isinstance(value, tuple):
+        return wire.put_bytes(_LIST, _encode_list(value))
+    return b"".join(_encode_scalar(value))
+
+
+def _encode_scalar(value: Attr) -> list[bytes | memoryview]:
+    if isinstance(value, bytes):
+        return [wire.put_bytes(_S, value)]
+    if isinstance(value, bool):
+        return [wire.put_int(_B, value)]
+    if isinstance(value, DType):
+        return [wire.put_int(_TYPE, value)]
+    if isinstance(value, int):
+        return [wire.put_int(_I, value)]
+    if isinstance(value, float):
+        return [wire.put_varint(_F << 3 | wire.FIXED32), struct.pack("<f", value)]
+    if isinstance(value, Shape):
+        return [wire.put_bytes(_SHAPE, encode_shape(value))]
+    if isinstance(value, Tensor):
+        return [wire.put_bytes(_TENSOR, *encode_tensor(value))]
+    raise TypeError(f"{type(value).__name__} is not an attribute value")
+
+
+def _encode_list(items: tuple) -> bytes:
+    if not items:
+        return b""
+    first = items[0]
+    if isinstance(first, bool | int):  # DType is an int too
+        number = _B if isinstance(first, bool) else _TYPE if isinstance(first, DType) else _I
+        return wire.put_bytes(number, b"".join(wire.put_varint(int(v)) for v in items))
+    if isinstance(first, float):
+        return wire.put_bytes(_F, struct.pack(f"<{len(items)}f", *items))
+    return b"".join(part for item in items for part in _encode_scalar(item))
+
+
+def decode_shape(data: memoryview) -> Shape:
+    """Read a ``TensorShapeProto`` (dimension names are dropped)."""
+    dims: list[int] = []
+    unknown = False
+    for number, _, value in wire.fields(data):
+        if number == 2:
+            size = 0
+            for dim_number, _, dim_value in wire.fields(_message(value)):
+                if dim_number == 1:
+                    size = wire.signed(_number(dim_value))
+            dims.append(size)
+        elif number == 3:
+            unknown = bool(value)
+    return Shape(None if unknown else tuple(dims))
+
+
+def encode_shape(shape: Shape) -> bytes:
+    """Write a ``TensorShapeProto``."""
+    if shape.dims is None:
+        return wire.put_int(3, 1)
+    return b"".join(wire.put_bytes(2, wire.put_int(1, d) if d else b"") for d in shape.dims)
+
+
+# TensorProto: dtype=1, tensor_shape=2, tensor_content=4, and one repeated field for each kind of value.
+_FIXED_VALUES = {5: "<f4", 6: "<f8", 9: "<f4", 12: "<f8"}
+_VARINT_VALUES = {7, 10, 11, 13, 16, 17}
+_INT_VALUES = (
+    DType.INT32, DType.INT16, DType.UINT16, DType.INT8, DType.UINT8, DType.QINT8, DType.QUINT8, DType.QINT16,
+    DType.QUINT16, DType.QINT32, DType.INT4, DType.UINT4,
+)  # fmt: skip
+_VALUE_FIELD: dict[DType, int] = {
+    DType.FLOAT: 5, DType.DOUBLE: 6, **dict.fromkeys(_INT_VALUES, 7), DType.STRING: 8, DType.COMPLEX64: 9,
+    DType.INT64: 10, DType.BOOL: 11, DType.COMPLEX128: 12, DType.HALF: 13, DType.BFLOAT16: 13, DType.UINT32: 16,
+    DType.UINT64: 17,
+}  # fmt: skip
+
+
+def decode_tensor(data: memoryview) -> Tensor | None:
+    """Read a ``TensorProto`` as a view on ``data``; None for types that numpy does not know.
+
+    Both forms are read: ``tensor_content``, and the typed lists (``float_val``, ``int_val``, ``half_val``, ...), whose
+    last value fills the rest of the shape. Raises wire.WireError when the content does not fit the shape.
+    """
+    dtype, shape, content = DType.INVALID, Shape(()), None
+    lists: list[tuple[int, int, int | memoryview]] = []
+    for number, kind, value in wire.fields(data):
+        if number == 1:
+            if value not in DType._value2member_map_:
+                return None
+            dtype = DType(_number(value))
+        elif number == 2:
+            shape = decode_shape(_message(value))
+        elif number == 4:
+            content = _message(value)
+        elif number > 4:
+            lists.append((number, kind, value))
+    if dtype.numpy is None:
+        return None
+    if shape.dims is None or any(d < 0 for d in shape.dims):
+        raise wire.WireError("a constant has no definite shape")
+    count = math.prod(shape.dims)
+    if count * dtype.numpy.itemsize > MAX_TENSOR_BYTES:
+        raise wire.WireError(f"its shape {shape} asks for more than the 2 GB that a graph can hold")
+    if dtype == DType.STRING:
+        flat = _strings(lists)
+    elif content is not None and len(content):
+        if len(content) != count * dtype.numpy.itemsize:
+            raise wire.WireError(
+                f"its shape {shape} {dtype.label} asks for {count * dtype.numpy.itemsize:,} bytes, "
+                f"and {len(content):,} are there"
+            )
+        flat = np.frombuffer(content, dtype.numpy)
+    else:
+        flat = _listed_values(dtype, [entry for entry in lists if entry[0] == _VALUE_FIELD.get(dtype)])
+    return Tensor(dtype, _fill(flat, shape.dims, count, dtype))
+
+
+def _strings(lists: list[tuple[int, int, int | memoryview]]) -> np.ndarray:
+    values = [bytes(_message(value)) for number, _, value in lists if number == 8]
+    flat = np.empty(len(values), object)
+    flat[:] = values
+    return flat
+
+
+def _listed_values(dtype: DType, lists: list[tuple[int, int, int | memoryview]]) -> np.ndarray:
+    parts = []
+    for number, kind, value in lists:
+        if number in _FIXED_VALUES:
+            base = np.dtype(_FIXED_VALUES[number])
+            raw = value if isinstance(value, memoryview) else value.to_bytes(base.itemsize, "little")
+            if len(raw) % base.itemsize:
+                raise wire.WireError("a list of numbers is cut off")
+            parts.append(np.frombuffer(raw, base))
+        elif kind == wire.BYTES:
+            parts.append(wire.packed_varints(_message(value)))
+        else:
+            parts.append(np.array([value], np.uint64))
+    assert dtype.numpy is not None
+    if not parts:
+        return np.zeros(0, dtype.numpy)
+    flat = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    if dtype in (DType.COMPLEX64, DType.COMPLEX128):
+        return flat[: flat.size // 2 * 2].view(dtype.numpy)
+    if dtype in (DType.HALF, DType.BFLOAT16):
+        return flat.astype(np.uint16).view(dtype.numpy)
+    if flat.dtype == np.uint64 and dtype in (DType.INT4, DType.UINT4):
+        return flat.astype(np.int8).astype(dtype.numpy)
+    return flat if flat.dtype == dtype.numpy else flat.astype(dtype.numpy)
+
+
+def _fill(flat: np.ndarray, dims: tuple[int, ...], count: int, dtype: DType) -> np.ndarray:
+    """Shape ``flat``; TensorFlow repeats the last value where there are too few, and reads zeros for none."""
+    if flat.size > count:
+        raise wire.WireError(f"its shape {Shape(dims)} holds {count:,} values, and {flat.size:,} are there")
+    if flat.size == count:
+        return flat.reshape(dims)
+    if flat.size == 0:
+        filler: object = b"" if dtype == DType.STRING else np.zeros((), dtype.numpy)
+        return np.broadcast_to(np.array(filler, dtype.numpy), dims)
+    if flat.size == 1:
+        return np.broadcast_to(flat[0] if dtype != DType.STRING else np.array(flat[0], object), dims)
+    return np.concatenate([flat, np.full(count - flat.size, flat[-1], flat.dtype)]).reshape(dims)
+
+
+def encode_tensor(tensor: Tensor) -> list[bytes | memoryview]:
+    """Write a ``TensorProto`` as parts to be joined; a constant that repeats one value is stored as that value."""
+    array, number = tensor.array, _VALUE_FIELD.get(tensor.dtype)
+    head: list[bytes | memoryview] = [wire.put_int(1, tensor.dtype)]
+    head.append(wire.put_bytes(2, encode_shape(Shape(tuple(array.shape)))))
+    if tensor.dtype == DType.STRING:
+        return head + [wire.put_bytes(8, bytes(value)) for value in array.ravel()]
+    if array.size == 0:
+        return head
+    if array.size > 1 and number is not None and _is_broadcast(array):
+        array = array.reshape(-1)[:1] if array.flags.c_contiguous else np.array([array.flat[0]], array.dtype)
+    elif array.size > 1 or number is None:
+        content = np.ascontiguousarray(array)
+        return [*head, wire.put_bytes(4, content.reshape(-1).view(np.uint8).data)]
+    return [*head, _encode_listed(array.reshape(-1), tensor.dtype, number)]
+
+
+def _is_broadcast(array: np.ndarray) -> bool:
+    return all(stride == 0 for stride, size in zip(array.strides, array.shape, strict=True) if size > 1)
+
+
+def _encode_listed(flat: np.ndarray, dtype: DType, number: int) -> bytes:
+    if number in _FIXED_VALUES:
+        return wire.put_bytes(number, flat.tobytes())
+    if dtype in (DType.HALF, DType.BFLOAT16):
+        flat = flat.view(np.uint16)
+    return wire.put_bytes(number, b"".join(wire.put_varint(int(v)) for v in flat))

@@ -1,0 +1,1 @@
+"""Icons, style, sample models and help pages, found with ``importlib.resources``."""
