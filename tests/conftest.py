@@ -1,0 +1,29 @@
+"""Fixtures of the whole suite. Those that need Qt stand in tests/gui/conftest.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support import MODEL_FILES
+
+# The same examples on every run, no database beside the sources, no clock: a slow machine must not fail a test.
+settings.register_profile(
+    "quick",
+    max_examples=25,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("quick")
+
+
+@pytest.fixture(scope="session")
+def shared_models() -> dict[str, Path]:
+    """Name without ``.pb`` -> path of every real model; skips where they are missing."""
+    if not MODEL_FILES:
+        pytest.skip("the real models in ../shared/models are not here")
+    return {path.stem: path for path in MODEL_FILES}
