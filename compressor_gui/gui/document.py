@@ -1,0 +1,321 @@
+"""The only mutable state of the application: what is open, the recipe, what it made, and what is selected.
+
+``State`` is immutable; ``Document.changed(old, new)`` is the one signal. A view that finds its slice of the state
+identical (``old.x is new.x``) does nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from PySide6.QtCore import QObject, Signal
+
+from compressor_gui.core import layers as core_layers
+from compressor_gui.core import pbio
+from compressor_gui.core.diff import Diff, diff_graphs, diff_replay
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.layers import Layer
+from compressor_gui.core.names import short_names
+from compressor_gui.core.passes.prune import Prune
+from compressor_gui.core.recipe import Recipe, Replay, Replayer, digest
+from compressor_gui.core.stats import Magnitudes
+from compressor_gui.core.verify import verify
+from compressor_gui.gui.background import Background, Superseded
+
+View = Literal["original", "compressed", "compare", "overlay"]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A file that was opened: its path, digest, size in bytes, graph and weighted layers."""
+
+    path: Path
+    sha256: str
+    size: int
+    graph: ModelGraph
+    layers: tuple[Layer, ...]
+    short: Mapping[str, str]
+    """Layer name -> the name that is shown."""
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What a recipe made of the source: the replay, its layers, size in bytes and difference."""
+
+    recipe: Recipe
+    replay: Replay
+    layers: tuple[Layer, ...]
+    size: int
+    diff: Diff
+
+    @property
+    def graph(self) -> ModelGraph:
+        """The compressed graph."""
+        return self.replay.graph
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Everything that the window shows."""
+
+    source: Source | None = None
+    recipe: Recipe = field(default_factory=Recipe)
+    made: Made | None = None
+    other: Source | None = None
+    """A second file to compare with instead of the recipe's result."""
+    other_diff: Diff | None = None
+    magnitudes: Mapping[str, Magnitudes] = field(default_factory=dict)
+    """Layer name -> its table of magnitudes, once counted."""
+    selected: str = ""
+    """The selected node's name, in the original or the compressed graph."""
+    step: int | None = None
+    """The recipe's step that is selected."""
+    view: View = "original"
+    loading: str = ""
+    """The file being opened."""
+    error: CompressorError | None = None
+    can_undo: bool = False
+    can_redo: bool = False
+
+    @property
+    def stale(self) -> bool:
+        """Whether the recipe has changed since ``made``."""
+        return self.source is not None and (self.made is None or self.made.recipe != self.recipe)
+
+    @property
+    def after(self) -> ModelGraph | None:
+        """The graph on the right of a comparison."""
+        return self.other.graph if self.other else self.made.graph if self.made else None
+
+    @property
+    def diff(self) -> Diff | None:
+        """The difference between the graphs compared."""
+        return self.other_diff if self.other else self.made.diff if self.made else None
+
+
+class Document(QObject):
+    """Holds the state and does what the user asks; slow work runs in the background."""
+
+    changed = Signal(object, object)
+    failed = Signal(object)
+    """A CompressorError to show."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.state = State()
+        self.background = Background(self)
+        self._history: tuple[Recipe, ...] = (Recipe(),)
+        self._cursor = 0
+        self._merge = ""
+        self._replayer: Replayer | None = None
+        self._replaying = False
+
+    def set(self, **changes: Any) -> None:
+        """Change some fields of the state and tell the views."""
+        old = self.state
+        self.state = dataclasses.replace(old, **changes)
+        self.changed.emit(old, self.state)
+
+    # -- opening -------------------------------------------------------------------------------------------------
+
+    def open(self, path: str | Path) -> None:
+        """Open a model; on failure what was open stays open, and ``failed`` says why."""
+        path = Path(path)
+        self.set(loading=path.name, error=None)
+
+        def done(source: Source) -> None:
+            self._replayer = Replayer(source.graph)
+            self._history, self._cursor, self._merge = (Recipe(sha256=source.sha256),), 0, ""
+            self.set(
+                source=source, recipe=self._history[0], made=None, other=None, other_diff=None, magnitudes={}, selected="",
+                step=None, view="original", loading="", error=None, can_undo=False, can_redo=False,
+            )  # fmt: skip
+            self._count_magnitudes(source)
+            self._replay()
+
+        self.background.run(lambda: load_source(path), done, self._open_failed)
+
+    def compare_with(self, path: str | Path | None) -> None:
+        """Compare with a second file; None goes back to comparing with the recipe's result."""
+        before = self.state.source
+        if path is None or before is None:
+            self.set(other=None, other_diff=None)
+            return
+        self.set(loading=Path(path).name, error=None)
+
+        def work() -> tuple[Source, Diff]:
+            other = load_source(Path(path))
+            return other, diff_graphs(before.graph, other.graph)
+
+        def done(result: tuple[Source, Diff]) -> None:
+            self.set(other=result[0], other_diff=result[1], loading="", view="compare")
+
+        self.background.run(work, done, self._open_failed)
+
+    def _open_failed(self, error: Exception) -> None:
+        self.set(loading="")
+        self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, CompressorError):
+            raise error
+        self.set(error=error)
+        self.failed.emit(error)
+
+    def _count_magnitudes(self, source: Source) -> None:
+        def work() -> dict[str, Magnitudes]:
+            found = {}
+            for layer in source.layers:
+                if self.state.source is not source:
+                    raise Superseded
+                if layer.tensor.dtype.is_floating:
+                    found[layer.name] = Magnitudes.of(core_layers.layer_weights(source.graph, layer))
+            return found
+
+        self.background.run(work, lambda found: self.set(magnitudes=found), self._fail)
+
+    # -- recipe and undo -----------------------------------------------------------------------------------------
+
+    def set_recipe(self, recipe: Recipe, merge: str = "", **changes: Any) -> None:
+        """Make ``recipe`` the current one, as a step that can be undone.
+
+        Changes in a row with the same ``merge`` key (the frames of one drag) are one step; :meth:`end_merge` closes it.
+        """
+        if recipe == self.state.recipe:
+            return
+        if not (merge and merge == self._merge):
+            self._cursor += 1
+        self._history = (*self._history[: self._cursor], recipe)
+        self._merge = merge
+        self._go(recipe, **changes)
+
+    def end_merge(self) -> None:
+        """The next change is a step of its own."""
+        self._merge = ""
+
+    def undo(self) -> None:
+        """Go one recipe back."""
+        if self._cursor > 0:
+            self._cursor -= 1
+            self._merge = ""
+            self._go(self._history[self._cursor])
+
+    def redo(self) -> None:
+        """Go one recipe forward."""
+        if self._cursor + 1 < len(self._history):
+            self._cursor += 1
+            self._merge = ""
+            self._go(self._history[self._cursor])
+
+    def _go(self, recipe: Recipe, **changes: Any) -> None:
+        if self.state.step is not None and self.state.step >= len(recipe.steps):
+            changes.setdefault("step", None)
+        undo, redo = self._cursor > 0, self._cursor + 1 < len(self._history)
+        self.set(recipe=recipe, can_undo=undo, can_redo=redo, error=None, **changes)
+        self._replay()
+
+    def _replay(self) -> None:
+        """Replay the newest recipe; one replay at a time, and one that was overtaken stops at its next step."""
+        if self._replaying or self._replayer is None or not self.state.stale:
+            return
+        source, recipe, replayer = self.state.source, self.state.recipe, self._replayer
+        assert source is not None
+        self._replaying = True
+
+        def progress(_done: int, _total: int, _name: str) -> None:
+            if self.state.source is not source:
+                raise Superseded
+
+        def work() -> Made | None:
+            try:
+                return make(replayer, recipe, progress)
+            except Superseded:
+                return None
+
+        def done(made: Made | None) -> None:
+            self._replaying = False
+            if made is not None and self.state.source is source:
+                self.set(made=made)
+            self._replay()
+
+        def failed(error: Exception) -> None:
+            self._replaying = False
+            if self.state.recipe is recipe and isinstance(error, CompressorError) and self._cursor > 0:
+                self._cursor -= 1  # a step that can't be applied does not enter the recipe
+                self._history = self._history[: self._cursor + 1]
+                self._merge = ""
+                self._go(self._history[self._cursor])
+            self._fail(error)
+
+        self.background.run(work, done, failed)
+
+    # -- pruning by hand -----------------------------------------------------------------------------------------
+
+    def prune_step(self) -> tuple[int, Prune] | None:
+        """The recipe's first active prune step, which the sliders move, and its index."""
+        for index, step in enumerate(self.state.recipe.steps):
+            if isinstance(step.transform, Prune) and step.enabled:
+                return index, step.transform
+        return None
+
+    def wanted_sparsity(self, layer: Layer) -> float:
+        """The sparsity that the recipe asks of a source layer: at least what it has already."""
+        found = self.prune_step()
+        if found is None or layer.name not in self.state.magnitudes:
+            return layer.sparsity
+        return max(layer.sparsity, found[1].wanted(layer, self.state.magnitudes[layer.name]))
+
+    def prune_layer(self, layer: Layer, sparsity: float) -> None:
+        """Move one layer's slider: that layer's entry in the prune step is replaced."""
+        self._edit_prune(lambda step: step.with_layer(layer.name, round(sparsity, 4)), f"prune {layer.name}")
+
+    def prune_all(self, sparsity: float) -> None:
+        """Move the slider of all layers: every layer gets the same sparsity."""
+        self._edit_prune(lambda step: dataclasses.replace(step, sparsity=round(sparsity, 4), layers=(), thresholds=(),
+                                                          threshold=None), "prune all")  # fmt: skip
+
+    def _edit_prune(self, edit: Callable[[Prune], Prune], merge: str) -> None:
+        found = self.prune_step()
+        recipe = self.state.recipe
+        if found is None:
+            self.set_recipe(recipe.adding(edit(Prune()), 0), merge)
+        else:
+            index, step = found
+            self.set_recipe(recipe.replacing(index, dataclasses.replace(recipe.steps[index], transform=edit(step))), merge)
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def select(self, node: str) -> None:
+        """Select a node by name (empty: nothing)."""
+        if node != self.state.selected:
+            self.set(selected=node)
+
+    def show(self, view: View) -> None:
+        """Choose what the graph panel shows."""
+        if view != self.state.view:
+            self.set(view=view)
+
+    def close(self) -> None:
+        """Stop the background work."""
+        self.background.close()
+
+
+def load_source(path: Path) -> Source:
+    """Read, verify and describe a file. Raises CompressorError."""
+    data = pbio.read_bytes(path)
+    graph = pbio.parse_graph(data, where=str(path))
+    verify(graph)
+    found = core_layers.find_layers(graph)
+    return Source(path, digest(data), len(data), graph, found, short_names(layer.name for layer in found))
+
+
+def make(replayer: Replayer, recipe: Recipe, progress: Callable[[int, int, str], None] | None = None) -> Made:
+    """Replay a recipe and describe the result. Raises RecipeError."""
+    replay = replayer.replay(recipe, progress)
+    found = core_layers.find_layers(replay.graph)
+    return Made(recipe, replay, found, pbio.byte_size(replay.graph), diff_replay(replay))
