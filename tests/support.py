@@ -287,7 +287,8 @@ def _port(name: str) -> str:
 def synthetic_feeds(model: ModelGraph, seed: int = 0, size: int = 64) -> dict[str, np.ndarray]:
     """An array for every placeholder that something reads: uniform in [0, 1) for floats, small non-negative integers.
 
-    An unknown batch is 1, an unknown height or width ``size``, any other unknown dimension 1.
+    An unknown batch is 1, an unknown height or width ``size``, any other unknown dimension 1; scalars (an unknown rank
+    counts as one) are 1, which a ratio or a size can stand.
     """
     random = np.random.default_rng(seed)
     feeds = {}
@@ -300,7 +301,9 @@ def synthetic_feeds(model: ModelGraph, seed: int = 0, size: int = 64) -> dict[st
         image = len(dims) == 4
         known = [d if d >= 0 else size if image and axis in (1, 2) else 1 for axis, d in enumerate(dims)]
         assert dtype.numpy is not None
-        if dtype == DType.BOOL:
+        if not known:
+            feeds[name] = np.ones((), dtype.numpy)
+        elif dtype == DType.BOOL:
             feeds[name] = random.random(known) < 0.5
         elif dtype.is_floating:
             feeds[name] = np.asarray(random.random(known)).astype(dtype.numpy)

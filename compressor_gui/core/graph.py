@@ -227,7 +227,16 @@ class ModelGraph(Mapping[str, Node]):
         control flow don't count."""
         read = {ref.name for node in self.nodes for ref in node.refs}
         silent = {"Const", "NoOp", "Assert", "Placeholder", "PlaceholderWithDefault", "Switch", "Merge"}
-        return tuple(node.name for node in self.nodes if node.name not in read and node.op not in silent)
+        return tuple(
+            node.name
+            for node in self.nodes
+            if node.name not in read and node.op not in silent and not self._is_branch_anchor(node)
+        )
+
+    def _is_branch_anchor(self, node: Node) -> bool:
+        """Whether it is an Identity behind a Switch: dead in one of the branches, so that nobody can fetch it."""
+        source = self.producer(node, 0) if node.op == "Identity" else None
+        return source is not None and source.op == "Switch"
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
