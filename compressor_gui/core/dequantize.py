@@ -1,0 +1,61 @@
+"""The arithmetic of TensorFlow's ``Dequantize``, so that weights stored in 8 bits can be looked at.
+
+The formulas are those of the op's documentation
+(https://www.tensorflow.org/api_docs/cc/class/tensorflow/ops/dequantize).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from compressor_gui.core.graph import ModelGraph, Node
+from compressor_gui.core.values import DType, Tensor
+
+
+@dataclass(frozen=True)
+class Dequantizer:
+    """How stored codes become weights: ``minimum`` and ``maximum`` are scalars, or have a value for each slice of
+    ``axis``; ``mode`` is MIN_COMBINED, MIN_FIRST or SCALED."""
+
+    minimum: Tensor
+    maximum: Tensor
+    mode: str = "MIN_COMBINED"
+    narrow_range: bool = False
+    axis: int = -1
+
+    @staticmethod
+    def of(graph: ModelGraph, node: Node, low: int = 1, high: int = 2) -> Dequantizer | None:
+        """What ``node`` does, whose range is at the inputs ``low`` and ``high``; None where that is not constant."""
+        minimum, maximum = graph.constant(node, low), graph.constant(node, high)
+        if minimum is None or maximum is None or minimum.array.shape != maximum.array.shape:
+            return None
+        axis = int(node.number("axis", -1))
+        if minimum.array.ndim > 1 or (minimum.array.ndim == 1 and axis < 0 and minimum.array.size != 1):
+            return None
+        mode = node.text("mode", "MIN_COMBINED" if node.op == "Dequantize" else "MIN_FIRST")
+        return Dequantizer(minimum, maximum, mode, node.flag("narrow_range"), axis)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the ranges take."""
+        return self.minimum.nbytes + self.maximum.nbytes
+
+    def __call__(self, codes: Tensor) -> np.ndarray:
+        """The weights, float32."""
+        limits = np.iinfo(codes.array.dtype)
+        low, high = (self._beside(t.array, codes.array.ndim) for t in (self.minimum, self.maximum))
+        if self.mode == "SCALED":
+            bottom = limits.min + self.narrow_range
+            step = np.maximum(low / np.float32(bottom), high / np.float32(limits.max)) if bottom else high / limits.max
+            return np.asarray(codes.array * step, np.float32)
+        step = (high - low) / np.float32(limits.max - limits.min)
+        offset = np.float32(limits.min) if codes.dtype in (DType.QINT8, DType.QINT16, DType.QINT32) else np.float32(0)
+        return np.asarray((codes.array - offset) * step + low, np.float32)
+
+    def _beside(self, limits: np.ndarray, rank: int) -> np.ndarray:
+        """The range's end, shaped so that it meets its slices."""
+        if limits.size == 1:
+            return limits.reshape(())
+        return limits.reshape([-1 if axis == self.axis else 1 for axis in range(rank)])
