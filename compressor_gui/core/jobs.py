@@ -1,1 +1,120 @@
-"""What the engine can be asked and what it answers: frozen dataclasses <-> JSON lines, and the client."""
+"""What the engine can be asked and what it answers, and the client that asks it.
+
+The engine is the process that has TensorFlow. It gets paths, never tensors. :mod:`.protocol` has the lines, and
+:mod:`.worker` the client of any worker process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from compressor_gui.core.protocol import Cancelled, Died, Done, Event, Failed, Progress, Request
+from compressor_gui.core.worker import JobCancelled, Listener, Worker, WorkerDied
+
+__all__ = [
+    "EXACT_DB",
+    "Cancelled",
+    "CheckExport",
+    "Died",
+    "Done",
+    "EngineClient",
+    "EngineInfo",
+    "Event",
+    "ExportCheck",
+    "Failed",
+    "Hello",
+    "JobCancelled",
+    "OutputCheck",
+    "Progress",
+    "WorkerDied",
+]
+
+EXACT_DB = 999.0
+"""The SQNR of an output that is equal to the original's: JSON has no infinity. Its negative is the worst."""
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """The engine's versions."""
+
+    tensorflow: str
+    python: str
+
+
+@dataclass(frozen=True)
+class Hello(Request[EngineInfo]):
+    """Start TensorFlow, so that the next job need not wait for it."""
+
+    name: ClassVar[str] = "hello"
+    answer: ClassVar[type] = EngineInfo
+
+
+@dataclass(frozen=True)
+class OutputCheck:
+    """One output of the compressed graph beside the original's, over all inputs that were tried.
+
+    ``sqnr_db``: signal to quantization noise, 10 log10(sum x^2 / sum (x - y)^2) in dB, between -EXACT_DB (another
+    shape, not finite) and EXACT_DB (equal). ``argmax_agreement``: share of positions whose largest value along the last
+    axis is at the same place, None where there is no choice. ``finite``: no NaN or infinity that the original lacks.
+    ``shape``: for one input.
+    """
+
+    name: str
+    sqnr_db: float
+    argmax_agreement: float | None
+    finite: bool
+    equal: bool
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ExportCheck:
+    """The compressed graph loads; its ``outputs`` are empty where no input could be made that the original runs on.
+
+    ``remapper_off``: TensorFlow crashed with its default rewrites, and ran without Grappler's remapper.
+    ``inputs``: what was fed, as ``name float32 1×224×224×3``. ``notes``: sentences for the user.
+    """
+
+    outputs: tuple[OutputCheck, ...]
+    inputs: tuple[str, ...]
+    notes: tuple[str, ...]
+    remapper_off: bool
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether every output has its shape and is finite."""
+        return all(output.finite for output in self.outputs)
+
+
+@dataclass(frozen=True)
+class CheckExport(Request[ExportCheck]):
+    """Run two graph files on the same synthetic inputs in stock TensorFlow and compare their outputs.
+
+    ``outputs`` are names of nodes in the original, ``candidate_outputs`` their names in the candidate (empty: the
+    same). Graphs with ops that are not on the list of harmless ones (:mod:`.trust`) are refused, unless
+    ``allow_unsafe_ops``. Without ``remapping``, Grappler's remapper is off in both.
+    """
+
+    name: ClassVar[str] = "check_export"
+    answer: ClassVar[type] = ExportCheck
+
+    original: str
+    candidate: str
+    outputs: tuple[str, ...]
+    candidate_outputs: tuple[str, ...] = ()
+    seed: int = 0
+    allow_unsafe_ops: bool = False
+    remapping: bool = True
+
+    def after_crash(self) -> CheckExport | None:
+        """TensorFlow 2.21's remapper crashes on graphs that run without it; so that is tried before they are blamed."""
+        return replace(self, remapping=False) if self.remapping else None
+
+
+class EngineClient(Worker):
+    """Asks the engine, ``python -m compressor_gui.engine``."""
+
+    def __init__(self, on_event: Listener | None = None) -> None:
+        super().__init__("compressor_gui.engine", on_event)
