@@ -253,9 +253,15 @@ def to_text(graph: ModelGraph) -> str:
     return str(text_format.MessageToString(GraphDef.FromString(to_bytes(graph))))
 
 
+def node_size(node: Node) -> int:
+    """How many bytes a node takes in the binary file, tag and length included."""
+    size = sum(len(part) for part in node_parts(node))
+    return size + len(wire.put_varint(_NODE << 3 | wire.BYTES)) + len(wire.put_varint(size))
+
+
 def byte_size(graph: ModelGraph) -> int:
     """How many bytes the binary file has."""
-    return sum(len(part) for part in serialize(graph))
+    return sum(map(node_size, graph.nodes)) + len(graph.extras)
 
 
 def write_stream(graph: ModelGraph, stream: BinaryIO) -> int:
