@@ -70,6 +70,11 @@ class Layer:
     multiply_adds: int | None
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The nodes by which a user may mean this layer: its operations and its weight constant."""
+        return (*self.users, self.weight)
+
+    @property
     def shape(self) -> Shape:
         """The weight's shape, as it is stored."""
         return Shape(tuple(self.tensor.array.shape))
@@ -120,7 +125,7 @@ def find_layers(graph: ModelGraph) -> tuple[Layer, ...]:
     for node in graph.topological():
         for index in _WEIGHT_INPUTS.get(node.op, ()):
             way = _way_to_constant(graph, node, index)
-            if way is not None and way[-1].tensor is not None and _is_numeric(way[-1].tensor):
+            if way is not None and way[-1].tensor is not None and way[-1].tensor.array.ndim >= 2:
                 users.setdefault(way[-1].name, []).append((node, index, way))
                 break
     constant = _constant_nodes(graph) if users else frozenset()
@@ -151,10 +156,6 @@ def _layer(
         channel_axis=_channel_axis(graph, node, index, way),
         multiply_adds=None if None in counts else sum(count for count in counts if count is not None),
     )
-
-
-def _is_numeric(tensor: Tensor) -> bool:
-    return tensor.array.ndim >= 2 and (tensor.dtype.is_floating or tensor.dtype.is_quantized)
 
 
 def _way_to_constant(graph: ModelGraph, node: Node, index: int) -> list[Node] | None:

@@ -49,7 +49,7 @@ def summarize(array: np.ndarray) -> WeightSummary:
             low, high = min(low, float(good.min())), max(high, float(good.max()))
             wide = good.astype(np.float64)
             total += float(wide.sum())
-            squares += float(wide @ wide)
+            squares += float(np.square(wide, out=wide).sum())
     if not finite:
         return WeightSummary(array.size, nonzero, array.size, 0.0, 0.0, 0.0, 0.0)
     mean = total / finite

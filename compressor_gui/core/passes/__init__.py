@@ -7,10 +7,11 @@ from typing import Any
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.passes.base import Param, Pass, PassResult, apply, parse_call
+from compressor_gui.core.passes.prune import Prune
 
 __all__ = ["ALL", "BY_NAME", "Param", "Pass", "PassResult", "apply", "make", "parse"]
 
-ALL: tuple[type[Pass], ...] = ()
+ALL: tuple[type[Pass], ...] = (Prune,)
 BY_NAME: dict[str, type[Pass]] = {transform.name: transform for transform in ALL}
 
 
