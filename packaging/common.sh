@@ -63,8 +63,11 @@ build_venv() {
     "$base" -m venv "${fresh[@]}" "$venv"
     touch "$venv/.building"
     local pip=("$python" -m pip install --quiet --disable-pip-version-check --retries 2)
-    { "${pip[@]}" --upgrade 'pip>=25.1' && "${pip[@]}" --editable "$root" --group "$root/pyproject.toml:dev"; } ||
-        die "The Python packages could not be installed (see above). Is there a network, and 3 GB of disk?"
+    { "${pip[@]}" --upgrade 'pip>=25.1' && "${pip[@]}" --editable "$root" --group "$root/pyproject.toml:dev"; } \
+        >"$venv/install.log" 2>&1 || {
+        say "$(tail -n 20 "$venv/install.log")"
+        die "The Python packages could not be installed. Is there a network, and 3 GB of free disk?"
+    }
     wanted_stamp >"$venv/.complete"
     rm "$venv/.building"
 }
