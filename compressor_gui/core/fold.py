@@ -1,0 +1,460 @@
+"""A graph as people want to see it: constants inside their readers, a layer as one box, closed name scopes as one box.
+
+No positions here (:mod:`.layout` has them), and nothing is hidden for good: every node belongs to a box.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressor_gui.core import units
+from compressor_gui.core.graph import ModelGraph, Node
+from compressor_gui.core.names import shared_scope
+
+Kind = Literal["op", "fused", "scope"]
+
+OPEN_UP_TO = 200
+"""A graph of at most so many boxes starts with all scopes open; in a larger one scopes open while it stays below."""
+AT_LEAST = 12
+"""A start with fewer boxes than this says nothing, so that scopes are opened whatever their size."""
+
+_WEIGHTED = {
+    "Conv2D": "convolution", "DepthwiseConv2dNative": "convolution", "Conv2DBackpropInput": "convolution",
+    "Conv3D": "convolution", "Conv3DBackpropInputV2": "convolution", "_FusedConv2D": "convolution",
+    "MatMul": "matmul", "BatchMatMul": "matmul", "BatchMatMulV2": "matmul", "Einsum": "matmul",
+    "_FusedMatMul": "matmul",
+}  # fmt: skip
+_ACTIVATIONS = {"Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Softsign"}
+_FAMILIES = {
+    **_WEIGHTED,
+    **dict.fromkeys(_ACTIVATIONS | {"Softmax", "LogSoftmax", "Erf"}, "activation"),
+    **dict.fromkeys(
+        ["MaxPool", "MaxPoolV2", "AvgPool", "MaxPool3D", "AvgPool3D", "Mean", "Max", "ResizeBilinear",
+         "ResizeNearestNeighbor"], "pool"),
+    **dict.fromkeys(
+        ["FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "BatchNormWithGlobalNormalization", "LRN"],
+        "normalisation"),
+}  # fmt: skip
+_NORMS = {op for op, family in _FAMILIES.items() if family == "normalisation"}
+_AFFINE = {"BiasAdd", "Add", "AddV2", "Sub", "Mul", *_NORMS}
+_PASS_CONSTANTS_ON = {"Identity", "Cast", "Reshape", "Transpose", "ExpandDims", "Squeeze"}
+_BRIEF = {"DepthwiseConv2dNative": "DepthwiseConv2d", "BiasAdd": "Bias", "AddV2": "Add", "RequantizationRange": "Range"}
+_SAYS_NOTHING = {
+    *(op.lower() for op in _FAMILIES), "biasadd", "add", "addv2", "mul", "sub", "batchnorm", "conv",
+    "depthwise", "fusedbatchnormv", "separable_conv2d", "relu", "conv2d", "conv3d", "conv2d_transpose", "identity",
+    "readvariableop", "reshape",
+}  # fmt: skip
+_TITLE_LENGTH = 26
+
+
+def family(op: str) -> str:
+    """The op's family, named as in the theme: convolution, matmul, activation, pool, normalisation, quantized, other."""
+    if is_quantized(op):
+        return "quantized"
+    return _FAMILIES.get(op, "other")
+
+
+def is_quantized(op: str) -> bool:
+    """Whether the op computes on, makes or reads 8-bit tensors."""
+    return op.startswith(("Quantize", "Requantiz", "_Quantized")) or op in ("Dequantize", "RequantizationRange")
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One box of the picture.
+
+    ``id`` is the name of its first node, or the scope with its slash; ``label`` what it does, ``title`` what it is
+    called, without the scope that all nodes share; ``members`` all nodes in it, the one that gives it its name first;
+    ``constants`` how many of them, at the end, are constants; ``scope`` the parent scope (``a/b/``); ``bytes`` of all
+    constants in it.
+    """
+
+    id: str
+    kind: Kind
+    family: str
+    label: str
+    title: str
+    members: tuple[str, ...]
+    constants: int
+    scope: str
+    bytes: int
+
+    @property
+    def ops(self) -> tuple[str, ...]:
+        """The members that compute."""
+        return self.members[: len(self.members) - self.constants]
+
+
+@dataclass(frozen=True)
+class Region:
+    """Boxes that pass 8-bit tensors among them: how many nodes, and how many of these turn from or to float."""
+
+    boxes: tuple[int, ...]
+    nodes: int
+    borders: int
+    number: int
+
+    @property
+    def caption(self) -> str:
+        """``8-bit region 4 · 17 nodes · 1 border``."""
+        word = "border" if self.borders == 1 else "borders"
+        return f"8-bit region {self.number} · {self.nodes} nodes · {self.borders} {word}"
+
+
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """Boxes and the edges between them.
+
+    ``edges``: int32 of shape (edges, 2), box indices of producer and consumer, no doubles and no loops;
+    ``tensors``: for each edge the tensors (``name``, ``name:1``) that flow along it, none where it is control only.
+    ``owner``: node -> index of its box. ``scopes``: scope -> how many boxes of the unfolded picture lie in it, the ones
+    worth a box of their own only. ``open_scopes``: those of them that are open.
+    """
+
+    boxes: tuple[Box, ...]
+    edges: NDArray[np.int32]
+    tensors: tuple[tuple[str, ...], ...]
+    owner: Mapping[str, int]
+    regions: tuple[Region, ...]
+    scopes: Mapping[str, int]
+    open_scopes: frozenset[str]
+
+    def index(self, identity: str) -> int:
+        """The index of the box with an id, or -1."""
+        return self._by_id.get(identity, -1)
+
+    @property
+    def _by_id(self) -> dict[str, int]:
+        known: dict[str, int] = self.__dict__.setdefault("_ids", {box.id: i for i, box in enumerate(self.boxes)})
+        return known
+
+
+@dataclass(eq=False)
+class _Group:
+    """Nodes that are drawn as one box when all scopes are open."""
+
+    ops: list[Node]
+    constants: list[Node] = field(default_factory=list)
+    scope: str = ""
+
+
+def fold(
+    graph: ModelGraph,
+    open_scopes: Iterable[str] | None = None,
+    *,
+    constants: bool = False,
+    chains: bool = True,
+) -> Folded:
+    """Fold a graph; ``open_scopes`` None opens what :func:`readable_scopes` would.
+
+    ``constants``: draw constants as boxes. ``chains``: draw a layer (convolution, bias, activation) as one box.
+    """
+    groups = _groups(graph, constants, chains)
+    scopes, paths = _scopes(groups)
+    opened = frozenset(scopes) & (readable_scopes(scopes, paths) if open_scopes is None else frozenset(open_scopes))
+    shared = shared_scope(group.ops[0].name for group in groups)
+
+    boxes: list[Box] = []
+    owner: dict[str, int] = {}
+    scope_box: dict[str, list[_Group]] = {}
+    visible: list[str] = []
+    for group, path in zip(groups, paths, strict=True):
+        closed = next((scope for scope in path if scope not in opened), "")
+        visible.append(closed)
+        if closed:
+            scope_box.setdefault(closed, []).append(group)
+    placed: set[str] = set()
+    for group, path, closed in zip(groups, paths, visible, strict=True):
+        if closed in placed:
+            continue
+        if closed:
+            placed.add(closed)
+            parent = path[path.index(closed) - 1] if path.index(closed) else ""
+            boxes.append(_scope_box(closed, parent, scope_box[closed]))
+        else:
+            boxes.append(
+                _box(
+                    group,
+                    _title(group.ops[0].name.removeprefix(shared), group.ops[0].op),
+                    path[-1] if path else "",
+                    graph,
+                )
+            )
+        owner.update(dict.fromkeys(boxes[-1].members, len(boxes) - 1))
+    edges, tensors = _edges(graph, owner)
+    return Folded(tuple(boxes), edges, tensors, owner, _regions(graph, owner), scopes, opened)
+
+
+# --- boxes -----------------------------------------------------------------------------------------------------------
+
+
+def _groups(graph: ModelGraph, constants: bool, chains: bool) -> list[_Group]:
+    order = graph.topological()
+    readers = {name: {user for user, _ in users} for name, users in graph.consumers.items()}
+    wanted = set(graph.outputs)
+    folded: set[str] = set()
+    if not constants:
+        for node in order:
+            refs = node.data_refs
+            constant = node.op == "Const" or (
+                node.op in _PASS_CONSTANTS_ON and refs and all(ref.name in folded for ref in refs)
+            )
+            if constant and readers[node.name] and node.name not in wanted:
+                folded.add(node.name)
+
+    group_of: dict[str, _Group] = {}
+    groups: list[_Group] = []
+    for node in order:
+        if node.name in folded:
+            continue
+        into = _chain_of(node, graph, group_of, readers, folded) if chains else None
+        if into is None:
+            into = _Group([])
+            groups.append(into)
+        into.ops.append(node)
+        group_of[node.name] = into
+    if chains:
+        groups = _with_quantizers(graph, groups, group_of, readers)
+    for node in reversed(order):  # readers come before what they read, so that chains of constants find their end
+        if node.name in folded:
+            reader = min(readers[node.name])
+            group_of[node.name] = group_of[reader]
+            group_of[reader].constants.append(node)
+    for group in groups:
+        group.scope = _common_scope([node.name for node in group.ops])
+    return groups
+
+
+def _chain_of(
+    node: Node, graph: ModelGraph, group_of: Mapping[str, _Group], readers: Mapping[str, set[str]], folded: set[str]
+) -> _Group | None:
+    """The group that ``node`` continues: what it reads is computed for it alone, and the rest are constants."""
+    if node.op in ("Requantize", "RequantizePerChannel"):
+        found = next((graph.get(ref.name) for ref in node.data_refs if ref.port == 0 and ref.name in group_of
+                      and graph[ref.name].op.startswith("RequantizationRange")), None)  # fmt: skip
+        return group_of[found.name] if found is not None and readers[found.name] == {node.name} else None
+    if node.op not in _AFFINE and node.op not in _ACTIVATIONS:
+        return None
+    computed = [ref.name for ref in node.refs if ref.name not in folded]
+    if len(computed) != 1 or readers[computed[0]] != {node.name} or computed[0] in graph.outputs:
+        return None
+    group = group_of.get(computed[0])
+    last = group.ops[-1].op if group else ""
+    can_go_on = last in _WEIGHTED or last in _AFFINE
+    is_affine = node.op in _AFFINE and (len(node.data_refs) > 1)
+    return group if can_go_on and (is_affine or node.op in _ACTIVATIONS) else None
+
+
+def _with_quantizers(
+    graph: ModelGraph, groups: list[_Group], group_of: dict[str, _Group], readers: Mapping[str, set[str]]
+) -> list[_Group]:
+    """Put the Reshape, Min and Max that measure a float input into the box of the QuantizeV2 that they serve."""
+    gone: set[int] = set()
+    for group in groups:
+        head = group.ops[0]
+        if head.op != "QuantizeV2":
+            continue
+        measures = [graph[ref.name] for ref in head.data_refs[1:] if ref.name in graph]
+        measures = [m for m in measures if m.op in ("Min", "Max") and readers[m.name] == {head.name}]
+        names = {m.name for m in measures}
+        flat = {m.data_refs[0].name for m in measures if m.data_refs}
+        flat = {name for name in flat if graph[name].op == "Reshape" and readers[name] <= names}
+        for node in [*measures, *(graph[name] for name in sorted(flat))]:
+            gone.add(id(group_of[node.name]))
+            group.ops.append(node)
+            group_of[node.name] = group
+    return [group for group in groups if id(group) not in gone]
+
+
+def _box(group: _Group, title: str, scope: str, graph: ModelGraph) -> Box:
+    head = group.ops[0]
+    ops = [node.op for node in group.ops]
+    if head.op == "QuantizeV2" and len(ops) > 1:
+        label = "Min · Max · QuantizeV2"
+    elif len(ops) > 1:
+        label = " · ".join(_BRIEF.get(op, op) for op in ops)
+    else:
+        label = head.op
+    kind: Kind = "fused" if len(ops) > 1 else "op"
+    of = family(head.op)
+    if of == "other" and len(ops) > 1 and all(op in _AFFINE for op in ops):
+        of = "normalisation"
+    detail = _detail(head, graph)
+    text = f"{title} · {detail}" if detail else title
+    members = (*(node.name for node in group.ops), *(node.name for node in group.constants))
+    return Box(head.name, kind, of, label, text, members, len(group.constants), scope, _bytes(group))
+
+
+def _title(name: str, op: str) -> str:
+    """A name without the parts at its end that only repeat the op; of a long one, the end that fits a box."""
+    parts = name.split("/")
+    while len(parts) > 1 and parts[-1].rstrip("_0123456789").lower() in (_SAYS_NOTHING | {op.lower()}):
+        parts.pop()
+    start = 0
+    while start < len(parts) - 1 and len("/".join(parts[start:])) > _TITLE_LENGTH:
+        start += 1
+    return ("…/" if start else "") + "/".join(parts[start:])
+
+
+def _bytes(group: _Group) -> int:
+    tensors = (node.tensor for node in (*group.ops, *group.constants))
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+
+def _detail(node: Node, graph: ModelGraph) -> str:
+    """What tells one such op from another: the kernel's shape, the pool's window, the constant's type and shape."""
+    if node.op in _WEIGHTED or node.op.startswith("Quantized"):
+        index = 0 if node.op == "Conv2DBackpropInput" else 1
+        weight = graph.constant(node, index)
+        if weight is None:  # a quantized weight that is dequantized for its reader
+            source = graph.producer(node, index)
+            weight = graph.constant(source, 0) if source is not None and source.op == "Dequantize" else None
+        return units.shape(weight.array.shape) if weight is not None and weight.array.ndim > 1 else ""
+    if node.ints("ksize"):
+        window, strides = node.ints("ksize"), node.ints("strides")
+        start = 2 if node.text("data_format") == "NCHW" else 1
+        steps = strides[start : start + 2]
+        step = str(steps[0]) if len(set(steps)) == 1 else "×".join(map(str, steps))
+        return f"{'×'.join(map(str, window[start : start + 2]))} / {step}"
+    if node.op.startswith("Placeholder"):
+        shape = node.shape()
+        return str(shape) if shape is not None and shape.dims is not None else ""
+    if node.op == "Const" and node.tensor is not None:
+        return f"{node.tensor.dtype.label} {units.shape(node.tensor.array.shape)}"
+    return ""
+
+
+def _scope_box(scope: str, parent: str, groups: list[_Group]) -> Box:
+    ops = [node for group in groups for node in group.ops]
+    constants = [node for group in groups for node in group.constants]
+    families = Counter(family(group.ops[0].op) for group in groups if family(group.ops[0].op) != "other")
+    of = families.most_common(1)[0][0] if families else "other"
+    label = scope.removeprefix(parent).rstrip("/")
+    members = (*(node.name for node in ops), *(node.name for node in constants))
+    size = sum(map(_bytes, groups))
+    title = f"{len(groups)} boxes" + (f" · {units.size(size)}" if size else "")
+    return Box(scope, "scope", of, label, title, members, len(constants), parent, size)
+
+
+# --- scopes ----------------------------------------------------------------------------------------------------------
+
+
+def _common_scope(names: list[str]) -> str:
+    parts = [name.split("/")[:-1] for name in names]
+    low, high = min(parts), max(parts)
+    depth = 0
+    while depth < min(len(low), len(high)) and low[depth] == high[depth]:
+        depth += 1
+    return "".join(part + "/" for part in low[:depth])
+
+
+def _scopes(groups: list[_Group]) -> tuple[dict[str, int], list[tuple[str, ...]]]:
+    """The scopes that are worth a box, with their sizes, and for each group those it lies in, outermost first.
+
+    Not worth one are scopes of a single box, those that hold (nearly) everything, and those that hold only one other.
+    """
+    size: Counter[str] = Counter()
+    every: list[list[str]] = []
+    for group in groups:
+        path, at = [], group.scope.find("/")
+        while at >= 0:
+            path.append(group.scope[: at + 1])
+            at = group.scope.find("/", at + 1)
+        every.append(path)
+        size.update(path)
+    scoped = sum(1 for path in every if path)
+    worth: dict[str, int] = {}
+    for path in every:
+        for outer, inner in zip(path, [*path[1:], ""], strict=False):
+            if size[outer] > 1 and size[outer] < scoped and (not inner or size[inner] < size[outer]):
+                worth[outer] = size[outer]
+    return worth, [tuple(scope for scope in path if scope in worth) for path in every]
+
+
+def readable_scopes(scopes: Mapping[str, int], paths: Iterable[tuple[str, ...]]) -> frozenset[str]:
+    """The scopes to open at first: all in a small graph; else the largest first, while the picture stays readable."""
+    children: dict[str, set[str]] = {}
+    own: Counter[str] = Counter()
+    total = 0
+    for path in paths:
+        total += 1
+        own[path[-1] if path else ""] += 1
+        for outer, inner in zip(("", *path), path, strict=False):
+            children.setdefault(outer, set()).add(inner)
+    if total <= OPEN_UP_TO:
+        return frozenset(scopes)
+    opened: set[str] = set()
+    seen = own[""] + len(children.get("", ()))
+    waiting = [(-scopes[scope], scope) for scope in children.get("", ())]
+    heapq.heapify(waiting)
+    while waiting:
+        _, scope = heapq.heappop(waiting)
+        more = own[scope] + len(children.get(scope, ())) - 1
+        if seen + more > OPEN_UP_TO and seen >= AT_LEAST:
+            continue
+        opened.add(scope)
+        seen += more
+        for inner in children.get(scope, ()):
+            heapq.heappush(waiting, (-scopes[inner], inner))
+    return frozenset(opened)
+
+
+# --- edges and regions -----------------------------------------------------------------------------------------------
+
+
+def _edges(graph: ModelGraph, owner: Mapping[str, int]) -> tuple[NDArray[np.int32], tuple[tuple[str, ...], ...]]:
+    flows: dict[tuple[int, int], dict[str, None]] = {}
+    for node in graph.nodes:
+        target = owner[node.name]
+        for ref in node.refs:
+            source = owner.get(ref.name)
+            if (
+                source is None
+                or source == target
+                or (graph[ref.name].op == "Const" and not _own(graph, ref.name, owner))
+            ):
+                continue
+            found = flows.setdefault((source, target), {})
+            if not ref.control:
+                found[str(ref)] = None
+    edges = np.array(list(flows), np.int32).reshape(-1, 2)
+    return edges, tuple(tuple(found) for found in flows.values())
+
+
+def _own(graph: ModelGraph, constant: str, owner: Mapping[str, int]) -> bool:
+    """Whether a constant is a box of its own: one that lies in its reader's box has no edges."""
+    return all(owner[user] != owner[constant] for user, _ in graph.consumers[constant])
+
+
+def _regions(graph: ModelGraph, owner: Mapping[str, int]) -> tuple[Region, ...]:
+    """Connected sets of 8-bit nodes that compute on 8 bits; weights that are only stored so don't count."""
+    group: dict[str, str] = {node.name: node.name for node in graph.nodes if is_quantized(node.op)}
+
+    def root(name: str) -> str:
+        while group[name] != name:
+            group[name] = group[group[name]]
+            name = group[name]
+        return name
+
+    for node in graph.nodes:
+        if node.name in group and node.op != "QuantizeV2":
+            for ref in node.data_refs:
+                if ref.name in group and graph[ref.name].op != "Dequantize":
+                    group[root(node.name)] = root(ref.name)
+    sets: dict[str, list[str]] = {}
+    for name in group:
+        sets.setdefault(root(name), []).append(name)
+    found: list[Region] = []
+    for names in sets.values():
+        borders = sum(graph[name].op in ("QuantizeV2", "Dequantize") for name in names)
+        boxes = tuple(sorted({owner[name] for name in names}))
+        if len(names) > borders and len(boxes) > 1:
+            found.append(Region(boxes, len(names), borders, len(found) + 1))
+    return tuple(found)

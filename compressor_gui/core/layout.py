@@ -1,0 +1,345 @@
+"""Layered positions for a folded graph, computed in a worker process: ``python -m compressor_gui.core.layout``.
+
+fast-sugiyama (the method of Sugiyama, Tagawa and Toda, 1981) ranks the boxes and orders them with few crossings. It
+ends its process on some inputs (a self-loop), so it never runs in the window's; when its process dies, a plain layered
+layout takes its place.
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressor_gui.core.fold import Folded
+from compressor_gui.core.protocol import Request
+from compressor_gui.core.serve import Job, serve
+from compressor_gui.core.worker import Worker, WorkerDied
+
+BOX_WIDTH, BOX_HEIGHT = 204.0, 44.0
+COLUMN, ROW = 236.0, 80.0
+"""Distance between neighbouring boxes' centres, in the units of the picture (pixels at 1:1)."""
+_SHELF_COLUMNS = 40
+"""Unconnected parts are set side by side in shelves that are at least so wide."""
+
+Edges = NDArray[np.int32]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Where boxes and edges are.
+
+    ``x`` and ``y``: centres of the boxes. ``bends``: the points between the two ends of each edge, in its direction;
+    those of edge ``i`` are ``bends[bend_start[i]:bend_start[i + 1]]``, (x, y). ``note`` says when it is a fallback.
+    """
+
+    x: Floats
+    y: Floats
+    bends: Floats
+    bend_start: NDArray[np.int64]
+    note: str = ""
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Each box's row; all boxes of a row have the same ``y``."""
+        return np.asarray(np.rint(self.y / ROW), np.int64)
+
+    def with_rows_at(self, places: Floats) -> Layout:
+        """The same with row ``i`` moved to ``places[i]`` (increasing); bends move along."""
+        at = np.arange(len(places)) * ROW
+        bends = self.bends.copy()
+        bends[:, 1] = np.interp(bends[:, 1], at, places)
+        return replace(self, y=np.interp(self.y, at, places), bends=bends)
+
+
+# --- the worker's side -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Columns and rows, then the bends of every edge; arrays as :func:`pack` writes them."""
+
+    x: str
+    y: str
+    bends: str
+    bend_start: str
+
+
+@dataclass(frozen=True)
+class Place(Request[Placed]):
+    """Place ``count`` boxes joined by ``edges`` (packed int32 pairs without cycles)."""
+
+    name: ClassVar[str] = "place"
+    answer: ClassVar[type] = Placed
+
+    count: int
+    edges: str
+
+
+def pack(array: NDArray[Any]) -> str:
+    """An array's bytes as text: a hundred thousand numbers need no check one by one."""
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
+
+
+def unpack(text: str, dtype: type) -> NDArray[Any]:
+    """What :func:`pack` wrote, flat."""
+    return np.frombuffer(base64.b64decode(text), dtype)
+
+
+def place(request: Place, _job: Job | None = None) -> Placed:
+    """Answer a request: one sugiyama layout for each connected part, the parts side by side."""
+    found = sugiyama(request.count, unpack(request.edges, np.int32).reshape(-1, 2))
+    return Placed(pack(found.x), pack(found.y), pack(found.bends), pack(found.bend_start))
+
+
+def sugiyama(count: int, edges: Edges) -> Layout:
+    """Layered positions of ``count`` boxes; ``edges`` have no cycles, loops or doubles."""
+    from fast_sugiyama import from_edges
+
+    parts = (
+        from_edges([(int(a), int(b)) for a, b in edges], vertex_spacing=1.0, check_layout=False) if len(edges) else []
+    )
+    column = np.full(count, np.nan)
+    row = np.zeros(count)
+    routes: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    shelves = _Shelves(sum(width + 1 for _, width, _, _ in parts))
+    for positions, width, height, split in sorted(parts, key=lambda part: (-len(part[0]), min(p[0] for p in part[0]))):
+        left, top = shelves.place(width + 1, round(height) + 1)
+        where = {node: (x + left, height - y + top) for node, (x, y) in positions}
+        for node, (x, y) in where.items():
+            if node < count:
+                column[node], row[node] = x, y
+        routes.update(_routes(count, split or [], where))
+    for node in np.flatnonzero(np.isnan(column)):
+        column[node], row[node] = shelves.place(1, 1)
+    bends = [routes.get((int(a), int(b)), []) for a, b in edges]
+    return _finished(column, row, bends)
+
+
+def _routes(
+    count: int, split: Sequence[tuple[int, int]], where: dict[int, tuple[float, float]]
+) -> Iterator[tuple[tuple[int, int], list[tuple[float, float]]]]:
+    """The bends of long edges, which come split by points whose ids are at or above ``count``."""
+    onward = {a: b for a, b in split if a >= count}
+    for a, b in split:
+        if a < count <= b:
+            points = []
+            while b >= count:
+                points.append(where[b])
+                b = onward[b]
+            yield (a, b), points
+
+
+class _Shelves:
+    """Sets parts side by side, and begins a new shelf below when one is full."""
+
+    def __init__(self, total: float) -> None:
+        self._limit = max(_SHELF_COLUMNS, total**0.5)
+        self._x = 0.0
+        self._top = 0
+        self._height = 0
+
+    def place(self, width: float, height: int) -> tuple[float, int]:
+        if self._x and self._x + width > self._limit:
+            self._x, self._top, self._height = 0.0, self._top + self._height + 1, 0
+        left, self._x, self._height = self._x, self._x + width + 0.25, max(self._height, height)
+        return left, self._top
+
+
+def _finished(column: Floats, row: Floats, bends: Sequence[Sequence[tuple[float, float]]]) -> Layout:
+    points = np.array([point for route in bends for point in route], np.float64).reshape(-1, 2)
+    starts = np.cumsum([0, *map(len, bends)])
+    return Layout(column * COLUMN, row * ROW, points * (COLUMN, ROW), np.asarray(starts, np.int64))
+
+
+# --- the window's side -----------------------------------------------------------------------------------------------
+
+_lock = threading.Lock()
+_worker: Worker | None = None
+
+
+def prestart() -> None:
+    """Start the worker's process now, so that it is ready when the first graph has been read."""
+    _shared_worker().submit(Place(2, pack(np.array([[0, 1]], np.int32))))
+
+
+def close() -> None:
+    """End the worker's process; the next layout starts another."""
+    global _worker
+    with _lock:
+        worker, _worker = _worker, None
+    if worker is not None:
+        worker.close()
+
+
+def _shared_worker() -> Worker:
+    global _worker
+    with _lock:
+        if _worker is None:
+            _worker = Worker("compressor_gui.core.layout")
+            atexit.register(close)
+        return _worker
+
+
+def layout(folded: Folded) -> Layout:
+    """Positions of a folded graph's boxes and edges. Waits for the worker: call it outside the GUI thread."""
+    count = len(folded.boxes)
+    edges, turned = without_cycles(count, folded.edges)
+    unique, back = np.unique(edges, axis=0, return_inverse=True) if len(edges) else (edges, np.zeros(0, np.int64))
+    try:
+        answer = _shared_worker().run(Place(count, pack(unique.astype(np.int32))))
+        found = Layout(
+            unpack(answer.x, np.float64),
+            unpack(answer.y, np.float64),
+            unpack(answer.bends, np.float64).reshape(-1, 2),
+            unpack(answer.bend_start, np.int64),
+        )
+    except WorkerDied as died:
+        found = replace(plain(count, unique), note=f"This is a plain layout: {died.what}.")
+    return _for_all_edges(found, np.asarray(back).reshape(-1), turned)
+
+
+def _for_all_edges(found: Layout, back: NDArray[np.int64], turned: NDArray[np.bool_]) -> Layout:
+    """Give the bends of the edges that were laid out to those that were asked for, turned ones from end to start."""
+    counts = np.diff(found.bend_start)[back]
+    starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    within = np.arange(int(starts[-1])) - np.repeat(starts[:-1], counts)
+    last = np.repeat(counts - 1, counts)
+    within = np.where(np.repeat(turned, counts), last - within, within)
+    return replace(found, bends=found.bends[np.repeat(found.bend_start[:-1][back], counts) + within], bend_start=starts)
+
+
+def without_cycles(count: int, edges: Edges) -> tuple[Edges, NDArray[np.bool_]]:
+    """The edges with those turned round that lead back (a loop's NextIteration, scopes that read one another).
+
+    Returns the edges and which of them were turned. It leads back when its target is still open in a walk in depth.
+    """
+    readers: list[list[tuple[int, int]]] = [[] for _ in range(count)]
+    incoming = np.zeros(count, np.int64)
+    for index, (a, b) in enumerate(edges.tolist()):
+        readers[a].append((b, index))
+        incoming[b] += 1
+    turned = np.zeros(len(edges), bool)
+    fresh, opened, done = 0, 1, 2
+    state = [fresh] * count
+    for start in (*np.flatnonzero(incoming == 0).tolist(), *range(count)):
+        if state[start] != fresh:
+            continue
+        state[start] = opened
+        walk = [(start, iter(readers[start]))]
+        while walk:
+            node, rest = walk[-1]
+            for reader, index in rest:
+                if state[reader] == opened:
+                    turned[index] = True
+                elif state[reader] == fresh:
+                    state[reader] = opened
+                    walk.append((reader, iter(readers[reader])))
+                    break
+            else:
+                state[node] = done
+                walk.pop()
+    return np.where(turned[:, None], edges[:, ::-1], edges), turned
+
+
+def plain(count: int, edges: Edges) -> Layout:
+    """Rows by longest path, columns by the mean of what a box reads: no routing, but it never fails."""
+    inputs: list[list[int]] = [[] for _ in range(count)]
+    readers: list[list[int]] = [[] for _ in range(count)]
+    for a, b in edges.tolist():
+        inputs[b].append(a)
+        readers[a].append(b)
+    waiting = [len(found) for found in inputs]
+    row = np.zeros(count)
+    ready = [i for i in range(count) if not waiting[i]]
+    for node in ready:  # grows while it is walked
+        for reader in readers[node]:
+            row[reader] = max(row[reader], row[node] + 1)
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                ready.append(reader)
+    column = np.zeros(count)
+    for level in range(int(row.max(initial=-1)) + 1):
+        boxes = np.flatnonzero(row == level)
+        wish = np.array([np.mean(column[inputs[box]]) if inputs[box] else 0.0 for box in boxes])
+        order = boxes[np.argsort(wish, kind="stable")]
+        column[order] = np.arange(len(order)) - (len(order) - 1) / 2
+    return _finished(column, row, [[] for _ in edges])
+
+
+def aligned(left: Layout, right: Layout, pairs: Sequence[tuple[int, int]]) -> tuple[Layout, Layout]:
+    """Stretch two layouts so that boxes that correspond stand at the same height.
+
+    ``pairs`` are indices of corresponding boxes. Rows keep their order: the heaviest increasing chain of corresponding
+    rows is aligned, and between two of them the shorter side is spread out.
+    """
+    if not pairs:
+        return left, right
+    a, b = np.array(pairs).T
+    rows = (left.rows, right.rows)
+    chain = _heaviest_chain(rows[0][a], rows[1][b])
+    heights = [0.0]
+    for before, after in pairwise(chain):
+        heights.append(heights[-1] + max(after[0] - before[0], after[1] - before[1]) * ROW)
+    top = max(chain[0]) * ROW
+    stretched = []
+    for side, found in enumerate((left, right)):
+        anchors = np.array([pair[side] for pair in chain], np.float64)
+        every = np.arange(int(rows[side].max()) + 1, dtype=np.float64)
+        places = np.interp(every, anchors, heights)
+        places += (np.minimum(every - anchors[0], 0) + np.maximum(every - anchors[-1], 0)) * ROW + top
+        stretched.append(found.with_rows_at(places))
+    return stretched[0], stretched[1]
+
+
+def _heaviest_chain(left: NDArray[np.int64], right: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Pairs of rows, increasing on both sides, that hold as many of the corresponding boxes as possible."""
+    pairs, weight = np.unique(np.stack([left, right], 1), axis=0, return_counts=True)
+    size = int(right.max()) + 2
+    best = [(0, -1)] * size  # a binary indexed tree: the heaviest chain that ends at or before a right row
+    link: list[int] = []
+    pending: list[tuple[int, tuple[int, int]]] = []
+    row = -1
+    for index, ((a, b), w) in enumerate(zip(pairs.tolist(), weight.tolist(), strict=True)):
+        if a != row:  # chains of one left row must not continue each other
+            _raise(best, pending)
+            row = a
+        at, found = b, (0, -1)
+        while at > 0:
+            found = max(found, best[at])
+            at -= at & -at
+        link.append(found[1])
+        pending.append((b + 1, (found[0] + w, index)))
+    _raise(best, pending)
+    at, end = size - 1, (0, -1)
+    while at > 0:
+        end = max(end, best[at])
+        at -= at & -at
+    chain, index = [], end[1]
+    while index >= 0:
+        chain.append((int(pairs[index][0]), int(pairs[index][1])))
+        index = link[index]
+    return chain[::-1]
+
+
+def _raise(best: list[tuple[int, int]], pending: list[tuple[int, tuple[int, int]]]) -> None:
+    for at, value in pending:
+        while at < len(best):
+            best[at] = max(best[at], value)
+            at += at & -at
+    pending.clear()
+
+
+if __name__ == "__main__":
+    # The request as its module names it: run as a program, this file's own classes would be another module's.
+    from compressor_gui.core import layout as program
+
+    serve({program.Place: program.place})
