@@ -1,0 +1,171 @@
+"""Does a compressed graph load, run, and say the same as the original?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from compressor_gui.core import pbio
+from compressor_gui.core.compare import compare_output
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.jobs import CheckExport, ExportCheck
+from compressor_gui.core.serve import Job
+from compressor_gui.core.trust import refuse_untrusted
+from compressor_gui.core.units import shape as shape_text
+from compressor_gui.core.values import DType
+from compressor_gui.engine.inputs import Guess, guesses, has_unknowns, make_feeds
+from compressor_gui.engine.session import HOPELESS, TF_ERRORS, LoadedGraph, brief, failure, plain
+
+SAMPLES = 4
+"""Inputs that both graphs are run on, each of batch 1."""
+
+Values = list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A file as the core reads it, loaded in TensorFlow."""
+
+    graph: ModelGraph
+    loaded: LoadedGraph
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """What the original was fed and what it answered to that: node -> tensors, one entry a sample in both."""
+
+    fetches: Mapping[str, list[str]]
+    feeds: list[dict[str, np.ndarray]]
+    values: list[Values]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def described(self) -> tuple[str, ...]:
+        """The inputs as ``name float32 1x224x224x3``."""
+        first = self.feeds[0] if self.feeds else {}
+        return tuple(f"{name} {_type_name(value)} {shape_text(value.shape)}" for name, value in first.items())
+
+
+def check_export(request: CheckExport, job: Job) -> ExportCheck:
+    """See CheckExport. Raises CompressorError where a graph can't be read, is refused, or the candidate fails."""
+    start = time.perf_counter()
+    names = request.candidate_outputs or request.outputs
+    if len(names) != len(request.outputs):
+        raise CompressorError("the two graphs have different numbers of outputs", where=request.candidate)
+    steps = 2 + 2 * SAMPLES
+    job.progress(0, steps, "loading the original")
+    original = _load(request.original, request.outputs, request)
+    with original.loaded:
+        job.progress(1, steps, "loading the compressed graph")
+        candidate = _load(request.candidate, names, request)
+        with candidate.loaded:
+            job.progress(2, steps, "running the original")
+            reference = _run_original(original, request.seed, job)
+            values = _run_candidate(candidate, reference, dict(zip(request.outputs, names, strict=True)), job)
+    outputs = []
+    for at, name in enumerate(_flat(reference.fetches)):
+        pairs = [(plain(x[at]), plain(y[at])) for x, y in zip(reference.values, values, strict=True)]
+        outputs.append(compare_output(name.removesuffix(":0"), [x for x, _ in pairs], [y for _, y in pairs]))
+    return ExportCheck(
+        outputs=tuple(outputs),
+        inputs=reference.described,
+        notes=reference.notes,
+        remapper_off=not request.remapping,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _load(path: str, outputs: tuple[str, ...], request: CheckExport) -> _Model:
+    data = pbio.read_bytes(path)
+    graph = pbio.parse_graph(data, where=path, outputs=outputs)
+    missing = [name for name in outputs if name not in graph]
+    if missing:
+        raise CompressorError(f"its output {missing[0]!r} is missing", where=path)
+    if not request.allow_unsafe_ops:
+        refuse_untrusted(graph, path)
+    return _Model(graph, LoadedGraph(data, graph, where=path, remapping=request.remapping))
+
+
+def _run_original(model: _Model, seed: int, job: Job) -> _Reference:
+    """Run the original on the first inputs that it can stand; no samples where it can stand none."""
+    fetches = model.loaded.tensors(model.graph.outputs)
+    first_error: str = ""
+    for guess in guesses():
+        job.check()
+        try:
+            return _sample(model, fetches, guess, seed, job)
+        except (*TF_ERRORS, CompressorError) as error:
+            first_error = first_error or (str(error) if isinstance(error, CompressorError) else brief(error))
+            if isinstance(error, HOPELESS) or not has_unknowns(model.graph):
+                break
+    runnable = {name: ts for name, ts in fetches.items() if _runs(model, ts, seed)} if len(fetches) > 1 else {}
+    if runnable:
+        left_out = ", ".join(sorted(fetches.keys() - runnable.keys()))
+        note = f"outputs that the original does not compute were left out ({left_out}): {first_error}"
+        reference = _sample(model, runnable, Guess(), seed, job)
+        return _Reference(reference.fetches, reference.feeds, reference.values, (note,))
+    return _Reference({}, [], [], (f"no input could be made that the original runs on: {first_error}",))
+
+
+def _sample(model: _Model, fetches: Mapping[str, list[str]], guess: Guess, seed: int, job: Job) -> _Reference:
+    feeds: list[dict[str, np.ndarray]] = []
+    values: list[Values] = []
+    for number in range(SAMPLES):
+        feeds.append(make_feeds(model.graph, guess, seed * SAMPLES + number))
+        values.append(model.loaded.run(_flat(fetches), feeds[-1]))
+        job.progress(3 + number, 2 + 2 * SAMPLES, "running the original")
+    return _Reference(fetches, feeds, values)
+
+
+def _runs(model: _Model, tensors: list[str], seed: int) -> bool:
+    try:
+        model.loaded.run(tensors, make_feeds(model.graph, Guess(), seed))
+    except (*TF_ERRORS, CompressorError):
+        return False
+    return True
+
+
+def _run_candidate(model: _Model, reference: _Reference, renamed: Mapping[str, str], job: Job) -> list[Values]:
+    found = model.loaded.tensors(renamed[name] for name in reference.fetches)
+    fetches = [tensor for name in reference.fetches for tensor in found[renamed[name]]]
+    if len(fetches) != len(_flat(reference.fetches)):
+        raise CompressorError("an output has another number of tensors than the original's", where=model.loaded.where)
+    values: list[Values] = []
+    for number, feeds in enumerate(reference.feeds):
+        job.progress(2 + SAMPLES + number, 2 + 2 * SAMPLES, "running the compressed graph")
+        try:
+            values.append(model.loaded.run(fetches, _fitting(model.graph, feeds)))
+        except TF_ERRORS as error:
+            raise failure(error, "TensorFlow does not run the compressed graph", model.loaded.where) from None
+    return values
+
+
+def _fitting(graph: ModelGraph, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The feeds, quantized where the compressed graph's placeholder wants that (``quantized_input``)."""
+    return {name: _quantized(graph, name, value) for name, value in feeds.items() if name in graph}
+
+
+def _quantized(graph: ModelGraph, name: str, value: np.ndarray) -> np.ndarray:
+    wanted = graph[name].dtype("dtype")
+    readers = (graph[reader] for reader, _ in graph.consumers[name])
+    dequantize = next((reader for reader in readers if reader.op == "Dequantize"), None)
+    if wanted != DType.QUINT8 or value.dtype.kind != "f" or dequantize is None:
+        return value
+    minimum, maximum = graph.constant(dequantize, 1), graph.constant(dequantize, 2)
+    if minimum is None or maximum is None:
+        return value
+    low, high = float(minimum.array.reshape(-1)[0]), float(maximum.array.reshape(-1)[0])
+    return np.clip(np.rint((value - low) / (high - low) * 255), 0, 255).astype(np.uint8)
+
+
+def _flat(fetches: Mapping[str, list[str]]) -> list[str]:
+    """Tensor names, in order."""
+    return [tensor for tensors in fetches.values() for tensor in tensors]
+
+
+def _type_name(value: np.ndarray) -> str:
+    return "string" if value.dtype == object else value.dtype.name

@@ -1,0 +1,105 @@
+"""A graph loaded in stock TensorFlow, and its messages made short."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import numpy as np
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+from compressor_gui.core import pbio
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.graph import ModelGraph
+
+TF_ERRORS = (tf.errors.OpError, ValueError, TypeError, KeyError)
+"""What loading and running a graph may raise."""
+
+HOPELESS = (tf.errors.UnimplementedError, tf.errors.NotFoundError, tf.errors.ResourceExhaustedError)
+"""Those of them that another input can't mend."""
+
+VERSION: str = tf.__version__
+
+_UNSENT = (tf.resource, tf.variant)
+
+
+class LoadedGraph:
+    """A GraphDef imported into a TensorFlow graph, with a session on it."""
+
+    def __init__(self, data: bytes, graph: ModelGraph, *, where: str, remapping: bool = True) -> None:
+        """``data`` are the file's bytes, ``graph`` what the core read from them.
+
+        Raises CompressorError where TensorFlow refuses the graph. Without ``remapping``, Grappler's remapper is off.
+        """
+        try:
+            definition = tf.compat.v1.GraphDef.FromString(data)
+        except DecodeError:  # it is the text form
+            definition = tf.compat.v1.GraphDef.FromString(pbio.to_bytes(graph))
+        config = tf.compat.v1.ConfigProto()
+        if not remapping:
+            config.graph_options.rewrite_options.remapping = 2  # RewriterConfig.OFF
+        self.where = where
+        self._graph = tf.Graph()
+        with self._graph.as_default(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                tf.compat.v1.import_graph_def(definition, name="")
+            except TF_ERRORS as error:
+                raise failure(error, "TensorFlow does not load this graph", where) from None
+        self._session = tf.compat.v1.Session(graph=self._graph, config=config)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+
+    def tensors(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """Node -> its output tensors that can be fetched."""
+        ops = {name: self._graph.get_operation_by_name(name) for name in names}
+        return {name: [t.name for t in op.outputs if t.dtype.base_dtype not in _UNSENT] for name, op in ops.items()}
+
+    def run(self, fetches: list[str], feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The fetched tensors; placeholders that this graph lacks are not fed. Raises what TensorFlow raises."""
+        fed: dict[Any, np.ndarray] = {}
+        for name, value in feeds.items():
+            try:
+                tensor = self._graph.get_tensor_by_name(f"{name}:0")
+            except KeyError:
+                continue
+            fed[tensor] = _as_fed(value, tensor.dtype)
+        return [np.asarray(value) for value in self._session.run(fetches, fed)]
+
+
+def _as_fed(value: np.ndarray, dtype: Any) -> np.ndarray:
+    """``value`` as the session takes it: TensorFlow's quantized types are numpy structures of one integer."""
+    wanted = dtype.as_numpy_dtype
+    return value.view(wanted) if dtype.is_quantized else value
+
+
+def plain(value: np.ndarray) -> np.ndarray:
+    """A fetched value, quantized types as the integers they are made of."""
+    return value.view(value.dtype[0]) if value.dtype.names else value
+
+
+def failure(error: BaseException, what: str, where: str) -> CompressorError:
+    """TensorFlow's message as one sentence."""
+    return CompressorError(f"{what}: {brief(error)}", where=where)
+
+
+def brief(error: BaseException) -> str:
+    """The first sentence of a TensorFlow message, without the traces that follow it."""
+    text = str(getattr(error, "message", "") or (error.args[0] if error.args else error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not re.match(r"\d+ root error|\(\d+\) [A-Z]\w+:?$|Detected at node", line)]
+    first = re.sub(r"^\(\d+\) |\[\[\{?\{?node [^\]]*\]\]", "", lines[0] if lines else type(error).__name__).strip()
+    node = re.search(r"\{\{node ([^}]+)\}\}", text)
+    place = f" (node {node[1]!r})" if node and node[1] not in first else ""
+    return (first[:297] + "..." if len(first) > 300 else first).rstrip(". ") + place
