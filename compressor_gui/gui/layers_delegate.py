@@ -1,0 +1,178 @@
+"""How the layers table looks: text, thumbnails, and a slider in every row."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt
+from PySide6.QtGui import QFont, QPainter, QPen, QPolygonF
+from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+
+from compressor_gui.core.memo import by_identity
+from compressor_gui.core.stats import Magnitudes
+from compressor_gui.gui.layers_model import (
+    CURVE,
+    HEADINGS,
+    Column,
+    LayersModel,
+    LayersProxy,
+    Row,
+    cell_text,
+    sensitivity,
+)
+from compressor_gui.gui.theme import BODY, SMALL, UNIT, Theme, font
+
+ROW_HEIGHT = 33
+PAD = 6
+"""Left and right of a cell's content; the first column has the panel's own margin."""
+MARGIN = 14
+_HANDLE = 6.0
+_NUMBER = 46
+"""Pixels for ``≈99.9 %`` beside the slider."""
+_BINS = 24
+
+
+def track_rect(cell: QRect) -> QRectF:
+    """The slider's track in a sparsity cell; its ends are the handle's centre at 0 and 100 %."""
+    left = cell.left() + PAD + _HANDLE
+    return QRectF(left, cell.center().y() - 1.0, max(cell.right() - _NUMBER - PAD - _HANDLE - left, 16.0), 3.0)
+
+
+def value_at(track: QRectF, x: float) -> float:
+    """The slider's value, 0..1, with its handle at ``x``."""
+    return min(max((x - track.left()) / track.width(), 0.0), 1.0)
+
+
+def paint_slider(painter: QPainter, track: QRectF, value: float, theme: Theme, strong: bool = False) -> None:
+    """A slider: the track, its filled part, and the handle; ``strong`` where it has the keyboard or the mouse."""
+    x = track.left() + track.width() * value
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(theme.color("slider_track"))
+    painter.drawRoundedRect(track, 1.5, 1.5)
+    painter.setBrush(theme.color("accent_and_threshold"))
+    painter.drawRoundedRect(QRectF(track.left(), track.top(), x - track.left(), track.height()), 1.5, 1.5)
+    centre = QPointF(x, track.center().y())
+    if strong:
+        painter.setBrush(theme.color("accent_and_threshold", 0.2))
+        painter.drawEllipse(centre, _HANDLE + 4, _HANDLE + 4)
+    painter.setBrush(theme.color("panel"))
+    painter.setPen(QPen(theme.color("accent_and_threshold"), 2))
+    painter.drawEllipse(centre, _HANDLE - 1, _HANDLE - 1)
+
+
+@by_identity
+def _small_histogram(table: Magnitudes) -> tuple[np.ndarray, float]:
+    """Log counts, 0..1, of :data:`_BINS` even bins of |w|, and their width."""
+    top = float(table.values[-1]) if table.values.size else 0.0
+    if top <= 0:
+        return np.zeros(_BINS), 1.0
+    place = np.minimum((table.values.astype(np.float64) * (_BINS / top)).astype(np.intp), _BINS - 1)
+    heights = np.log1p(np.bincount(place, table.counts, _BINS))
+    return heights / heights.max(), top / _BINS
+
+
+class LayersDelegate(QStyledItemDelegate):
+    """Paints every cell of the layers table."""
+
+    def __init__(self, model: LayersModel, proxy: LayersProxy, theme: Theme, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._model = model
+        self._proxy = proxy
+        self._theme = theme
+        self.dragged: int | None = None
+        """The source row whose slider is being dragged."""
+
+    def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
+        """All rows are equally high."""
+        return QSize(40, ROW_HEIGHT)
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        """Paint one cell."""
+        place = self._proxy.mapToSource(index).row()
+        row, column = self._model.rows[place], Column(index.column())
+        state: QStyle.StateFlag = option.state
+        cell: QRect = option.rect
+        chosen = bool(state & QStyle.StateFlag.State_Selected)
+        focused = chosen and bool(option.widget and option.widget.hasFocus())
+        painter.save()
+        if chosen:
+            painter.fillRect(cell, self._theme.color("row_selected"))
+        elif state & QStyle.StateFlag.State_MouseOver:
+            painter.fillRect(cell, self._theme.color("row_hover"))
+        painter.fillRect(cell.left(), cell.bottom(), cell.width(), 1, self._theme.color("hairline"))
+        if column == Column.SENSITIVITY:
+            self._paint_sensitivity(painter, cell, row)
+        elif column == Column.HISTOGRAM:
+            self._paint_histogram(painter, cell, row)
+        elif column == Column.SPARSITY:
+            self._paint_sparsity(painter, cell, row, focused or place == self.dragged)
+        else:
+            self._paint_text(painter, cell, row, column)
+        painter.restore()
+
+    def _paint_text(self, painter: QPainter, cell: QRect, row: Row, column: Column) -> None:
+        inner = cell.adjusted(MARGIN if column == Column.NAME else PAD, 0, -PAD, 0)
+        secondary = column in (Column.OP, Column.SHAPE)
+        painter.setFont(font(BODY, QFont.Weight.Medium if column == Column.NAME else QFont.Weight.Normal))
+        if column in (Column.OP, Column.SHAPE, Column.SIZE, Column.PARAMETERS, Column.THRESHOLD):
+            painter.setFont(font(BODY - 1))
+        painter.setPen(self._theme.color("text_secondary" if secondary else "text"))
+        text = cell_text(row, column)
+        if HEADINGS[column].right:
+            side, elide = Qt.AlignmentFlag.AlignRight, Qt.TextElideMode.ElideRight
+        else:
+            side, elide = Qt.AlignmentFlag.AlignLeft, Qt.TextElideMode.ElideMiddle
+        shown = painter.fontMetrics().elidedText(text, elide, inner.width())
+        painter.drawText(inner, side | Qt.AlignmentFlag.AlignVCenter, shown)
+
+    def _paint_sensitivity(self, painter: QPainter, cell: QRect, row: Row) -> None:
+        if row.magnitudes is None or row.locked:
+            return
+        box = QRectF(cell).adjusted(PAD, 7, -PAD, -9)
+        points = [
+            QPointF(box.left() + box.width() * x, box.bottom() - box.height() * y)
+            for x, y in zip(CURVE.tolist(), sensitivity(row.magnitudes).tolist(), strict=True)
+        ]
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(self._theme.color("text_secondary"), 1.2))
+        painter.drawPolyline(QPolygonF(points))
+        if row.wanted is not None:
+            x = box.left() + box.width() * row.wanted
+            painter.setPen(QPen(self._theme.color("accent_and_threshold"), 1.5))
+            painter.drawLine(QPointF(x, box.top() - 1), QPointF(x, box.bottom() + 1))
+
+    def _paint_histogram(self, painter: QPainter, cell: QRect, row: Row) -> None:
+        if row.magnitudes is None:
+            return
+        box = QRectF(cell).adjusted(PAD, 6, -PAD, -7)
+        heights, width = _small_histogram(row.magnitudes)
+        cut = math.inf if row.threshold is None else row.threshold / width / _BINS
+        step = box.width() / _BINS
+        painter.setPen(Qt.PenStyle.NoPen)
+        for index, height in enumerate(heights.tolist()):
+            zeroed = (index + 0.5) / _BINS < cut and row.threshold is not None
+            painter.setBrush(self._theme.color("histogram_zeroed" if zeroed else "histogram_kept"))
+            high = box.height() * height
+            painter.drawRect(QRectF(box.left() + index * step, box.bottom() - high, step - 0.5, high))
+
+    def _paint_sparsity(self, painter: QPainter, cell: QRect, row: Row, strong: bool) -> None:
+        if row.locked:
+            painter.setFont(font(SMALL))
+            painter.setPen(self._theme.color("text_disabled_and_edges"))
+            inner = cell.adjusted(PAD, 0, -MARGIN // 2, 0)
+            painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter, f"stored as {row.layer.tensor.dtype.label}")
+            return
+        if row.wanted is not None:
+            paint_slider(painter, track_rect(cell), row.wanted, self._theme, strong)
+        paint_percent(painter, cell.adjusted(0, 0, -UNIT, 0), row.sparsity_text(), row.exact, self._theme)
+
+
+def paint_percent(painter: QPainter, cell: QRect, text: str, exact: bool, theme: Theme) -> None:
+    """The number beside a slider, secondary where it is estimated."""
+    painter.setFont(font(BODY - 1))
+    painter.setPen(theme.color("text" if exact else "text_secondary"))
+    painter.drawText(cell, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, text)

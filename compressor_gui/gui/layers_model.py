@@ -1,0 +1,360 @@
+"""The layers table's rows: what the document says of each layer, worked out without looking at a single weight."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QSortFilterProxyModel,
+    Qt,
+    Signal,
+)
+
+from compressor_gui.core import units
+from compressor_gui.core.layers import Layer
+from compressor_gui.core.memo import by_identity
+from compressor_gui.core.stats import Magnitudes
+from compressor_gui.gui.document import Document, Made, State
+
+Index = QModelIndex | QPersistentModelIndex
+
+SORT_ROLE = Qt.ItemDataRole.UserRole
+"""What a column is sorted by: a number, or text."""
+
+CURVE = np.linspace(0.0, 1.0, 33)
+"""The sparsities at which a thumbnail shows the error."""
+
+_OP_LABELS = {"DepthwiseConv2dNative": "Depthwise", "Conv2DBackpropInput": "Transposed", "BatchMatMulV2": "BatchMatMul",
+              "BatchMatMulV3": "BatchMatMul"}  # fmt: skip
+
+
+class Column(IntEnum):
+    """The table's columns, in order."""
+
+    NAME = 0
+    OP = 1
+    SHAPE = 2
+    PARAMETERS = 3
+    SIZE = 4
+    HISTOGRAM = 5
+    SENSITIVITY = 6
+    SPARSITY = 7
+    THRESHOLD = 8
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A column's title, its tooltip, default width in pixels, and whether it is shown at first."""
+
+    title: str
+    tip: str
+    width: int
+    shown: bool
+    right: bool = False
+
+
+HEADINGS: Mapping[Column, Heading] = {
+    Column.NAME: Heading("name", "The operation that reads the weight", 84, True),
+    Column.OP: Heading("op", "The operation", 70, True),
+    Column.SHAPE: Heading("shape", "The weight's shape", 92, False),
+    Column.PARAMETERS: Heading("weights", "How many weights there are", 64, False, True),
+    Column.SIZE: Heading("size", "Bytes that the weight takes in the file, after the recipe's steps", 62, True, True),
+    Column.HISTOGRAM: Heading(
+        "|w|", "How many weights have which magnitude (logarithmic count); grey ones are set to zero", 64, False
+    ),
+    Column.SENSITIVITY: Heading(
+        "sens.",
+        "Relative error ‖W − W pruned‖ / ‖W‖ against sparsity, estimated from the weights alone; "
+        "the line is where the slider stands",
+        62,
+        True,
+    ),
+    Column.SPARSITY: Heading(
+        "sparsity", "Share of weights that are zero; drag, or use the arrow keys (with Shift: 10 %)", 116, True
+    ),
+    Column.THRESHOLD: Heading("threshold", "Weights of a smaller magnitude are set to zero", 72, False, True),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer as the table shows it.
+
+    ``wanted`` is the sparsity that the recipe asks for, None until the weights are counted; ``after`` the layer in the
+    recipe's result, None where there is none; ``fresh`` whether ``after`` has what the recipe asks for; ``locked`` why
+    the layer can't be pruned.
+    """
+
+    layer: Layer
+    short: str
+    magnitudes: Magnitudes | None = None
+    wanted: float | None = None
+    after: Layer | None = None
+    fresh: bool = False
+    locked: str = ""
+
+    @property
+    def sparsity(self) -> float | None:
+        """The exact share of zeros where it is known, else what the recipe asks for."""
+        return self.after.sparsity if self.exact and self.after else self.wanted
+
+    @property
+    def exact(self) -> bool:
+        """Whether :attr:`sparsity` was counted in the result, and not estimated."""
+        return self.fresh and self.after is not None
+
+    @property
+    def threshold(self) -> float | None:
+        """Weights below it are zero; None while unknown."""
+        return None if self.magnitudes is None or self.wanted is None else self.magnitudes.threshold_for(self.wanted)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the weight in the result, or in the source where there is no result yet."""
+        return self.after.bytes if self.after else self.layer.bytes
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The source's nodes that make up the layer."""
+        found = (*self.layer.users, self.layer.weight, self.layer.bias, self.layer.batch_norm)
+        return tuple(name for name in found if name)
+
+    def sparsity_text(self) -> str:
+        """``86.2 %``, with a mark where it is estimated."""
+        value = self.sparsity
+        return "" if value is None else f"{'' if self.exact else '≈'}{units.percent(value)}"
+
+
+@by_identity
+def sensitivity(table: Magnitudes) -> np.ndarray:
+    """The relative error at each sparsity of :data:`CURVE`, remembered with the table."""
+    return table.error_at(CURVE)
+
+
+class LayersModel(QAbstractTableModel):
+    """The rows of the document's source, in topological order."""
+
+    refreshed = Signal()
+    """The rows' values were worked out again."""
+
+    def __init__(self, document: Document, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.rows: list[Row] = []
+        self._document = document
+        self._matched: tuple[Made | None, Mapping[str, Layer]] = (None, {})
+        document.changed.connect(self._changed)
+        self._reset()
+
+    def row_of(self, node: str) -> int | None:
+        """The row of the layer that a node of either graph belongs to."""
+        found = next((index for index, row in enumerate(self.rows) if node in row.names), None)
+        diff = self._document.state.made.diff if self._document.state.made else None
+        if found is not None or diff is None or node not in diff.by_name:
+            return found
+        layer = diff.by_name[node].layer
+        return next((index for index, row in enumerate(self.rows) if row.layer.name == layer), None)
+
+    def overall(self) -> float | None:
+        """The sparsity of all layers that can be pruned together; None while it is unknown."""
+        rows = [row for row in self.rows if not row.locked]
+        weights = sum(row.layer.parameters for row in rows)
+        if not weights or any(row.wanted is None for row in rows):
+            return None
+        return sum((row.wanted or 0.0) * row.layer.parameters for row in rows) / weights
+
+    # -- following the document ----------------------------------------------------------------------------------
+
+    def _changed(self, old: State, new: State) -> None:
+        if old.source is not new.source:
+            self._reset()
+        elif not (old.recipe is new.recipe and old.made is new.made and old.magnitudes is new.magnitudes):
+            self._refresh()
+
+    def _reset(self) -> None:
+        self.beginResetModel()
+        source = self._document.state.source
+        self.rows = self._made(Row(layer, source.short[layer.name]) for layer in source.layers) if source else []
+        self.endResetModel()
+
+    def _refresh(self) -> None:
+        """Work the rows out again; only those that differ are drawn again."""
+        old, self.rows = self.rows, self._made(self.rows)
+        for index, (before, after) in enumerate(zip(old, self.rows, strict=True)):
+            if before != after:
+                self.dataChanged.emit(self.index(index, 0), self.index(index, len(Column) - 1))
+        self.refreshed.emit()
+
+    def _made(self, rows: Iterable[Row]) -> list[Row]:
+        document, state = self._document, self._document.state
+        after = self._after(state.made)
+        made = []
+        for row in rows:
+            table = state.magnitudes.get(row.layer.name)
+            wanted = None if table is None else document.wanted_sparsity(row.layer)
+            made.append(
+                dataclasses.replace(
+                    row,
+                    magnitudes=table,
+                    wanted=wanted,
+                    after=after.get(row.layer.name),
+                    fresh=not state.stale or (row.fresh and row.wanted == wanted),
+                    locked=why_locked(row.layer, table, counted=bool(state.magnitudes)),
+                )
+            )
+        return made
+
+    def _after(self, made: Made | None) -> Mapping[str, Layer]:
+        """Source layer's name -> the layer that it became."""
+        if made is not self._matched[0]:
+            source = self._document.state.source
+            self._matched = (made, matched_layers(source.layers, made) if source and made else {})
+        return self._matched[1]
+
+    # -- Qt's questions ------------------------------------------------------------------------------------------
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 (Qt's signature)
+        """How many layers there are."""
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        """How many columns there are, those that are hidden included."""
+        return 0 if parent.isValid() else len(Column)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """A column's title and tooltip."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        heading = HEADINGS[Column(section)]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return heading.title
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return heading.tip
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            side = Qt.AlignmentFlag.AlignRight if heading.right else Qt.AlignmentFlag.AlignLeft
+            return side | Qt.AlignmentFlag.AlignVCenter
+        return None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """A cell's text, tooltip, or what it is sorted by."""
+        row, column = self.rows[index.row()], Column(index.column())
+        if role == Qt.ItemDataRole.DisplayRole:
+            return cell_text(row, column)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return cell_tip(row, column)
+        if role == SORT_ROLE:
+            return _sort_key(row, column)
+        return None
+
+
+class LayersProxy(QSortFilterProxyModel):
+    """The layers in the order and selection that the user asked for.
+
+    It sorts when it is told to and not by itself: a row must not run away from under the mouse that drags its slider.
+    """
+
+    def __init__(self, model: LayersModel) -> None:
+        super().__init__(model)
+        self.setDynamicSortFilter(False)
+        self.setSortRole(SORT_ROLE)
+        self._words: tuple[str, ...] = ()
+        self._rows = model
+        self.setSourceModel(model)
+
+    def look_for(self, text: str) -> None:
+        """Show the layers that have every one of these words in their name, operation or shape."""
+        self.beginFilterChange()
+        self._words = tuple(text.lower().split())
+        self.endFilterChange(QSortFilterProxyModel.Direction.Rows)
+
+    def filterAcceptsRow(self, source_row: int, _parent: Index) -> bool:
+        """Whether a layer has all the words."""
+        layer = self._rows.rows[source_row].layer
+        text = f"{layer.name} {layer.op} {units.shape(layer.tensor.array.shape)}".lower()
+        return all(word in text for word in self._words)
+
+
+def matched_layers(before: Iterable[Layer], made: Made) -> dict[str, Layer]:
+    """Source layer's name -> the result's layer whose weight came from its weight."""
+    entries = made.diff.by_name
+    by_weight: dict[str, Layer] = {}
+    for layer in made.layers:
+        entry = entries.get(layer.weight)
+        for origin in (layer.weight, *(entry.origins if entry else ())):
+            by_weight.setdefault(origin, layer)
+    return {layer.name: by_weight[layer.weight] for layer in before if layer.weight in by_weight}
+
+
+def why_locked(layer: Layer, table: Magnitudes | None, counted: bool) -> str:
+    """Why a layer has no slider; empty where it has one."""
+    if layer.dequantizer is not None or not layer.tensor.dtype.is_floating:
+        return f"It can't be pruned: its weights are stored as {layer.tensor.dtype.label}, not as floats"
+    if layer.parameters == 0:
+        return "It can't be pruned: it has no weights"
+    return "It can't be pruned: its weights could not be read" if counted and table is None else ""
+
+
+def cell_text(row: Row, column: Column) -> str:
+    """What a cell says; the drawn ones say it to screen readers."""
+    if column == Column.NAME:
+        return row.short
+    if column == Column.OP:
+        return _OP_LABELS.get(row.layer.op, row.layer.op)
+    if column == Column.SHAPE:
+        return units.shape(row.layer.tensor.array.shape)
+    if column == Column.PARAMETERS:
+        return units.amount(row.layer.parameters)
+    if column == Column.SIZE:
+        return units.size(row.size)
+    if column == Column.SPARSITY:
+        return row.sparsity_text()
+    if column == Column.THRESHOLD:
+        return "" if row.threshold is None or row.locked else units.number(row.threshold)
+    return ""
+
+
+def cell_tip(row: Row, column: Column) -> str:
+    """A cell's tooltip: the whole name, the exact number, or why there is no slider."""
+    layer = row.layer
+    if column == Column.NAME:
+        more = f"\nshared by {len(layer.users)} operations" if len(layer.users) > 1 else ""
+        return f"{layer.name}\nweight {layer.weight}, {units.shape(layer.tensor.array.shape)}{more}"
+    if column == Column.OP:
+        return layer.op
+    if column == Column.PARAMETERS:
+        return f"{layer.parameters:,} weights"
+    if column == Column.SIZE and row.after and row.after.bytes != layer.bytes:
+        return f"{layer.bytes:,} → {row.after.bytes:,} bytes"
+    if column == Column.SIZE:
+        return f"{layer.bytes:,} bytes"
+    if row.locked:
+        return row.locked
+    if column == Column.SPARSITY and row.sparsity is not None:
+        zeros = round(row.sparsity * layer.parameters)
+        how = "counted in the result" if row.exact else "estimated; the exact count follows"
+        return f"{zeros:,} of {layer.parameters:,} weights are zero ({how})"
+    if column in (Column.HISTOGRAM, Column.SENSITIVITY):
+        return HEADINGS[column].tip
+    return ""
+
+
+def _sort_key(row: Row, column: Column) -> Any:
+    if column in (Column.NAME, Column.OP):
+        return cell_text(row, column).lower()
+    if column == Column.SIZE:
+        return row.size
+    if column == Column.SPARSITY:
+        return -1.0 if row.sparsity is None else row.sparsity
+    if column == Column.THRESHOLD:
+        return -1.0 if row.threshold is None else row.threshold
+    if column == Column.SENSITIVITY:  # the more an evenly pruned layer loses, the further down
+        return -1.0 if row.magnitudes is None else float(sensitivity(row.magnitudes).mean())
+    return row.layer.parameters
