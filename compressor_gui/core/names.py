@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
-_OP_SUFFIXES = ("/Conv2D", "/MatMul", "/depthwise", "/Conv2DBackpropInput", "/conv2d_transpose", "/BiasAdd")
+_GENERIC = frozenset(
+    ("add", "add_1", "addv2", "batch_norm", "batchnorm", "biasadd", "conv", "conv2d", "conv2d_transpose",
+     "conv2dbackpropinput", "convolution", "depthwise", "depthwiseconv2dnative", "fusedbatchnorm", "fusedbatchnormv3",
+     "matmul", "mul", "mul_1", "relu", "relu6", "separable_conv2d", "tensordot")
+)  # fmt: skip
+"""Last parts of names that say which operation it is, not which layer."""
 
 
 def shared_scope(names: Iterable[str]) -> str:
@@ -23,22 +29,28 @@ def shared_scope(names: Iterable[str]) -> str:
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """Full name -> the shortest readable one: the shared scope and the op's own suffix dropped where unique."""
+    """Full name -> the shortest readable one that no other has.
+
+    Parts at the end that only say what kind of operation it is are dropped (``conv1/Relu/Conv2D`` is ``conv1``), then
+    scopes at the start, as far as the rest tells the names apart.
+    """
     names = list(names)
-    scope = shared_scope(names) if len(names) > 1 else ""
-    plain = {name: name.removeprefix(scope) for name in names}
-    trimmed = {name: _without_suffix(short) for name, short in plain.items()}
-    count: dict[str, int] = {}
-    for short in trimmed.values():
-        count[short] = count.get(short, 0) + 1
-    return {name: trimmed[name] if count[trimmed[name]] == 1 else plain[name] for name in names}
+    trimmed = {name: _without_generic_parts(name.split("/")) for name in names}
+    count = Counter(tuple(parts) for parts in trimmed.values())
+    kept = {name: parts if count[tuple(parts)] == 1 else name.split("/") for name, parts in trimmed.items()}
+    ends = Counter("/".join(parts[start:]) for parts in kept.values() for start in range(len(parts)))
+
+    def shortest(parts: list[str]) -> str:
+        found = ("/".join(parts[start:]) for start in range(len(parts) - 1, -1, -1))
+        return next((end for end in found if ends[end] == 1), "/".join(parts))
+
+    return {name: shortest(parts) for name, parts in kept.items()}
 
 
-def _without_suffix(name: str) -> str:
-    for suffix in _OP_SUFFIXES:
-        if name.endswith(suffix) and len(name) > len(suffix):
-            return name.removesuffix(suffix)
-    return name
+def _without_generic_parts(parts: list[str]) -> list[str]:
+    while len(parts) > 1 and parts[-1].lower() in _GENERIC:
+        parts = parts[:-1]
+    return parts
 
 
 def elide(text: str, width: int) -> str:

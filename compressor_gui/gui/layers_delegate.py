@@ -24,12 +24,12 @@ from compressor_gui.gui.layers_model import (
 from compressor_gui.gui.theme import BODY, SMALL, UNIT, Theme, font
 
 ROW_HEIGHT = 33
-PAD = 6
+PAD = 4
 """Left and right of a cell's content; the first column has the panel's own margin."""
 MARGIN = 14
 _HANDLE = 6.0
-_NUMBER = 46
-"""Pixels for ``≈99.9 %`` beside the slider."""
+_NUMBER = 44
+"""Pixels for ``≈99.5 %`` beside the slider."""
 _BINS = 24
 
 
@@ -118,7 +118,9 @@ class LayersDelegate(QStyledItemDelegate):
         inner = cell.adjusted(MARGIN if column == Column.NAME else PAD, 0, -PAD, 0)
         secondary = column in (Column.OP, Column.SHAPE)
         painter.setFont(font(BODY, QFont.Weight.Medium if column == Column.NAME else QFont.Weight.Normal))
-        if column in (Column.OP, Column.SHAPE, Column.SIZE, Column.PARAMETERS, Column.THRESHOLD):
+        if column == Column.OP:
+            painter.setFont(font(SMALL))
+        elif column in (Column.SHAPE, Column.SIZE, Column.PARAMETERS, Column.THRESHOLD):
             painter.setFont(font(BODY - 1))
         painter.setPen(self._theme.color("text_secondary" if secondary else "text"))
         text = cell_text(row, column)
@@ -168,7 +170,7 @@ class LayersDelegate(QStyledItemDelegate):
             return
         if row.wanted is not None:
             paint_slider(painter, track_rect(cell), row.wanted, self._theme, strong)
-        paint_percent(painter, cell.adjusted(0, 0, -UNIT, 0), row.sparsity_text(), row.exact, self._theme)
+        paint_percent(painter, cell.adjusted(0, 0, -UNIT * 2, 0), row.sparsity_text(), row.exact, self._theme)
 
 
 def paint_percent(painter: QPainter, cell: QRect, text: str, exact: bool, theme: Theme) -> None:

@@ -63,11 +63,11 @@ class Heading:
 
 
 HEADINGS: Mapping[Column, Heading] = {
-    Column.NAME: Heading("name", "The operation that reads the weight", 84, True),
-    Column.OP: Heading("op", "The operation", 70, True),
+    Column.NAME: Heading("name", "The operation that reads the weight", 100, True),
+    Column.OP: Heading("op", "The operation", 60, True),
     Column.SHAPE: Heading("shape", "The weight's shape", 92, False),
     Column.PARAMETERS: Heading("weights", "How many weights there are", 64, False, True),
-    Column.SIZE: Heading("size", "Bytes that the weight takes in the file, after the recipe's steps", 62, True, True),
+    Column.SIZE: Heading("size", "Bytes that the weight takes in the file, after the recipe's steps", 57, True, True),
     Column.HISTOGRAM: Heading(
         "|w|", "How many weights have which magnitude (logarithmic count); grey ones are set to zero", 64, False
     ),
@@ -75,11 +75,11 @@ HEADINGS: Mapping[Column, Heading] = {
         "sens.",
         "Relative error ‖W − W pruned‖ / ‖W‖ against sparsity, estimated from the weights alone; "
         "the line is where the slider stands",
-        62,
+        52,
         True,
     ),
     Column.SPARSITY: Heading(
-        "sparsity", "Share of weights that are zero; drag, or use the arrow keys (with Shift: 10 %)", 116, True
+        "sparsity", "Share of weights that are zero; drag, or use the arrow keys (with Shift: 10 %)", 98, True
     ),
     Column.THRESHOLD: Heading("threshold", "Weights of a smaller magnitude are set to zero", 72, False, True),
 }
@@ -129,9 +129,13 @@ class Row:
         return tuple(name for name in found if name)
 
     def sparsity_text(self) -> str:
-        """``86.2 %``, with a mark where it is estimated."""
-        value = self.sparsity
-        return "" if value is None else f"{'' if self.exact else '≈'}{units.percent(value)}"
+        """:func:`percent_text` of the sparsity."""
+        return "" if self.sparsity is None else percent_text(self.sparsity, self.exact)
+
+
+def percent_text(value: float, exact: bool) -> str:
+    """``86 %``, with decimals only where every tenth counts, and a mark where it is estimated."""
+    return f"{'' if exact else '≈'}{units.percent(value) if value >= 0.985 else f'{value * 100:.0f} %'}"
 
 
 @by_identity

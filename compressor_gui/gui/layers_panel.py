@@ -32,7 +32,7 @@ from compressor_gui.gui.layers_delegate import (
     track_rect,
     value_at,
 )
-from compressor_gui.gui.layers_model import HEADINGS, Column, LayersModel, LayersProxy, Row
+from compressor_gui.gui.layers_model import HEADINGS, Column, LayersModel, LayersProxy, Row, percent_text
 from compressor_gui.gui.theme import UNIT, Theme
 from compressor_gui.gui.widgets import label
 
@@ -260,8 +260,8 @@ class SparsitySlider(QWidget):
             return
         painter = QPainter(self)
         paint_slider(painter, self.track(), self._value, self._theme, self.hasFocus() or self._held)
-        text = f"{'' if self._exact else '≈'}{units.percent(self._value)}"
-        paint_percent(painter, self.rect().adjusted(0, 0, -UNIT, 0), text, self._exact, self._theme)
+        text = percent_text(self._value, self._exact)
+        paint_percent(painter, self.rect().adjusted(0, 0, -UNIT * 2, 0), text, self._exact, self._theme)
         painter.end()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -315,6 +315,7 @@ class LayersPanel(QWidget):
         self._sort: tuple[Column | None, Qt.SortOrder] = (None, Qt.SortOrder.AscendingOrder)
         self._following = False
         self._build()
+        self.setFocusProxy(self.view)
 
         self.view.moved.connect(self.drag_frame)
         self.view.rested.connect(document.end_merge)
@@ -340,7 +341,9 @@ class LayersPanel(QWidget):
         top.setContentsMargins(MARGIN, 0, UNIT, 0)
         top.addWidget(label("Layers", "heading"))
         top.addStretch()
+        self._heading_note.setObjectName("layersSort")
         self._heading_note.setProperty("role", "flat")
+        self._heading_note.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._heading_note.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self._heading_note.setToolTip("Sort the layers; a click on a column's title does too")
         self._heading_note.setMenu(self._sort_menu())
@@ -370,6 +373,7 @@ class LayersPanel(QWidget):
         self._empty_text.setWordWrap(True)
         self._empty_text.setAlignment(Qt.AlignmentFlag.AlignCenter)
         column.addWidget(self._empty_text)
+        column.addSpacing(UNIT * 3)
         self.open_button = QPushButton("Open a model")
         self.open_button.clicked.connect(self.open_requested)
         column.addWidget(self.open_button, 0, Qt.AlignmentFlag.AlignCenter)
