@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeVar, get_args
 
+from compressor_gui.core.collector import collector_paused
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.layers import find_layers
 from compressor_gui.core.match import match_nodes
@@ -156,6 +157,7 @@ def _grouped(entries: Iterable[tuple[Key | None, NodeDiff]]) -> dict[Key, Totals
     return {key: Totals(**sums) for key, sums in found.items()}
 
 
+@collector_paused()
 def diff_replay(replay: Replay) -> Diff:
     """The difference between a recipe's source and its result, every node with its step and its source nodes."""
     trace = _Trace(replay)
@@ -164,6 +166,7 @@ def diff_replay(replay: Replay) -> Diff:
     return _compare(replay.source, replay.graph, pairs, trace)
 
 
+@collector_paused()
 def diff_graphs(before: ModelGraph, after: ModelGraph) -> Diff:
     """The difference between two graphs that no recipe joins: nodes matched by name, then by structure."""
     return _compare(before, after, match_nodes(before, after), None)
@@ -232,7 +235,7 @@ def _became(heirs: Iterable[str]) -> str:
 
 def _compare(before: ModelGraph, after: ModelGraph, pairs: Mapping[str, str], trace: _Trace | None) -> Diff:
     """Join the entries of both graphs; ``pairs``: node of ``after`` -> the node of ``before`` that it is."""
-    layers = _layer_of(before, after)
+    layers = _layer_of(before) if trace else _layer_of(before, after)
     olds = set(pairs.values())
     gone: dict[str, list[Node]] = {}  # the surviving node -> those removed behind it
     anchor = ""

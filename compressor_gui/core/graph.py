@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from compressor_gui.core.errors import GraphError
 from compressor_gui.core.values import Attr, DType, Shape, Tensor, decode_attr
-from compressor_gui.core.wire import WireError
+from compressor_gui.core.wire import WireError, same_bytes
 
 
 class Ref(NamedTuple):
@@ -33,7 +33,7 @@ def parse_ref(text: str) -> Ref:
     if text.startswith("^"):
         return Ref(text[1:], -1, True)
     name, colon, port = text.rpartition(":")
-    if colon and port.isascii() and port.isdigit():
+    if colon and port.isascii() and port.isdigit() and len(port) < 10:
         return Ref(name, int(port), False)
     return Ref(text, 0, False)
 
@@ -175,13 +175,13 @@ class Node:
 
     def changed_attrs(self, other: Node) -> tuple[str, ...]:
         """The attributes in which the two nodes differ, sorted."""
-        if self.attrs is other.attrs:
+        if self.attrs is other.attrs or (self.raw and other.raw and same_bytes(self.raw, other.raw)):
             return ()
         mine, theirs = dict(self.attrs.raw_items()), dict(other.attrs.raw_items())
         changed = set(mine) ^ set(theirs)
         for key in mine.keys() & theirs.keys():
             a, b = mine[key], theirs[key]
-            if a is b or (isinstance(a, memoryview) and isinstance(b, memoryview) and a == b):
+            if a is b or (isinstance(a, memoryview) and isinstance(b, memoryview) and same_bytes(a, b)):
                 continue
             x, y = self.attrs[key], other.attrs[key]
             if type(x) is not type(y) or x != y:
@@ -377,7 +377,13 @@ class Edit:
         """Let all who read the output ``old`` ("name" or "name:1") read ``new`` instead, once the edit is finished."""
         self._rewired[str(parse_ref(old))] = new
 
-    def _resolve(self, text: str) -> str:
+    @property
+    def nodes(self) -> Iterable[Node]:
+        """The nodes of the new version so far, in no order."""
+        return self._nodes.values()
+
+    def resolve(self, text: str) -> str:
+        """What a reader of the output ``text`` will read once the edit is finished."""
         seen = {text}
         while text in self._rewired:
             text = self._rewired[text]
@@ -397,15 +403,30 @@ class Edit:
             inputs = []
             for text, ref in zip(node.inputs, node.refs, strict=True):
                 if not ref.control:
-                    inputs.append(self._resolve(str(ref)))
+                    inputs.append(self.resolve(str(ref)))
                 elif ref.name in self._nodes:
                     inputs.append(text)
                 elif ref.name in self._rewired:
-                    inputs.append(f"^{parse_ref(self._resolve(ref.name)).name}")
+                    inputs.append(f"^{parse_ref(self.resolve(ref.name)).name}")
             control = dict.fromkeys(i for i in inputs if i.startswith("^") and i[1:] != name)
             self.replace(node.with_(inputs=[*(i for i in inputs if not i.startswith("^")), *control]))
+        for node in list(self._nodes.values()):
+            self._forget_colocation(node)
         wanted = self.graph.outputs if outputs is None else tuple(outputs)
         return ModelGraph(self._ordered(), self.graph.extras, wanted)
+
+    def _forget_colocation(self, node: Node) -> None:
+        """Take out of ``_class`` the nodes that are gone: TensorFlow refuses a graph that wants to be near them."""
+        entries = node.attrs.get("_class")
+        if isinstance(entries, tuple):
+            gone = {
+                e
+                for e in entries
+                if isinstance(e, bytes) and e.startswith(b"loc:@") and e[5:].decode("utf-8", "replace") not in self
+            }
+            kept = tuple(e for e in entries if e not in gone)
+            if len(kept) < len(entries):
+                self.replace(node.with_(attrs={"_class": kept or None}))
 
     def _ordered(self) -> list[Node]:
         """Old nodes in their old order, each added node before the old node it is anchored to."""

@@ -8,6 +8,8 @@ from. So whatever this program does not understand survives.
 from __future__ import annotations
 
 import os
+import re
+import stat
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -15,43 +17,62 @@ from pathlib import Path
 from typing import BinaryIO
 
 from compressor_gui.core import wire
+from compressor_gui.core.collector import collector_paused
 from compressor_gui.core.errors import CompressorError, GraphError
 from compressor_gui.core.graph import Attrs, ModelGraph, Node
 from compressor_gui.core.values import Attr, encode_attr
+from compressor_gui.core.verify import verify
 
 MAX_BYTES = (1 << 31) - 1
 _NODE = 1
 _KNOWN_GRAPH_FIELDS = {1, 2, 3, 4, 5}
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 def read_bytes(path: str | Path) -> bytes:
     """The bytes of a model file; ``-`` is standard input. Raises GraphError with a sentence for the user."""
     if str(path) == "-":
-        return sys.stdin.buffer.read()
+        return _whole(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input")
     path = Path(path)
     where = str(path)
     try:
-        size = path.stat().st_size
-        if path.is_dir():
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
             raise GraphError(
                 "this is a folder, not a frozen graph",
                 where=where,
                 hint="a SavedModel has to be frozen into one .pb first" if (path / "saved_model.pb").exists() else
                 "choose the .pb file in it",
             )  # fmt: skip
-        if size > MAX_BYTES:
-            raise GraphError(
-                f"it has {size / 1e9:.2f} GB, and a protocol buffer can't be larger than 2 GB",
-                where=where,
-                hint="no TensorFlow reads such a .pb; keep the weights in a checkpoint and freeze a part of the model",
-            )
-        return path.read_bytes()
+        if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+            raise GraphError("this is a device, not a file", where=where, hint="choose a .pb file")
+        if status.st_size > MAX_BYTES:
+            raise _too_large(status.st_size, where)
+        with path.open("rb") as stream:
+            return _whole(stream.read(MAX_BYTES + 1), where)
     except FileNotFoundError:
         raise GraphError("there is no such file", where=where, hint="check the path") from None
     except PermissionError:
         raise GraphError("it can't be read: no permission", where=where, hint="change the file's permissions") from None
     except OSError as error:
         raise GraphError(f"it can't be read: {error.strerror or error}", where=where) from None
+    except ValueError:
+        raise GraphError("this is not a path", where=repr(where)) from None
+
+
+def _whole(data: bytes, where: str) -> bytes:
+    """What a pipe gave, unless it is more than a graph can be."""
+    if len(data) > MAX_BYTES:
+        raise _too_large(len(data), where)
+    return data
+
+
+def _too_large(size: int, where: str) -> GraphError:
+    return GraphError(
+        f"it has {size / 1e9:.2f} GB, and a protocol buffer can't be larger than 2 GB",
+        where=where,
+        hint="no TensorFlow reads such a .pb; keep the weights in a checkpoint and freeze a part of the model",
+    )
 
 
 def read_graph(path: str | Path, outputs: Iterable[str] | None = None) -> ModelGraph:
@@ -60,12 +81,18 @@ def read_graph(path: str | Path, outputs: Iterable[str] | None = None) -> ModelG
 
 
 def parse_graph(data: bytes, where: str = "", outputs: Iterable[str] | None = None) -> ModelGraph:
-    """Read a graph from the bytes of a ``.pb`` or ``.pbtxt``, told apart by content. Raises GraphError."""
+    """Read a graph from the bytes of a ``.pb`` or ``.pbtxt``, told apart by content, and verify it.
+
+    Raises GraphError.
+    """
     _refuse_other_formats(data, where)
     if _looks_like_text(data):
         data = _binary_from_text(data, where)
     try:
-        return _parse_binary(memoryview(data), outputs)
+        with collector_paused():
+            graph = _parse_binary(memoryview(data), outputs)
+            verify(graph)
+            return graph
     except wire.WireError as error:
         raise GraphError(
             f"this is not a whole GraphDef: {error}", where=where, hint="the file is damaged or cut off"
@@ -135,9 +162,9 @@ def _parse_node(data: memoryview, index: int) -> Node:
 
 
 def _looks_like_text(data: bytes) -> bool:
+    """Text has no control characters; a binary graph has one in every node, the tag of its op (0x12)."""
     head = data[:4096]
-    first = head.lstrip()[:1]
-    return first == b"#" or (first.isalpha() and b"{" in head and b"\x00" not in head)
+    return head.lstrip()[:1] != b"" and not _CONTROL.search(head)
 
 
 def _refuse_other_formats(data: bytes, where: str) -> None:
@@ -160,6 +187,8 @@ def _refuse_other_formats(data: bytes, where: str) -> None:
         found = "this is a web page, not a model: the download went wrong"
     if found is None and (stripped.startswith(b"saved_model_schema_version") or _is_saved_model(data)):
         found = "this is a SavedModel, whose weights lie in another file; it has to be frozen into one .pb first"
+    if found is None and stripped.startswith((b"{", b"[")):
+        found = "this is a JSON file (a TensorFlow.js model.json is one)"
     if found is None and _is_onnx(data):
         found = "this is an ONNX model"
     if found:
@@ -202,7 +231,13 @@ def _binary_from_text(data: bytes, where: str) -> bytes:
     except UnicodeDecodeError:
         raise GraphError("this is neither a binary nor a text graph", where=where) from None
     except text_format.ParseError as error:
-        raise GraphError(f"the text graph has an error at {error}", where=where, hint="line:column") from None
+        line, column = error.GetLine(), error.GetColumn()
+        if line is None:
+            raise GraphError(f"this is not a text graph: {error}", where=where) from None
+        reason = str(error).removeprefix(f"{line}:{column} : ")
+        raise GraphError(f"the text graph has an error: {reason}", where=f"{where}, line {line}".lstrip(", ")) from None
+    except RecursionError:
+        raise GraphError("the text graph is nested too deeply", where=where) from None
 
 
 def node_parts(node: Node) -> list[bytes | memoryview]:
@@ -246,11 +281,19 @@ def to_bytes(graph: ModelGraph) -> bytes:
 
 
 def to_text(graph: ModelGraph) -> str:
-    """The ``.pbtxt`` form (fields unknown to this TensorFlow are left out: text has no place for them)."""
+    """The ``.pbtxt`` form (fields unknown to this TensorFlow are left out: text has no place for them).
+
+    Raises GraphError where an attribute that was carried through unread turns out to be malformed.
+    """
     from google.protobuf import text_format
+    from google.protobuf.message import DecodeError
     from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-    return str(text_format.MessageToString(GraphDef.FromString(to_bytes(graph))))
+    try:
+        return str(text_format.MessageToString(GraphDef.FromString(to_bytes(graph))))
+    except DecodeError:
+        words = "it can't be written as text, because some attribute that is carried through unread is malformed"
+        raise GraphError(words, hint="write a .pb") from None
 
 
 def node_size(node: Node) -> int:
@@ -277,9 +320,13 @@ def write_beside(graph: ModelGraph, target: str | Path) -> Path:
     """
     target = Path(target)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix or ".pb", dir=target.parent)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{target.stem[:40]}-", suffix=target.suffix or ".pb", dir=target.parent
+        )
     except OSError as error:
         raise _cannot_write(target, error) from None
+    except ValueError:
+        raise CompressorError("this is not a path", where=repr(str(target))) from None
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -78,6 +78,8 @@ class Recipe:
             data = json.loads(text)
         except ValueError as error:
             raise RecipeError(f"it is not JSON: {error}", where=where) from None
+        except RecursionError:
+            raise RecipeError("it is not a recipe", where=where, hint="its JSON is nested too deeply") from None
         if not isinstance(data, dict) or "format" not in data:
             raise RecipeError("it is not a recipe", where=where, hint='it has no "format"')
         if data["format"] != FORMAT:

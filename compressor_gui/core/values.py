@@ -21,6 +21,13 @@ from compressor_gui.core import wire
 MAX_TENSOR_BYTES = (1 << 31) - 1
 """Protocol buffers hold at most 2 GB; a constant whose shape asks for more is a lie."""
 
+MAX_RANK = 64
+"""The most dimensions that numpy knows; TensorFlow knows 254."""
+
+MAX_FILLED_BYTES = 1 << 26
+MAX_FILLED_RATIO = 1000
+"""A list of a few values whose last one fills a huge shape is refused: a small file must not take all the memory."""
+
 
 class DType(IntEnum):
     """TensorFlow's data types, numbered as in ``types.proto``."""
@@ -58,6 +65,7 @@ class DType(IntEnum):
     UINT4 = 30
     INT2 = 31
     UINT2 = 32
+    FLOAT4_E2M1FN = 33
 
     @property
     def label(self) -> str:
@@ -109,6 +117,9 @@ _NUMPY: dict[DType, np.dtype] = {
     DType.FLOAT8_E5M2FNUZ: np.dtype(ml_dtypes.float8_e5m2fnuz),
     DType.INT4: np.dtype(ml_dtypes.int4),
     DType.UINT4: np.dtype(ml_dtypes.uint4),
+    DType.INT2: np.dtype(ml_dtypes.int2),
+    DType.UINT2: np.dtype(ml_dtypes.uint2),
+    DType.FLOAT4_E2M1FN: np.dtype(ml_dtypes.float4_e2m1fn),
 }
 
 
@@ -153,9 +164,12 @@ class Tensor:
             return False
         if self.array is other.array:
             return True
+        mine, theirs = self.array, other.array
+        if mine.size and _is_broadcast(mine) and _is_broadcast(theirs):
+            mine, theirs = _first(mine), _first(theirs)
         if self.dtype == DType.STRING:
-            return bool(np.array_equal(self.array, other.array))
-        return np.ascontiguousarray(self.array).tobytes() == np.ascontiguousarray(other.array).tobytes()
+            return bool(np.array_equal(mine, theirs))
+        return wire.same_bytes(_bytes_of(mine), _bytes_of(theirs))
 
     def __hash__(self) -> int:
         return hash((self.dtype, self.array.shape))
@@ -163,7 +177,15 @@ class Tensor:
     @property
     def nbytes(self) -> int:
         """Bytes of the dense content, as ``tensor_content`` would hold them."""
-        return sum(len(s) for s in self.array.ravel()) if self.dtype == DType.STRING else int(self.array.nbytes)
+        if self.dtype != DType.STRING:
+            return int(self.array.nbytes)
+        if self.array.size and _is_broadcast(self.array):
+            return int(self.array.size) * len(_first(self.array)[0])
+        return sum(len(s) for s in self.array.ravel())
+
+
+def _bytes_of(array: np.ndarray) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 @dataclass(frozen=True)
@@ -217,7 +239,7 @@ def _decode_scalar(number: int, value: int | memoryview) -> Attr | None:
     if number == _I:
         return wire.signed(_number(value))
     if number == _F:
-        return float(struct.unpack("<f", struct.pack("<I", _number(value)))[0])
+        return float(struct.unpack("<f", struct.pack("<I", _number(value) & 0xFFFFFFFF))[0])
     if number == _B:
         return bool(_number(value))
     if number == _TYPE:
@@ -314,19 +336,26 @@ def encode_shape(shape: Shape) -> bytes:
 # TensorProto: dtype=1, tensor_shape=2, tensor_content=4, and one repeated field for each kind of value.
 _FIXED_VALUES = {5: "<f4", 6: "<f8", 9: "<f4", 12: "<f8"}
 _VARINT_VALUES = {7, 10, 11, 13, 16, 17}
+_FLOAT8_VALUES = 18
+_HALVES = (DType.HALF, DType.BFLOAT16)
+_SMALL_INTS = (DType.INT4, DType.UINT4, DType.INT2, DType.UINT2)
 _INT_VALUES = (
     DType.INT32, DType.INT16, DType.UINT16, DType.INT8, DType.UINT8, DType.QINT8, DType.QUINT8, DType.QINT16,
-    DType.QUINT16, DType.QINT32, DType.INT4, DType.UINT4,
+    DType.QUINT16, DType.QINT32, *_SMALL_INTS,
+)  # fmt: skip
+_FLOAT8 = (
+    DType.FLOAT8_E5M2, DType.FLOAT8_E4M3FN, DType.FLOAT8_E4M3FNUZ, DType.FLOAT8_E4M3B11FNUZ, DType.FLOAT8_E5M2FNUZ,
 )  # fmt: skip
 _VALUE_FIELD: dict[DType, int] = {
     DType.FLOAT: 5, DType.DOUBLE: 6, **dict.fromkeys(_INT_VALUES, 7), DType.STRING: 8, DType.COMPLEX64: 9,
-    DType.INT64: 10, DType.BOOL: 11, DType.COMPLEX128: 12, DType.HALF: 13, DType.BFLOAT16: 13, DType.UINT32: 16,
-    DType.UINT64: 17,
+    DType.INT64: 10, DType.BOOL: 11, DType.COMPLEX128: 12, **dict.fromkeys(_HALVES, 13), DType.UINT32: 16,
+    DType.UINT64: 17, **dict.fromkeys(_FLOAT8, _FLOAT8_VALUES),
 }  # fmt: skip
 
 
 def decode_tensor(data: memoryview) -> Tensor | None:
-    """Read a ``TensorProto`` as a view on ``data``; None for types that numpy does not know.
+    """Read a ``TensorProto`` as a view on ``data``; None for what numpy does not know: types without a numpy form,
+    more than 64 dimensions, strings packed into ``tensor_content``.
 
     Both forms are read: ``tensor_content``, and the typed lists (``float_val``, ``int_val``, ``half_val``, ...), whose
     last value fills the rest of the shape. Raises wire.WireError when the content does not fit the shape.
@@ -351,7 +380,11 @@ def decode_tensor(data: memoryview) -> Tensor | None:
     count = math.prod(shape.dims)
     if count * dtype.numpy.itemsize > MAX_TENSOR_BYTES:
         raise wire.WireError(f"its shape {shape} asks for more than the 2 GB that a graph can hold")
+    if len(shape.dims) > MAX_RANK:
+        return None
     if dtype == DType.STRING:
+        if content is not None and len(content):
+            return None
         flat = _strings(lists)
     elif content is not None and len(content):
         if len(content) != count * dtype.numpy.itemsize:
@@ -373,29 +406,31 @@ def _strings(lists: list[tuple[int, int, int | memoryview]]) -> np.ndarray:
 
 
 def _listed_values(dtype: DType, lists: list[tuple[int, int, int | memoryview]]) -> np.ndarray:
-    parts = []
+    assert dtype.numpy is not None
+    stored = np.dtype("u2" if dtype in _HALVES else "i1") if dtype in (*_HALVES, *_SMALL_INTS) else dtype.numpy
+    parts: list[np.ndarray] = []
     for number, kind, value in lists:
         if number in _FIXED_VALUES:
             base = np.dtype(_FIXED_VALUES[number])
-            raw = value if isinstance(value, memoryview) else value.to_bytes(base.itemsize, "little")
-            if len(raw) % base.itemsize:
+            if isinstance(value, int):
+                if kind != (wire.FIXED32 if base.itemsize == 4 else wire.FIXED64):
+                    raise wire.WireError("a number has the wrong size")
+                value = memoryview(value.to_bytes(base.itemsize, "little"))
+            if len(value) % base.itemsize:
                 raise wire.WireError("a list of numbers is cut off")
-            parts.append(np.frombuffer(raw, base))
-        elif kind == wire.BYTES:
-            parts.append(wire.packed_varints(_message(value)))
+            parts.append(np.frombuffer(value, base))
+        elif number == _FLOAT8_VALUES:
+            parts.append(np.frombuffer(_message(value), dtype.numpy))
+        elif isinstance(value, memoryview):
+            parts.append(wire.packed_varints(value, stored))
         else:
-            parts.append(np.array([value], np.uint64))
-    assert dtype.numpy is not None
+            parts.append(np.array([value], np.uint64).astype(stored))
     if not parts:
         return np.zeros(0, dtype.numpy)
     flat = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if dtype in (DType.COMPLEX64, DType.COMPLEX128):
         return flat[: flat.size // 2 * 2].view(dtype.numpy)
-    if dtype in (DType.HALF, DType.BFLOAT16):
-        return flat.astype(np.uint16).view(dtype.numpy)
-    if flat.dtype == np.uint64 and dtype in (DType.INT4, DType.UINT4):
-        return flat.astype(np.int8).astype(dtype.numpy)
-    return flat if flat.dtype == dtype.numpy else flat.astype(dtype.numpy)
+    return flat.view(dtype.numpy) if dtype in _HALVES else flat.astype(dtype.numpy, copy=False)
 
 
 def _fill(flat: np.ndarray, dims: tuple[int, ...], count: int, dtype: DType) -> np.ndarray:
@@ -409,6 +444,9 @@ def _fill(flat: np.ndarray, dims: tuple[int, ...], count: int, dtype: DType) -> 
         return np.broadcast_to(np.array(filler, dtype.numpy), dims)
     if flat.size == 1:
         return np.broadcast_to(flat[0] if dtype != DType.STRING else np.array(flat[0], object), dims)
+    filled = count * flat.itemsize
+    if filled > MAX_FILLED_BYTES and count > MAX_FILLED_RATIO * flat.size:
+        raise wire.WireError(f"its shape {Shape(dims)} asks for {filled:,} bytes, and {flat.size:,} values are there")
     return np.concatenate([flat, np.full(count - flat.size, flat[-1], flat.dtype)]).reshape(dims)
 
 
@@ -417,25 +455,33 @@ def encode_tensor(tensor: Tensor) -> list[bytes | memoryview]:
     array, number = tensor.array, _VALUE_FIELD.get(tensor.dtype)
     head: list[bytes | memoryview] = [wire.put_int(1, tensor.dtype)]
     head.append(wire.put_bytes(2, encode_shape(Shape(tuple(array.shape)))))
-    if tensor.dtype == DType.STRING:
-        return head + [wire.put_bytes(8, bytes(value)) for value in array.ravel()]
     if array.size == 0:
         return head
-    if array.size > 1 and number is not None and _is_broadcast(array):
-        array = array.reshape(-1)[:1] if array.flags.c_contiguous else np.array([array.flat[0]], array.dtype)
-    elif array.size > 1 or number is None:
+    if number is not None and _is_broadcast(array):
+        array = _first(array)
+    if tensor.dtype == DType.STRING:
+        return head + [wire.put_bytes(8, bytes(value)) for value in array.ravel()]
+    if array.size > 1 or number is None:
         content = np.ascontiguousarray(array)
         return [*head, wire.put_bytes(4, content.reshape(-1).view(np.uint8).data)]
     return [*head, _encode_listed(array.reshape(-1), tensor.dtype, number)]
 
 
 def _is_broadcast(array: np.ndarray) -> bool:
+    """Whether one value in memory fills the whole shape."""
     return all(stride == 0 for stride, size in zip(array.strides, array.shape, strict=True) if size > 1)
+
+
+def _first(array: np.ndarray) -> np.ndarray:
+    """The first element, as a view of rank 1."""
+    return array[(slice(0, 1),) * array.ndim].reshape(-1)
 
 
 def _encode_listed(flat: np.ndarray, dtype: DType, number: int) -> bytes:
     if number in _FIXED_VALUES:
         return wire.put_bytes(number, flat.tobytes())
-    if dtype in (DType.HALF, DType.BFLOAT16):
+    if number == _FLOAT8_VALUES:
+        return wire.put_bytes(number, flat.tobytes())
+    if dtype in _HALVES:
         flat = flat.view(np.uint16)
     return wire.put_bytes(number, b"".join(wire.put_varint(int(v)) for v in flat))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from compressor_gui.core.errors import GraphError
-from compressor_gui.core.graph import ModelGraph, check_tensor
+from compressor_gui.core.graph import ModelGraph, Node, check_tensor
+
+_LOOP_OPS = frozenset({"Enter", "RefEnter", "Merge", "RefMerge"})
 
 
 def verify(graph: ModelGraph, before: ModelGraph | None = None) -> None:
-    """Check unique names, that inputs exist, that there is no cycle outside loops, that outputs are kept, and that
-    constants fit their shapes.
+    """Check that inputs exist, that there is no cycle outside loops, that the loops of version 1 are entered, that
+    outputs are kept, and that attributes can be decoded and constants fit their shapes. (That names are unique is a
+    ModelGraph's own doing.)
 
     With ``before``, the version that passed already, nodes shared with it are not decoded again. Raises GraphError
     naming the node.
@@ -29,7 +32,22 @@ def verify(graph: ModelGraph, before: ModelGraph | None = None) -> None:
             control = control or ref.control
         if node.op == "Const" and node.data_refs:
             raise GraphError("it is a constant and has an input", where=f"node {node.name!r}")
+        if node.op in _LOOP_OPS:
+            _check_loop(graph, node)
     for name in graph.outputs:
         if name not in graph:
             raise GraphError("this output is missing", where=f"node {name!r}", hint="name one that is in the graph")
     graph.topological()
+
+
+def _check_loop(graph: ModelGraph, node: Node) -> None:
+    """The rules of TensorFlow's version 1 loops that a broken graph would break first."""
+    if node.op in ("Enter", "RefEnter"):
+        if not node.text("frame_name"):
+            raise GraphError(
+                "it enters a loop and does not name it", where=f"node {node.name!r}, attribute 'frame_name'"
+            )
+        return
+    sources = {graph[ref.name].op for ref in node.data_refs if ref.name in graph}
+    if sources & {"NextIteration", "RefNextIteration"} and not sources & {"Enter", "RefEnter"}:
+        raise GraphError("it is the start of a loop that nothing enters", where=f"node {node.name!r}")

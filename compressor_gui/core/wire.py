@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+_MASK64 = (1 << 64) - 1
+_CHUNK = 1 << 20
 
 
 class WireError(ValueError):
@@ -29,7 +31,7 @@ def varint(buf: memoryview | bytes, pos: int) -> tuple[int, int]:
         pos += 1
         result |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return result, pos
+            return result & _MASK64, pos
         shift += 7
         if shift > 63:
             raise WireError("a number is longer than ten bytes")
@@ -80,13 +82,28 @@ def spans(buf: memoryview) -> Iterator[tuple[int, int, int | memoryview, int, in
         yield number, wire, value, start, pos
 
 
-def packed_varints(buf: memoryview) -> np.ndarray:
-    """Decode a packed run of varints to uint64, vectorised. Raises WireError when the last one is cut off."""
+def packed_varints(buf: memoryview, dtype: np.dtype | type = np.uint64) -> np.ndarray:
+    """Decode a packed run of varints, vectorised; numbers too large for ``dtype`` wrap around.
+
+    Raises WireError when the last one is cut off. The work is done a megabyte at a time: it needs many times the
+    space of what it reads.
+    """
     raw = np.frombuffer(buf, np.uint8)
-    if raw.size == 0:
-        return np.zeros(0, np.uint64)
-    if raw[-1] >= 0x80:
+    if raw.size and raw[-1] >= 0x80:
         raise WireError("a packed list of numbers is cut off")
+    out = np.empty(int(np.count_nonzero(raw < 0x80)), dtype)
+    start = done = 0
+    while start < raw.size:
+        stop = min(start + _CHUNK, raw.size)
+        while raw[stop - 1] >= 0x80:  # a number that began in this chunk ends in it
+            stop += 1
+        numbers = _varints_in(raw[start:stop])
+        out[done : done + numbers.size] = numbers.astype(dtype)
+        start, done = stop, done + numbers.size
+    return out
+
+
+def _varints_in(raw: np.ndarray) -> np.ndarray:
     ends = np.flatnonzero(raw < 0x80)
     if ends.size == raw.size:
         return raw.astype(np.uint64)
@@ -102,6 +119,11 @@ def packed_varints(buf: memoryview) -> np.ndarray:
 def signed(value: int) -> int:
     """The int64 that an unsigned 64-bit varint stands for."""
     return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def same_bytes(a: memoryview, b: memoryview) -> bool:
+    """Whether two buffers hold the same bytes (memoryviews compare one item at a time, which is slow)."""
+    return len(a) == len(b) and bool(np.array_equal(np.frombuffer(a, np.uint8), np.frombuffer(b, np.uint8)))
 
 
 def put_varint(value: int) -> bytes:

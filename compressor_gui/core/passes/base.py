@@ -142,7 +142,7 @@ class Pass:
             return None
         try:
             value = _COERCE[spec.kind](value)
-        except (TypeError, ValueError, KeyError, AttributeError):
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
             raise PassError(f"{key}={value!r} is not {_WORDS[spec.kind]}", where=self.name) from None
         except CompressorError as error:
             raise PassError(f"{key}: {error}", where=self.name) from None
@@ -269,7 +269,7 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
     """Split ``name(key=value, ...)``; bare words are text, maps are ``{'layer': 0.5}``. Raises PassError."""
     try:
         tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         tree = None
     if isinstance(tree, ast.Name):
         return tree.id, {}
@@ -283,7 +283,7 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
             continue
         try:
             values[str(keyword.arg)] = ast.literal_eval(value)
-        except ValueError:
+        except (ValueError, TypeError, RecursionError, MemoryError):
             words = f"{keyword.arg}={ast.unparse(value)} is not a value"
             raise PassError(words, where=tree.func.id, hint="put text in quotes") from None
     return tree.func.id, values
