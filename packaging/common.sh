@@ -102,7 +102,7 @@ ensure_qt() {
 # has_display: whether a window can really be opened. Qt ends the process where it can't, so a process of its own asks.
 has_display() {
     [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && [ "${QT_QPA_PLATFORM:-}" != offscreen ] &&
-        "$python" -c 'from PySide6.QtGui import QGuiApplication; QGuiApplication([])' >/dev/null 2>&1
+        { "$python" -c 'from PySide6.QtGui import QGuiApplication; QGuiApplication([])'; } >/dev/null 2>&1
 }
 
 # ensure_environment: everything that Compressor needs to run; quick when it is there. One run at a time builds it.
