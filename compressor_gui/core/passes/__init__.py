@@ -7,11 +7,23 @@ from typing import Any
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.passes.base import Param, Pass, PassResult, apply, parse_call
+from compressor_gui.core.passes.fold_batch_norms import FoldBatchNorms
+from compressor_gui.core.passes.fold_constants import FoldConstants
 from compressor_gui.core.passes.prune import Prune
+from compressor_gui.core.passes.remove_nodes import RemoveNodes
+from compressor_gui.core.passes.rename_outputs import RenameOutputs
+from compressor_gui.core.passes.strip_unused_nodes import StripUnusedNodes
 
 __all__ = ["ALL", "BY_NAME", "Param", "Pass", "PassResult", "apply", "make", "parse"]
 
-ALL: tuple[type[Pass], ...] = (Prune,)
+ALL: tuple[type[Pass], ...] = (
+    Prune,
+    FoldBatchNorms,
+    FoldConstants,
+    RemoveNodes,
+    StripUnusedNodes,
+    RenameOutputs,
+)
 BY_NAME: dict[str, type[Pass]] = {transform.name: transform for transform in ALL}
 
 
