@@ -276,6 +276,10 @@ class ModelGraph(Mapping[str, Node]):
 
         The back edges of version 1 loops (NextIteration -> Merge) are left out. Raises GraphError on any other cycle.
         """
+        return self._order
+
+    @cached_property
+    def _order(self) -> tuple[Node, ...]:
         waiting: dict[str, int] = {}
         readers: dict[str, list[str]] = {}
         for node in self.nodes:

@@ -336,20 +336,21 @@ def encode_shape(shape: Shape) -> bytes:
 # TensorProto: dtype=1, tensor_shape=2, tensor_content=4, and one repeated field for each kind of value.
 _FIXED_VALUES = {5: "<f4", 6: "<f8", 9: "<f4", 12: "<f8"}
 _VARINT_VALUES = {7, 10, 11, 13, 16, 17}
-_FLOAT8_VALUES = 18
+_BYTE_VALUES = 18
 _HALVES = (DType.HALF, DType.BFLOAT16)
 _SMALL_INTS = (DType.INT4, DType.UINT4, DType.INT2, DType.UINT2)
 _INT_VALUES = (
     DType.INT32, DType.INT16, DType.UINT16, DType.INT8, DType.UINT8, DType.QINT8, DType.QUINT8, DType.QINT16,
     DType.QUINT16, DType.QINT32, *_SMALL_INTS,
 )  # fmt: skip
-_FLOAT8 = (
+_SMALL_FLOATS = (
     DType.FLOAT8_E5M2, DType.FLOAT8_E4M3FN, DType.FLOAT8_E4M3FNUZ, DType.FLOAT8_E4M3B11FNUZ, DType.FLOAT8_E5M2FNUZ,
+    DType.FLOAT4_E2M1FN,
 )  # fmt: skip
 _VALUE_FIELD: dict[DType, int] = {
     DType.FLOAT: 5, DType.DOUBLE: 6, **dict.fromkeys(_INT_VALUES, 7), DType.STRING: 8, DType.COMPLEX64: 9,
     DType.INT64: 10, DType.BOOL: 11, DType.COMPLEX128: 12, **dict.fromkeys(_HALVES, 13), DType.UINT32: 16,
-    DType.UINT64: 17, **dict.fromkeys(_FLOAT8, _FLOAT8_VALUES),
+    DType.UINT64: 17, **dict.fromkeys(_SMALL_FLOATS, _BYTE_VALUES),
 }  # fmt: skip
 
 
@@ -419,7 +420,7 @@ def _listed_values(dtype: DType, lists: list[tuple[int, int, int | memoryview]])
             if len(value) % base.itemsize:
                 raise wire.WireError("a list of numbers is cut off")
             parts.append(np.frombuffer(value, base))
-        elif number == _FLOAT8_VALUES:
+        elif number == _BYTE_VALUES:
             parts.append(np.frombuffer(_message(value), dtype.numpy))
         elif isinstance(value, memoryview):
             parts.append(wire.packed_varints(value, stored))
@@ -480,7 +481,7 @@ def _first(array: np.ndarray) -> np.ndarray:
 def _encode_listed(flat: np.ndarray, dtype: DType, number: int) -> bytes:
     if number in _FIXED_VALUES:
         return wire.put_bytes(number, flat.tobytes())
-    if number == _FLOAT8_VALUES:
+    if number == _BYTE_VALUES:
         return wire.put_bytes(number, flat.tobytes())
     if dtype in _HALVES:
         flat = flat.view(np.uint16)
