@@ -1,0 +1,42 @@
+"""``compressor-cli``: the program's work without a window. Commands here, what they share in :mod:`.console`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import click
+
+import compressor_gui
+from compressor_gui.cli.compress import compress
+from compressor_gui.cli.console import Commands
+from compressor_gui.cli.diff import diff
+from compressor_gui.cli.inspect import inspect
+from compressor_gui.cli.passes import passes
+from compressor_gui.cli.render import render
+
+__all__ = ["cli", "main"]
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(compressor_gui.__version__, prog_name="compressor-cli")
+def cli() -> None:
+    """Look into frozen TensorFlow graphs, prune and quantize them, compare and draw them.
+
+    Results go to standard output, messages to standard error. Exit codes: 0 done (for diff: equal), 1 a difference or
+    a failed check, 2 an error, said in one sentence.
+
+    \b
+    Example:
+      compressor-cli compress model.pb -o small.pb --pass 'prune(sparsity=0.8)' --pass quantize_weights
+    """
+
+
+for command in (inspect, compress, diff, render, passes):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The entry point of ``compressor-cli``."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception, so that what was begun is cleaned up
+    cli()

@@ -1,0 +1,124 @@
+"""``compressor-cli inspect``: what is in a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from compressor_gui.cli.console import Console, read_model, table, with_console
+from compressor_gui.core import units
+from compressor_gui.core.graph import ModelGraph, Node
+from compressor_gui.core.layers import Layer, find_layers
+from compressor_gui.core.names import elide, short_names
+from compressor_gui.core.recipe import digest
+
+
+@click.command(short_help="What is in a graph: size, operations, inputs, outputs, layers.")
+@click.argument("model")
+@click.option("--outputs", metavar="A,B", help="The graph's outputs, where they are not the nodes that nobody reads.")
+@with_console
+def inspect(console: Console, model: str, outputs: str | None) -> None:
+    """Show a graph's size, operations, inputs, outputs and weighted layers. MODEL is .pb or .pbtxt; - reads it from
+    standard input.
+
+    \b
+    Example:
+      compressor-cli inspect model.pb --json | jq '.layers[] | select(.bytes > 100000) | .name'
+    """
+    data, graph = read_model(model, outputs)
+    layers = find_layers(graph)
+    console.result(describe(data, graph, layers), lambda: _text(len(data), graph, layers))
+
+
+def describe(data: bytes, graph: ModelGraph, layers: tuple[Layer, ...]) -> dict[str, Any]:
+    """The object that ``inspect --json`` prints."""
+    return {
+        "sha256": digest(data),
+        "nodes": len(graph),
+        "bytes": len(data),
+        "parameters": parameters(graph, layers),
+        "sparsity": sparsity(layers),
+        "ops": dict(graph.op_counts),
+        "inputs": list(graph.inputs),
+        "outputs": list(graph.outputs),
+        "input_types": {name: _type(graph[name]) for name in graph.inputs},
+        "input_shapes": {name: _dims(graph[name]) for name in graph.inputs},
+        "layers": [_layer(layer) for layer in layers],
+    }
+
+
+def parameters(graph: ModelGraph, layers: tuple[Layer, ...]) -> int:
+    """The weights of all layers and their biases, each constant counted once."""
+    biases = {layer.bias for layer in layers if layer.bias is not None} - {layer.weight for layer in layers}
+    tensors = [graph[name].tensor for name in biases if name in graph]
+    return sum(layer.parameters for layer in layers) + sum(int(t.array.size) for t in tensors if t is not None)
+
+
+def sparsity(layers: tuple[Layer, ...]) -> float:
+    """The share of all layers' weights that are zero, 0..1."""
+    weights = sum(layer.parameters for layer in layers)
+    return 1 - sum(layer.nonzero for layer in layers) / weights if weights else 0.0
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    found = layer.summary
+    return {
+        "name": layer.name,
+        "op": layer.op,
+        "users": list(layer.users),
+        "weight": layer.weight,
+        "bias": layer.bias,
+        "batch_norm": layer.batch_norm,
+        "dtype": layer.tensor.dtype.label,
+        "shape": list(layer.tensor.array.shape),
+        "parameters": layer.parameters,
+        "bytes": layer.bytes,
+        "nonzero": layer.nonzero,
+        "sparsity": layer.sparsity,
+        "minimum": found.minimum,
+        "maximum": found.maximum,
+        "mean": found.mean,
+        "std": found.std,
+        "multiply_adds": layer.multiply_adds,
+    }
+
+
+def _type(node: Node) -> str | None:
+    dtype = node.dtype("dtype")
+    return dtype.label if dtype is not None else None
+
+
+def _dims(node: Node) -> list[int] | None:
+    shape = node.shape()
+    return list(shape.dims) if shape is not None and shape.dims is not None else None
+
+
+def _text(size: int, graph: ModelGraph, layers: tuple[Layer, ...]) -> Iterator[str]:
+    count = units.amount(parameters(graph, layers))
+    yield f"{units.size(size)}, {len(graph):,} nodes, {count} parameters, {units.percent(sparsity(layers))} zero"
+    yield ""
+    for head, names in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+        for at, name in enumerate(names):
+            shape = graph[name].shape() if head == "inputs" else None
+            words = f"  {_type(graph[name])} {shape or '?'}" if head == "inputs" else ""
+            yield f"{head if at == 0 else '':<9}{name}{words}"
+    yield ""
+    yield from table(("op", "nodes"), [(op, f"{count:,}") for op, count in graph.op_counts.items()], "<>")
+    if layers:
+        yield ""
+        short = short_names(layer.name for layer in layers)
+        rows = [
+            (
+                elide(short[layer.name], 48),
+                layer.op,
+                str(layer.shape),
+                f"{layer.parameters:,}",
+                units.size(layer.bytes),
+                f"{layer.nonzero:,}",
+                units.percent(layer.sparsity),
+            )
+            for layer in layers
+        ]
+        yield from table(("layer", "op", "shape", "parameters", "bytes", "non-zero", "sparsity"), rows, "<<<>>>>")
