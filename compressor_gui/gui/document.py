@@ -50,8 +50,14 @@ class Made:
     recipe: Recipe
     replay: Replay
     layers: tuple[Layer, ...]
-    size: int
+    sizes: tuple[int, ...]
+    """Bytes of the source graph and of the graph behind each stage."""
     diff: Diff
+
+    @property
+    def size(self) -> int:
+        """Bytes of the compressed file."""
+        return self.sizes[-1]
 
     @property
     def graph(self) -> ModelGraph:
@@ -131,10 +137,8 @@ class Document(QObject):
         def done(source: Source) -> None:
             self._replayer = Replayer(source.graph)
             self._history, self._cursor, self._merge = (Recipe(sha256=source.sha256),), 0, ""
-            self.set(
-                source=source, recipe=self._history[0], made=None, other=None, other_diff=None, magnitudes={}, selected="",
-                step=None, view="original", loading="", error=None, can_undo=False, can_redo=False,
-            )  # fmt: skip
+            old, self.state = self.state, State(source, self._history[0])
+            self.changed.emit(old, self.state)
             self._count_magnitudes(source)
             self._replay()
 
@@ -173,6 +177,7 @@ class Document(QObject):
             for layer in source.layers:
                 if self.state.source is not source:
                     raise Superseded
+                _ = layer.summary  # counted here, so that the window never has to
                 if layer.tensor.dtype.is_floating:
                     found[layer.name] = Magnitudes.of(core_layers.layer_weights(source.graph, layer))
             return found
@@ -250,6 +255,8 @@ class Document(QObject):
                 self._history = self._history[: self._cursor + 1]
                 self._merge = ""
                 self._go(self._history[self._cursor])
+            else:
+                self._replay()
             self._fail(error)
 
         self.background.run(work, done, failed)
@@ -270,6 +277,14 @@ class Document(QObject):
             return layer.sparsity
         return max(layer.sparsity, found[1].wanted(layer, self.state.magnitudes[layer.name]))
 
+    def nonzeros(self) -> list[tuple[Layer, int]]:
+        """The layers with their non-zero weights: counted in what was made, estimated while the recipe is ahead."""
+        state = self.state
+        if state.made is not None and not state.stale:
+            return [(layer, layer.nonzero) for layer in state.made.layers]
+        layers = state.source.layers if state.source else ()
+        return [(layer, round(layer.parameters * (1 - self.wanted_sparsity(layer)))) for layer in layers]
+
     def prune_layer(self, layer: Layer, sparsity: float) -> None:
         """Move one layer's slider: that layer's entry in the prune step is replaced."""
         self._edit_prune(lambda step: step.with_layer(layer.name, round(sparsity, 4)), f"prune {layer.name}")
@@ -286,7 +301,9 @@ class Document(QObject):
             self.set_recipe(recipe.adding(edit(Prune()), 0), merge)
         else:
             index, step = found
-            self.set_recipe(recipe.replacing(index, dataclasses.replace(recipe.steps[index], transform=edit(step))), merge)
+            self.set_recipe(
+                recipe.replacing(index, dataclasses.replace(recipe.steps[index], transform=edit(step))), merge
+            )
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -318,4 +335,7 @@ def make(replayer: Replayer, recipe: Recipe, progress: Callable[[int, int, str],
     """Replay a recipe and describe the result. Raises RecipeError."""
     replay = replayer.replay(recipe, progress)
     found = core_layers.find_layers(replay.graph)
-    return Made(recipe, replay, found, pbio.byte_size(replay.graph), diff_replay(replay))
+    for layer in found:
+        _ = layer.summary  # counted here, so that the window never has to
+    graphs = (replay.source, *(stage.after for stage in replay.stages))
+    return Made(recipe, replay, found, tuple(pbio.byte_size(graph) for graph in graphs), diff_replay(replay))

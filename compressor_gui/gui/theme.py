@@ -1,9 +1,10 @@
-"""Look: one table of colour tokens for light and dark, one type scale, one spacing unit, and the style sheet made of them."""
+"""Look: one table of colours for light and dark, one type scale, one spacing unit, and the style sheet of them."""
 
 from __future__ import annotations
 
 import json
 from importlib.resources import files
+from pathlib import Path
 from typing import Literal
 
 from PySide6.QtCore import QObject, Qt, Signal
@@ -106,6 +107,7 @@ class Theme(QObject):
         """``resources/style.qss`` with every ``@token`` replaced."""
         text = files("resources").joinpath("style.qss").read_text("utf-8")
         table = {key: value for key, value in self._tables[self.name].items() if isinstance(value, str)}
+        table["icons"] = Path(str(files("resources").joinpath("icons"))).as_posix()
         for key in sorted(table, key=len, reverse=True):
             text = text.replace(f"@{key}", table[key])
         return text

@@ -1,0 +1,103 @@
+"""The table of actions: what the user can do, by which keys, and when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from compressor_gui.core.passes import BY_NAME
+from compressor_gui.gui.actions import ActionSpec, has_differences, has_model, has_result
+from compressor_gui.gui.document import View
+from compressor_gui.gui.theme import Choice
+
+if TYPE_CHECKING:
+    from compressor_gui.gui.main_window import MainWindow
+
+
+def action_specs(window: MainWindow) -> list[ActionSpec]:
+    """Every action of the window, menu by menu."""
+    return [*_file(window), *_edit(window), *_quantize(window), *_view(window), *_help(window)]
+
+
+def _file(window: MainWindow) -> list[ActionSpec]:
+    return [
+        ActionSpec("open", "Open", "Ctrl+O", "File", "Open a frozen graph (.pb, .pbtxt)", window.ask_open),
+        ActionSpec("compare_with", "Compare with a file …", "Ctrl+D", "File", "Compare the model with a second file",
+                   window.ask_compare, has_model),
+        ActionSpec("export", "Export", "Ctrl+E", "File", "Write the compressed graph, checked in TensorFlow",
+                   window.ask_export, has_result),
+        ActionSpec("load_recipe", "Load a recipe …", "Ctrl+L", "File", "Apply a saved recipe",
+                   window.ask_load_recipe, has_model),
+        ActionSpec("save_recipe", "Save the recipe …", "Ctrl+S", "File", "Write the recipe to a file",
+                   window.ask_save_recipe, lambda state: bool(state.recipe.steps)),
+        ActionSpec("save_picture", "Save the picture …", "Ctrl+Shift+E", "File",
+                   "Write the whole graph as SVG, PNG or PDF", window.ask_picture, has_model),
+        ActionSpec("quit", "Quit", "Ctrl+Q", "File", "Close the window", window.close),
+    ]  # fmt: skip
+
+
+def _edit(window: MainWindow) -> list[ActionSpec]:
+    document = window.document
+    return [
+        ActionSpec("undo", "Undo", "Ctrl+Z", "Edit", "Take the last change of the recipe back",
+                   document.undo, lambda state: state.can_undo),
+        ActionSpec("redo", "Redo", "Ctrl+Shift+Z; Ctrl+Y", "Edit", "Make it again",
+                   document.redo, lambda state: state.can_redo),
+        ActionSpec("find", "Find", "Ctrl+F", "Edit", "Find a node or layer",
+                   lambda: window.toolbar.find_node(), has_model),
+        ActionSpec("add_step", "Add a step …", "Ctrl+K", "Edit", "Add a pass to the recipe",
+                   lambda: window.recipe.add_button.showMenu(), has_model),
+        ActionSpec("prune", "Prune", "Ctrl+P", "Edit", "Set the smallest weights to zero, in all layers or by name",
+                   window.ask_prune, has_model),
+    ]  # fmt: skip
+
+
+def _quantize(window: MainWindow) -> list[ActionSpec]:
+    def add(name: str, title: str, keys: str) -> ActionSpec:
+        transform = BY_NAME[name]
+        return ActionSpec(name, title, keys, "Quantize", transform.summary,
+                          lambda: window.recipe.add(transform()), has_model)  # fmt: skip
+
+    return [
+        add("quantize_weights", "8-bit weights", "Ctrl+1"),
+        add("quantize_nodes", "8-bit operations (eightbit)", "Ctrl+2"),
+        add("round_weights", "Rounded weights", "Ctrl+3"),
+    ]
+
+
+def _view(window: MainWindow) -> list[ActionSpec]:
+    document, graph = window.document, window.graph
+
+    def view(name: View, title: str, keys: str, tip: str) -> ActionSpec:
+        return ActionSpec(f"view_{name}", title, keys, "View", tip, lambda: document.show(name), has_model,
+                          lambda state: state.view == name)  # fmt: skip
+
+    def theme(name: Choice, title: str) -> ActionSpec:
+        return ActionSpec(f"theme_{name}", title, "", "View", "The window's colours", lambda: window.choose_theme(name),
+                          checked=lambda _state: window.theme.choice == name)  # fmt: skip
+
+    return [
+        view("original", "Original", "1", "Show the graph as it was opened"),
+        view("compressed", "Compressed", "2", "Show what the recipe makes of it"),
+        ActionSpec("compare", "Compare", "3", "View", "Original and compressed side by side",
+                   window.toggle_compare, has_model, lambda state: state.view == "compare"),
+        view("overlay", "Overlaid", "4", "Both in one graph, the differences marked"),
+        ActionSpec("next_difference", "Next difference", "N", "View", "Go to the next node that differs",
+                   lambda: graph.next_difference(1), has_differences),
+        ActionSpec("previous_difference", "Previous difference", "P", "View", "Go to the one before",
+                   lambda: graph.next_difference(-1), has_differences),
+        ActionSpec("fit", "Fit the graph", "F", "View", "Show the whole graph", graph.fit, has_model),
+        theme("system", "Colours: as the system"),
+        theme("light", "Colours: light"),
+        theme("dark", "Colours: dark"),
+        ActionSpec("reset_panels", "Put the panels back", "", "View", "The panels as they were at first",
+                   window.reset_panels),
+    ]  # fmt: skip
+
+
+def _help(window: MainWindow) -> list[ActionSpec]:
+    return [
+        ActionSpec("help", "Help", "F1", "Help", "The help pages", lambda: window.show_help("")),
+        ActionSpec("shortcuts", "Shortcuts", "Ctrl+/", "Help", "Every action and its keys",
+                   lambda: window.show_help("Shortcuts")),
+        ActionSpec("about", "About Compressor", "", "Help", "The version", window.show_about),
+    ]  # fmt: skip

@@ -1,0 +1,192 @@
+"""The differences between original and compressed, grouped by the step that made them."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
+from PySide6.QtGui import QBrush, QColor, QPainter, QStandardItem, QStandardItemModel
+from PySide6.QtWidgets import (
+    QHBoxLayout,
+    QStackedWidget,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTreeView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from compressor_gui.core.diff import Diff, NodeDiff
+from compressor_gui.gui.document import Document, State
+from compressor_gui.gui.theme import BODY, SMALL, UNIT, Theme, font
+from compressor_gui.gui.widgets import label
+
+NODE = Qt.ItemDataRole.UserRole + 1
+DETAIL = Qt.ItemDataRole.UserRole + 2
+CHANGE = Qt.ItemDataRole.UserRole + 3
+MOST = 2000
+"""Differences listed of one step; the graph shows all."""
+
+MARKS = {"added": "+", "removed": "−", "changed": "•"}
+
+
+class _Row(QStyledItemDelegate):
+    """Dot with its mark, name elided in the middle, detail on the right."""
+
+    def __init__(self, theme: Theme, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.theme = theme
+
+    def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
+        return QSize(80, 28)
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        super().paint(painter, option, index)
+        theme = self.theme
+        rect: QRect = option.rect.adjusted(UNIT, 0, -UNIT * 3, 0)
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        change = index.data(CHANGE)
+        painter.setBrush(QBrush(theme.color(f"change_{change}")))
+        painter.setPen(Qt.PenStyle.NoPen)
+        badge = QRect(rect.left(), rect.center().y() - 6, 13, 13)
+        painter.drawEllipse(badge)
+        painter.setPen(QColor("#ffffff" if theme.name == "light" else "#10151d"))
+        painter.setFont(font(SMALL, font().Weight.Bold))
+        painter.drawText(badge, int(Qt.AlignmentFlag.AlignCenter), MARKS[change])
+        detail = str(index.data(DETAIL) or "")
+        painter.setFont(font(BODY))
+        width = painter.fontMetrics().horizontalAdvance(detail)
+        right = rect.adjusted(rect.width() - width, 0, 0, 0)
+        painter.setPen(theme.color("text_secondary"))
+        painter.drawText(right, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), detail)
+        left = rect.adjusted(UNIT * 5, 0, -width - UNIT * 3, 0)
+        painter.setPen(theme.color("text"))
+        name = painter.fontMetrics().elidedText(str(index.data(NODE)), Qt.TextElideMode.ElideMiddle, left.width())
+        painter.drawText(left, int(Qt.AlignmentFlag.AlignVCenter), name)
+        painter.restore()
+
+
+class DifferencesPanel(QWidget):
+    """A tree: step -> its nodes. Choosing one selects it in the graph."""
+
+    quantize_requested = Signal()
+
+    def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("differencesPanel")
+        self.document = document
+        column = QVBoxLayout(self)
+        column.setContentsMargins(16, 8, 0, 4)
+        column.setSpacing(4)
+        head = QHBoxLayout()
+        head.setContentsMargins(0, 0, 16, 0)
+        self.heading = label("Differences by step", "heading")
+        head.addWidget(self.heading)
+        head.addStretch(1)
+        self.summary = label("N next · P previous", "small")
+        head.addWidget(self.summary)
+        column.addLayout(head)
+        self.stack = QStackedWidget()
+        self.empty = label("", "secondary")
+        self.empty.setWordWrap(True)
+        self.empty.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.empty.setContentsMargins(0, 8, 16, 0)
+        self.stack.addWidget(self.empty)
+        self.tree = QTreeView()
+        self.tree.setHeaderHidden(True)
+        self.tree.setIndentation(UNIT * 4)
+        self.tree.setUniformRowHeights(True)
+        self.tree.setEditTriggers(QTreeView.EditTrigger.NoEditTriggers)
+        self.tree.setItemDelegate(_Row(theme, self.tree))
+        self.tree.setAccessibleName("Differences by step")
+        self.model = QStandardItemModel(self.tree)
+        self.tree.setModel(self.model)
+        self.tree.selectionModel().currentChanged.connect(self._chosen)
+        self.stack.addWidget(self.tree)
+        column.addWidget(self.stack, 1)
+        document.changed.connect(self._changed)
+        theme.changed.connect(self.tree.viewport().update)
+        self._fill()
+
+    def _changed(self, old: State, new: State) -> None:
+        if old.diff is not new.diff or old.source is not new.source:
+            self._fill()
+        elif old.selected != new.selected:
+            self._follow(new.selected)
+
+    def _fill(self) -> None:
+        state = self.document.state
+        diff = state.diff
+        self.tree.selectionModel().blockSignals(True)
+        self.model.clear()
+        self.tree.selectionModel().blockSignals(False)
+        if diff is None or diff.equal:
+            self.empty.setText(
+                "Open a model to compare it with what you make of it." if state.source is None
+                else "Nothing differs yet. Drag a layer's slider, or add a step to the recipe."
+                if state.other is None else "The two files hold the same graph."
+            )  # fmt: skip
+            self.stack.setCurrentWidget(self.empty)
+            return
+        for name, nodes in _groups(diff, by_step=state.other is None):
+            self.model.appendRow(_group_item(name, nodes))
+        self.stack.setCurrentWidget(self.tree)
+        self._follow(state.selected)
+
+    def _chosen(self, index: QModelIndex) -> None:
+        if not index.isValid():
+            return
+        if index.parent().isValid():
+            self.document.select(str(index.data(Qt.ItemDataRole.UserRole)))
+        else:
+            step = index.data(Qt.ItemDataRole.UserRole)
+            if isinstance(step, int) and step != self.document.state.step:
+                self.document.set(step=step)
+
+    def _follow(self, name: str) -> None:
+        """Make the selected node's row the current one where it is shown (open groups only)."""
+        for row in range(self.model.rowCount()):
+            group = self.model.item(row)
+            if not self.tree.isExpanded(group.index()):
+                continue
+            for at in range(group.rowCount()):
+                if group.child(at).data(Qt.ItemDataRole.UserRole) == name:
+                    self.tree.setCurrentIndex(group.child(at).index())
+                    return
+
+
+def _groups(diff: Diff, by_step: bool) -> list[tuple[tuple[int | None, str], list[NodeDiff]]]:
+    groups: dict[tuple[int | None, str], list[NodeDiff]] = {}
+    for node in diff.nodes:
+        if node.change != "unchanged":
+            key = (node.step, f"{node.step + 1}  {node.step_name}") if by_step and node.step is not None else (
+                None, node.change.capitalize()
+            )  # fmt: skip
+            groups.setdefault(key, []).append(node)
+    return sorted(groups.items(), key=lambda item: (item[0][0] is None, item[0][0] or 0, item[0][1]))
+
+
+def _group_item(key: tuple[int | None, str], nodes: list[NodeDiff]) -> QStandardItem:
+    counts = {change: sum(node.change == change for node in nodes) for change in MARKS}
+    item = QStandardItem()
+    item.setData(key[0], Qt.ItemDataRole.UserRole)
+    item.setData(key[1], NODE)
+    item.setData(max(counts, key=lambda change: counts[change]), CHANGE)
+    item.setData(" · ".join(f"{count} {change}" for change, count in counts.items() if count), DETAIL)
+    item.setToolTip(str(item.data(DETAIL)))
+    for node in nodes[:MOST]:
+        child = QStandardItem()
+        child.setData(node.name, Qt.ItemDataRole.UserRole)
+        child.setData(node.name, NODE)
+        child.setData(node.change, CHANGE)
+        child.setData(node.op, DETAIL)
+        came = ", ".join(node.origins)
+        child.setToolTip("\n".join(part for part in (node.name, node.reason, f"from {came}" if came else "") if part))
+        item.appendRow(child)
+    if len(nodes) > MOST:
+        rest = QStandardItem()
+        rest.setData(f"and {len(nodes) - MOST:,} more, in the graph", NODE)
+        rest.setData("changed", CHANGE)
+        item.appendRow(rest)
+    return item

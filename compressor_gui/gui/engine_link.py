@@ -1,0 +1,97 @@
+"""The engine, seen from the GUI thread: its jobs, their progress and their end as signals."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from PySide6.QtCore import QObject, Signal
+
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.jobs import Cancelled, Died, Done, EngineClient, Event, Failed, Progress
+from compressor_gui.core.protocol import Request
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """A job that has not ended: what it does and how far it is (``total`` 0: unknown)."""
+
+    number: int
+    title: str
+    started: float
+    done: float = 0
+    total: float = 0
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class _Callbacks:
+    done: Callable[[object], None]
+    failed: Callable[[CompressorError], None]
+    cancelled: Callable[[], None]
+
+
+class EngineLink(QObject):
+    """Submits jobs to the engine's process; ``changed`` says that the list of jobs or the engine's state did."""
+
+    changed = Signal()
+    _arrived = Signal(int, object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.client = EngineClient(self._arrived.emit)
+        self.jobs: dict[int, RunningJob] = {}
+        self.status = "engine not started"
+        self._callbacks: dict[int, _Callbacks] = {}
+        self._arrived.connect(self._deliver)
+
+    def submit(
+        self,
+        request: Request,
+        title: str,
+        done: Callable[[object], None],
+        failed: Callable[[CompressorError], None],
+        cancelled: Callable[[], None],
+    ) -> int:
+        """Queue a job; one of the callbacks is called in the GUI thread when it ends."""
+        number = self.client.submit(request)
+        self.jobs[number] = RunningJob(number, title, time.monotonic())
+        self._callbacks[number] = _Callbacks(done, failed, cancelled)
+        self.status = "engine working"
+        self.changed.emit()
+        return number
+
+    def cancel(self, number: int) -> None:
+        """Ask a job to stop; the engine is ended when it does not within two seconds."""
+        if number in self.jobs:
+            self.jobs[number] = replace(self.jobs[number], message="stopping …")
+            self.changed.emit()
+            self.client.cancel(number)
+
+    def _deliver(self, number: int, event: Event) -> None:
+        if number not in self.jobs:
+            return
+        if isinstance(event, Progress):
+            self.jobs[number] = replace(self.jobs[number], done=event.done, total=event.total, message=event.message)
+            self.changed.emit()
+            return
+        del self.jobs[number]
+        callbacks = self._callbacks.pop(number)
+        self.status = "engine working" if self.jobs else "engine ready"
+        if isinstance(event, Died):
+            self.status = "engine ended; it starts again with the next job"
+        self.changed.emit()
+        if isinstance(event, Done):
+            callbacks.done(event.result)
+        elif isinstance(event, Cancelled):
+            callbacks.cancelled()
+        elif isinstance(event, Failed):
+            callbacks.failed(CompressorError(event.what, where=event.where, hint=event.hint))
+        else:
+            callbacks.failed(CompressorError(event.reason, hint="the window and your work are untouched; try again"))
+
+    def close(self) -> None:
+        """End the engine."""
+        self._arrived.disconnect(self._deliver)
+        self.client.close()

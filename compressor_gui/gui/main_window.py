@@ -1,0 +1,360 @@
+"""The main window: panels around the graph, one table of actions, and what ties them to the document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDropEvent
+from PySide6.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QHBoxLayout,
+    QMainWindow,
+    QMenu,
+    QStackedWidget,
+    QToolBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+from compressor_gui import __version__
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.jobs import ExportCheck
+from compressor_gui.core.passes.prune import Prune
+from compressor_gui.core.recipe import Recipe
+from compressor_gui.gui.action_table import action_specs
+from compressor_gui.gui.actions import Actions, has_model
+from compressor_gui.gui.canvas.graph_panel import GraphPanel
+from compressor_gui.gui.differences_panel import DifferencesPanel
+from compressor_gui.gui.docks import dock
+from compressor_gui.gui.document import Document, State
+from compressor_gui.gui.engine_link import EngineLink
+from compressor_gui.gui.export_dialog import ExportDialog
+from compressor_gui.gui.help_dialog import HelpDialog
+from compressor_gui.gui.inspector.panel import Inspector
+from compressor_gui.gui.jobs_tray import JobsTray
+from compressor_gui.gui.layers_panel import LayersPanel
+from compressor_gui.gui.message import MessageBar
+from compressor_gui.gui.recipe_panel import RecipePanel
+from compressor_gui.gui.settings import Settings
+from compressor_gui.gui.status_line import StatusLine
+from compressor_gui.gui.theme import Choice, Theme, font
+from compressor_gui.gui.toolbar import Toolbar
+from compressor_gui.gui.welcome import WelcomePage
+
+MODELS = "TensorFlow graphs (*.pb *.pbtxt);;All files (*)"
+RECIPES = "Recipes (*.json);;All files (*)"
+LAYOUT_VERSION = 1
+"""Raised when the docks change, so that an old remembered layout is not forced on new ones."""
+
+
+class MainWindow(QMainWindow):
+    """Everything that the user sees; owns the document and the engine."""
+
+    def __init__(self, settings: Settings, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.settings, self.theme = settings, theme
+        self.document = Document(self)
+        self.engine = EngineLink(self)
+        self.setWindowTitle("Compressor")
+        self.setAcceptDrops(True)
+        self.setMinimumSize(960, 600)
+        self.resize(1440, 900)
+        self._build_panels()
+        self.actions_table = Actions(action_specs(self), self)
+        for spec in self.actions_table.specs:
+            self.addAction(self.actions_table[spec.id])
+        self.toolbar = Toolbar(self.actions_table, self.graph, self.open, self._menu(), self)
+        self.addToolBar(Qt.ToolBarArea.TopToolBarArea, self.toolbar)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
+        self.document.changed.connect(self._changed)
+        self.document.failed.connect(self.show_error)
+        self._default_layout = self.saveState(LAYOUT_VERSION)
+        self._restore()
+        self._changed(State(), self.document.state)
+        self.welcome.set_recent(self.settings.recent)
+
+    # -- building ------------------------------------------------------------------------------------------------
+
+    def _build_panels(self) -> None:
+        document, theme = self.document, self.theme
+        self.graph = GraphPanel(document, theme)
+        self.welcome = WelcomePage()
+        self.welcome.open_requested.connect(self.ask_open)
+        self.welcome.path_chosen.connect(self.open)
+        self.centre = QStackedWidget()
+        self.centre.addWidget(self.welcome)
+        self.centre.addWidget(self.graph)
+        self.message = MessageBar()
+        middle = QWidget()
+        column = QVBoxLayout(middle)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.message)
+        column.addWidget(self.centre, 1)
+        self.setCentralWidget(middle)
+
+        self.layers = LayersPanel(document, theme)
+        self.layers.open_requested.connect(self.ask_open)
+        self.differences = DifferencesPanel(document, theme)
+        self.inspector = Inspector(document, theme)
+        self.recipe = RecipePanel(document, theme)
+        self.jobs = JobsTray(self.engine)
+        bottom = QWidget()
+        row = QHBoxLayout(bottom)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        row.addWidget(self.recipe, 1)
+        row.addWidget(self.jobs)
+        left, right, foot = (
+            Qt.DockWidgetArea.LeftDockWidgetArea,
+            Qt.DockWidgetArea.RightDockWidgetArea,
+            Qt.DockWidgetArea.BottomDockWidgetArea,
+        )
+        self.docks = {
+            "layers": dock("layersDock", "Layers", self.layers, theme, self),
+            "differences": dock("differencesDock", "Differences", self.differences, theme, self),
+            "inspector": dock("inspectorDock", "Inspector", self.inspector, theme, self),
+            "recipe": dock("recipeDock", "Recipe", bottom, theme, self),
+        }
+        self.addDockWidget(left, self.docks["layers"])
+        self.addDockWidget(left, self.docks["differences"])
+        self.addDockWidget(right, self.docks["inspector"])
+        self.addDockWidget(foot, self.docks["recipe"])
+        self.resizeDocks([self.docks["layers"], self.docks["inspector"]], [392, 332], Qt.Orientation.Horizontal)
+        self.resizeDocks([self.docks["layers"], self.docks["differences"]], [520, 240], Qt.Orientation.Vertical)
+        self.status = StatusLine(document, self.engine)
+        holder = QToolBar()
+        holder.setObjectName("statusBar")
+        holder.setMovable(False)
+        holder.setStyleSheet("QToolBar { border: none; padding: 0; }")
+        holder.addWidget(self.status)
+        self.addToolBar(Qt.ToolBarArea.BottomToolBarArea, holder)
+        self.status_bar = holder
+
+    def _menu(self) -> QMenu:
+        """The menu of all actions, the recent files and the panels among them."""
+        menu = QMenu(self)
+        table = self.actions_table
+        for name in table.menus():
+            part = table.menu(name, menu)
+            if name == "File":
+                part.insertMenu(table["compare_with"], self._recent_menu())
+            if name == "View":
+                part.addSeparator()
+                for panel in self.docks.values():
+                    part.addAction(panel.toggleViewAction())
+            menu.addMenu(part)
+        return menu
+
+    def _recent_menu(self) -> QMenu:
+        menu = QMenu("Open recent", self)
+
+        def fill() -> None:
+            menu.clear()
+            for path in self.settings.recent:
+                menu.addAction(str(path), lambda p=path: self.open(p))
+            if not self.settings.recent:
+                menu.addAction("Nothing yet").setEnabled(False)
+
+        menu.aboutToShow.connect(fill)
+        return menu
+
+    # -- what the user does --------------------------------------------------------------------------------------
+
+    def open(self, path: Path) -> None:
+        """Open a model, or apply a recipe that was dropped."""
+        if path.suffix == ".json" and self.document.state.source is not None:
+            self.load_recipe(path)
+        else:
+            self.document.open(path)
+
+    def ask_open(self) -> None:
+        """Choose a model to open."""
+        path, _ = QFileDialog.getOpenFileName(self, "Open a model", self.settings.folder, MODELS)
+        if path:
+            self.open(Path(path))
+
+    def ask_compare(self) -> None:
+        """Choose a second file to compare with."""
+        path, _ = QFileDialog.getOpenFileName(self, "Compare with", self.settings.folder, MODELS)
+        if path:
+            self.document.compare_with(path)
+
+    def ask_export(self) -> None:
+        """Open the export dialog, once what the recipe makes is ready."""
+        state = self.document.state
+        if state.made is None or state.stale:
+            self.message.show_text("The recipe is still being applied; try again in a moment.")
+            return
+        dialog = ExportDialog(self.document, self.engine, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.exported.connect(self._exported)
+        dialog.open()
+
+    def _exported(self, target: Path, check: ExportCheck | None) -> None:
+        if check is not None:
+            self.status.set_check(check)
+        self.message.show_text(f"Exported to {target}")
+
+    def ask_load_recipe(self) -> None:
+        """Choose a recipe to apply."""
+        path, _ = QFileDialog.getOpenFileName(self, "Load a recipe", self.settings.folder, RECIPES)
+        if path:
+            self.load_recipe(Path(path))
+
+    def load_recipe(self, path: Path) -> None:
+        """Apply a recipe's file; it can be undone."""
+        state = self.document.state
+        assert state.source is not None
+        try:
+            recipe = Recipe.load(path)
+        except CompressorError as error:
+            self.show_error(error)
+            return
+        if recipe.sha256 and recipe.sha256 != state.source.sha256:
+            self.message.show_text("This recipe was made for another file; steps that find nothing to do say so.")
+        self.document.set_recipe(Recipe(recipe.steps, state.source.sha256), step=None)
+
+    def ask_save_recipe(self) -> None:
+        """Choose where to write the recipe."""
+        source = self.document.state.source
+        start = str(source.path.with_suffix(".recipe.json")) if source else self.settings.folder
+        path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", start, RECIPES)
+        if path:
+            try:
+                self.document.state.recipe.save(path)
+            except CompressorError as error:
+                self.show_error(error)
+
+    def ask_picture(self) -> None:
+        """Choose where to write a picture of the graph."""
+        kinds = "SVG (*.svg);;PNG (*.png);;PDF (*.pdf)"
+        path, _ = QFileDialog.getSaveFileName(self, "Save the picture", self.settings.folder, kinds)
+        if path:
+            try:
+                self.graph.export_picture(Path(path))
+                self.message.show_text(f"Saved {path}")
+            except CompressorError as error:
+                self.show_error(error)
+
+    def ask_prune(self) -> None:
+        """Edit the prune step, or add one."""
+        found = self.document.prune_step()
+        if found is not None:
+            self.recipe.edit(found[0])
+        else:
+            self.recipe.add(Prune(sparsity=0.5))
+
+    def show_add_menu(self) -> None:
+        """Open the menu of passes."""
+        self.recipe.add_button.showMenu()
+
+    def toggle_compare(self) -> None:
+        """Side by side, and back."""
+        self.document.show("original" if self.document.state.view == "compare" else "compare")
+        self.actions_table.update(self.document.state)
+
+    def choose_theme(self, name: Choice) -> None:
+        """Use a theme from now on."""
+        self.settings.theme = name
+        self.theme.choose(name)
+        self.actions_table.update(self.document.state)
+
+    def reset_panels(self) -> None:
+        """Put every panel back where it was at first."""
+        self._layout = self._default_layout
+        if self.document.state.source is not None:
+            self.restoreState(self._layout, LAYOUT_VERSION)
+
+    def show_help(self, page: str) -> None:
+        """Open the help pages."""
+        HelpDialog(self.actions_table.specs, page, self).show()
+
+    def show_about(self) -> None:
+        """Say the version."""
+        self.message.show_text(f"Compressor {__version__}")
+
+    def show_error(self, error: CompressorError) -> None:
+        """Say what is wrong above the graph; nothing is lost."""
+        self.message.show_error(error)
+
+    # -- following the document ----------------------------------------------------------------------------------
+
+    def _changed(self, old: State, new: State) -> None:
+        if old.source is not new.source and new.source is not None:
+            self.settings.add_recent(new.source.path)
+            self.message.hide()
+            self.toolbar.search.clear()
+            self.welcome.set_recent(self.settings.recent)
+        if old.recipe is not new.recipe and new.error is None:
+            self.message.hide_error()
+        name = new.source.path.name if new.source else ""
+        self.setWindowTitle(f"{name} – Compressor" if name else "Compressor")
+        self._show_panels(new.source is not None)
+        self.actions_table.update(new)
+        self.toolbar.quantize_button.setEnabled(has_model(new))
+
+    def _show_panels(self, opened: bool) -> None:
+        """The welcome page has the window to itself; the panels come back as they were left."""
+        if opened and self.centre.currentWidget() is not self.graph:
+            self.centre.setCurrentWidget(self.graph)
+            self.restoreState(self._layout, LAYOUT_VERSION)
+        elif not opened:
+            self.centre.setCurrentWidget(self.welcome)
+            for panel in self.docks.values():
+                panel.hide()
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take one file."""
+        urls = event.mimeData().urls()
+        if len(urls) == 1 and urls[0].isLocalFile():
+            event.acceptProposedAction()
+            self.welcome.set_drop_highlight(True)
+
+    def dragLeaveEvent(self, _event: QDragLeaveEvent) -> None:
+        """The file went away."""
+        self.welcome.set_drop_highlight(False)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open the file."""
+        self.welcome.set_drop_highlight(False)
+        event.acceptProposedAction()
+        self.open(Path(event.mimeData().urls()[0].toLocalFile()))
+
+    # -- remembering ---------------------------------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        geometry = self.settings.bytes("geometry")
+        if not geometry.isEmpty():
+            self.restoreGeometry(geometry)
+        remembered = self.settings.bytes("layout")
+        self._layout = self._default_layout if remembered.isEmpty() else remembered
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Remember the geometry, stop the work."""
+        self.settings.set_bytes("geometry", self.saveGeometry())
+        if self.document.state.source is not None:
+            self.settings.set_bytes("layout", self.saveState(LAYOUT_VERSION))
+        self.settings.flush()
+        self.graph.close_panel()
+        self.document.close()
+        self.engine.close()
+        super().closeEvent(event)
+
+    def sizeHint(self) -> QSize:
+        """As in the design."""
+        return QSize(1440, 900)
+
+
+def apply_theme(app: QApplication, theme: Theme) -> None:
+    """Give the application the theme's palette and style sheet, now and whenever it changes."""
+
+    def use() -> None:
+        app.setFont(font())
+        app.setPalette(theme.palette())
+        app.setStyleSheet(theme.style_sheet())
+
+    theme.changed.connect(use)
+    use()

@@ -1,0 +1,69 @@
+"""What is remembered between sessions: recent files, theme, geometry; an INI file among the user's settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from PySide6.QtCore import QByteArray, QSettings
+
+from compressor_gui.gui.theme import Choice
+
+RECENT = 8
+
+
+class Settings:
+    """Typed access to the stored values; ``file`` overrides the place (tests)."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        if file is not None:
+            self._store = QSettings(str(file), QSettings.Format.IniFormat)
+        else:
+            self._store = QSettings(
+                QSettings.Format.IniFormat, QSettings.Scope.UserScope, "compressor", "compressor-gui"
+            )
+
+    @property
+    def theme(self) -> Choice:
+        """The theme that was chosen."""
+        value = str(self._store.value("theme", "system"))
+        return cast(Choice, value if value in ("system", "light", "dark") else "system")
+
+    @theme.setter
+    def theme(self, value: Choice) -> None:
+        self._store.setValue("theme", value)
+
+    @property
+    def recent(self) -> list[Path]:
+        """The files that were opened last and still exist, newest first."""
+        stored = self._store.value("recent", [])
+        names = [stored] if isinstance(stored, str) else stored if isinstance(stored, list) else []
+        return [Path(name) for name in names if Path(name).is_file()]
+
+    def add_recent(self, path: Path) -> None:
+        """Put a file first."""
+        path = path.resolve()
+        rest = [p for p in self.recent if p != path]
+        self._store.setValue("recent", [str(p) for p in [path, *rest][:RECENT]])
+
+    def clear_recent(self) -> None:
+        """Forget the files."""
+        self._store.remove("recent")
+
+    @property
+    def folder(self) -> str:
+        """The folder of the newest recent file, where the file dialog starts."""
+        return str(self.recent[0].parent) if self.recent else str(Path.home())
+
+    def bytes(self, key: str) -> QByteArray:
+        """A stored geometry or window state; empty where there is none."""
+        value = self._store.value(key)
+        return value if isinstance(value, QByteArray) else QByteArray()
+
+    def set_bytes(self, key: str, value: QByteArray) -> None:
+        """Store a geometry or window state."""
+        self._store.setValue(key, value)
+
+    def flush(self) -> None:
+        """Write to disk now."""
+        self._store.sync()

@@ -1,0 +1,104 @@
+"""The bar at the top: what people do most, the search field, and the menu of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QLineEdit, QMenu, QSizePolicy, QToolBar, QToolButton, QWidget
+
+from compressor_gui.gui.actions import Actions
+from compressor_gui.gui.canvas.graph_panel import GraphPanel
+from compressor_gui.gui.samples import samples
+from compressor_gui.gui.widgets import label, restyle
+
+
+class SearchField(QLineEdit):
+    """Finds nodes by regular expression; Enter goes to the next match, Shift+Enter to the one before."""
+
+    def __init__(self, graph: GraphPanel) -> None:
+        super().__init__()
+        self.graph = graph
+        self.setObjectName("search")
+        self.setPlaceholderText("Find a node or layer   Ctrl+F")
+        self.setClearButtonEnabled(True)
+        self.setToolTip("A regular expression; Enter goes to the next match, Shift+Enter to the one before")
+        self.setAccessibleName("Find a node or layer")
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Walk the matches, or leave."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.graph.next_match(-1 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1)
+        elif event.key() == Qt.Key.Key_Escape:
+            self.clear()
+            self.graph.setFocus()
+        else:
+            super().keyPressEvent(event)
+
+
+class Toolbar(QToolBar):
+    """Open, samples, undo, prune, quantize, compare, export, search, menu."""
+
+    def __init__(
+        self, table: Actions, graph: GraphPanel, open_path: Callable[[Path], None], everything: QMenu, parent: QWidget
+    ) -> None:
+        super().__init__("Main", parent)
+        self.setObjectName("toolbar")
+        self.setMovable(False)
+        brand = label("Compressor")
+        brand.setObjectName("brand")
+        self.addWidget(brand)
+        self.addAction(table["open"])
+        self.samples_button = self._menu_button("Samples", "Open a model that comes with the program",
+                                                self._samples_menu(open_path))  # fmt: skip
+        self.addSeparator()
+        self.addAction(table["undo"])
+        self.addAction(table["redo"])
+        self.addSeparator()
+        self.addAction(table["prune"])
+        words = "Store the weights, or compute, in fewer bits"
+        self.quantize_button = self._menu_button("Quantize", words, table.menu("Quantize", self))
+        self.addSeparator()
+        self.addAction(table["compare"])
+        self.addAction(table["export"])
+        gap = QWidget()
+        gap.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.addWidget(gap)
+        self.search = SearchField(graph)
+        self.search.textChanged.connect(self._search)
+        self.matches = label("", "small")
+        self.matches.setMinimumWidth(56)
+        self.matches.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.addWidget(self.matches)
+        self.addWidget(self.search)
+        self.menu_button = self._menu_button("Menu", "Every action", everything)
+
+    def _menu_button(self, title: str, tip: str, menu: QMenu) -> QToolButton:
+        button = QToolButton()
+        button.setText(title)
+        button.setToolTip(tip)
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        button.setMenu(menu)
+        self.addWidget(button)
+        return button
+
+    def _samples_menu(self, open_path: Callable[[Path], None]) -> QMenu:
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        for sample in samples():
+            action = menu.addAction(sample.title)
+            action.setToolTip(sample.text)
+            action.triggered.connect(lambda _checked=False, path=sample.path: open_path(path))
+        return menu
+
+    def find_node(self) -> None:
+        """Go to the search field."""
+        self.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.search.selectAll()
+
+    def _search(self, pattern: str) -> None:
+        count = self.search.graph.set_search(pattern)
+        restyle(self.search, invalid=count is None)
+        self.matches.setText("" if not pattern else "not valid" if count is None else f"{count} found")
