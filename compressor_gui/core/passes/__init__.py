@@ -10,14 +10,18 @@ from compressor_gui.core.passes.base import Param, Pass, PassResult, apply, pars
 from compressor_gui.core.passes.fold_batch_norms import FoldBatchNorms
 from compressor_gui.core.passes.fold_constants import FoldConstants
 from compressor_gui.core.passes.prune import Prune
+from compressor_gui.core.passes.quantize_weights import QuantizeWeights
 from compressor_gui.core.passes.remove_nodes import RemoveNodes
 from compressor_gui.core.passes.rename_outputs import RenameOutputs
+from compressor_gui.core.passes.round_weights import RoundWeights
 from compressor_gui.core.passes.strip_unused_nodes import StripUnusedNodes
 
 __all__ = ["ALL", "BY_NAME", "Param", "Pass", "PassResult", "apply", "make", "parse"]
 
 ALL: tuple[type[Pass], ...] = (
     Prune,
+    QuantizeWeights,
+    RoundWeights,
     FoldBatchNorms,
     FoldConstants,
     RemoveNodes,

@@ -1,0 +1,74 @@
+"""Weights stored in 8 bits and read by a Dequantize, as the Graph Transform Tool's ``quantize_weights`` does
+(tensorflow/tools/graph_transforms/quantize_weights.cc), with a range for each output channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.layers import Layer, find_layers
+from compressor_gui.core.passes.base import Pass, PassResult, param, result
+from compressor_gui.core.passes.weights import choose, float32_only
+from compressor_gui.core.rounding import encode
+from compressor_gui.core.values import DType, Tensor
+
+_RANGE_BYTES = 8
+"""What a channel's minimum and maximum take."""
+
+
+@dataclass(frozen=True)
+class QuantizeWeights(Pass):
+    """Store float32 constants as quint8, a quarter of their size; what reads them still computes in floats.
+
+    The constant ``w`` becomes ``w_quantized_const``, ``w_quantized_min`` and ``w_quantized_max``; the Dequantize that
+    reads them takes its name. Zero stays exactly zero, so that pruned weights stay pruned. With a range for each
+    channel, the Dequantize is MIN_COMBINED along that axis (MIN_FIRST has no kernel with an axis), else MIN_FIRST.
+    """
+
+    name: ClassVar[str] = "quantize_weights"
+    title: ClassVar[str] = "Quantize weights"
+    summary: ClassVar[str] = "Store weights in 8 bits, read by a Dequantize; the operations stay in floats."
+
+    per_channel: bool = param(
+        True, "flag", "A range for each output channel", "Off: one range a constant, as the Graph Transform Tool does."
+    )
+    minimum_size: int = param(
+        1024, "integer", "Minimum size", "Constants of fewer elements are left as they are.", minimum=0
+    )
+
+    def run(self, graph: ModelGraph) -> PassResult:
+        """Quantize every float32 constant of at least ``minimum_size`` elements."""
+        layers = {layer.weight: layer for layer in find_layers(graph)}
+        chosen, notes = choose(graph, self.minimum_size, float32_only)
+        edit = Edit(graph)
+        for node, tensor in chosen:
+            self._store(edit, node, tensor.array, layers.get(node.name))
+        return result(edit, notes)
+
+    def _store(self, edit: Edit, node: Node, array: np.ndarray, layer: Layer | None) -> None:
+        axis = layer.channel_axis if layer else None
+        per_channel = self.per_channel and axis is not None and _pays(array, axis)
+        kernel_axes = tuple(range(array.ndim - 2)) if layer and "Conv" in layer.op and array.ndim > 2 else ()
+        found = encode(array, axis, per_channel, kernel_axes)
+        parts = (
+            ("const", DType.QUINT8, found.codes),
+            ("min", DType.FLOAT, found.minimum),
+            ("max", DType.FLOAT, found.maximum),
+        )
+        inputs = []
+        for suffix, dtype, values in parts:
+            # control inputs tell in which frame and branch a constant lives, and all inputs must live in the same
+            made = Node.const(edit.free_name(f"{node.name}_quantized_{suffix}"), Tensor(dtype, values), node.device)
+            made = made.with_(inputs=node.inputs) if node.inputs else made
+            inputs.append(edit.add(made, (node.name,)))
+        how = {"mode": b"MIN_COMBINED", "axis": axis} if per_channel and axis is not None else {"mode": b"MIN_FIRST"}
+        edit.replace(Node.make(node.name, "Dequantize", inputs, node.device, T=DType.QUINT8, **how))
+
+
+def _pays(array: np.ndarray, axis: int) -> bool:
+    """Whether codes and a range for each channel take less than the floats."""
+    channels = array.shape[axis]
+    return int(array.size + channels * _RANGE_BYTES) < array.nbytes
