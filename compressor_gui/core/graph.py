@@ -39,18 +39,25 @@ def parse_ref(text: str) -> Ref:
 
 
 class Attrs(Mapping[str, Attr]):
-    """A node's attributes; those that came from a file are decoded when they are first asked for."""
+    """A node's attributes; those that came from a file are decoded when they are first asked for.
 
-    __slots__ = ("_items",)
+    The bytes are kept beside what was decoded from them: they are written back as they were, with all that decoding
+    leaves out (the names of dimensions, unknown fields, the form in which a tensor was stored).
+    """
+
+    __slots__ = ("_decoded", "_items")
 
     def __init__(self, items: Mapping[str, Attr | memoryview]) -> None:
         self._items = dict(items)
+        self._decoded: dict[str, Attr] = {}
 
     def __getitem__(self, key: str) -> Attr:
         value = self._items[key]
-        if isinstance(value, memoryview):
-            value = self._items[key] = decode_attr(value)
-        return value
+        if not isinstance(value, memoryview):
+            return value
+        if key not in self._decoded:
+            self._decoded[key] = decode_attr(value)
+        return self._decoded[key]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items)
@@ -59,14 +66,16 @@ class Attrs(Mapping[str, Attr]):
         return len(self._items)
 
     def raw_items(self) -> Iterator[tuple[str, Attr | memoryview]]:
-        """Name and value, undecoded where it still is: for writing and for cheap comparison."""
+        """Name and value, the file's bytes where it came from one: for writing and for cheap comparison."""
         return iter(self._items.items())
 
     def with_changes(self, changes: Mapping[str, Attr | None]) -> Attrs:
         """A copy with some attributes set, and those given as None removed."""
         items = {key: value for key, value in self._items.items() if key not in changes}
         items.update({key: value for key, value in changes.items() if value is not None})
-        return Attrs(items)
+        changed = Attrs(items)
+        changed._decoded = {key: value for key, value in self._decoded.items() if key not in changes}
+        return changed
 
     def __repr__(self) -> str:
         return f"Attrs({', '.join(self._items)})"
