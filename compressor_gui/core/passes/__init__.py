@@ -9,7 +9,9 @@ from compressor_gui.core.errors import PassError
 from compressor_gui.core.passes.base import Param, Pass, PassResult, apply, parse_call
 from compressor_gui.core.passes.fold_batch_norms import FoldBatchNorms
 from compressor_gui.core.passes.fold_constants import FoldConstants
+from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
 from compressor_gui.core.passes.prune import Prune
+from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.core.passes.quantize_weights import QuantizeWeights
 from compressor_gui.core.passes.remove_nodes import RemoveNodes
 from compressor_gui.core.passes.rename_outputs import RenameOutputs
@@ -22,6 +24,8 @@ ALL: tuple[type[Pass], ...] = (
     Prune,
     QuantizeWeights,
     RoundWeights,
+    QuantizeNodes,
+    FreezeRequantizationRanges,
     FoldBatchNorms,
     FoldConstants,
     RemoveNodes,
