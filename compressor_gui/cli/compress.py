@@ -122,8 +122,9 @@ def compress(
 def _refuse_target(target: Path, model: str) -> None:
     """Say before the work what would stop its result from being written."""
     pbio.refuse_source(target, None if model == "-" else model)
-    if target.is_dir():
-        raise CompressorError("this is a folder", where=str(target), hint="name a file in it")
+    if target.exists() and not target.is_file():
+        what = "a folder" if target.is_dir() else "a device"
+        raise CompressorError(f"this is {what}", where=str(target), hint="name a file, or - for standard output")
     if not target.parent.is_dir():
         raise CompressorError("there is no such folder", where=str(target.parent), hint="make it first")
 

@@ -208,17 +208,15 @@ def _head_fields(data: bytes) -> list[tuple[int, int]]:
 
 
 def _is_saved_model(data: bytes) -> bool:
-    """SavedModel: schema version (field 1, a number), then meta graphs (field 2)."""
+    """SavedModel: schema version (field 1, a number), then nothing but meta graphs (field 2)."""
     found = _head_fields(data)
-    return len(found) >= 2 and found[0][0] == 1 and found[0][1] >= 0 and found[1] == (2, -1)
+    return len(found) >= 2 and found[0][0] == 1 and found[0][1] >= 0 and set(found[1:]) == {(2, -1)}
 
 
 def _is_onnx(data: bytes) -> bool:
-    """ONNX: ir_version (field 1, a number), then producer (2, text) or opsets (8)."""
+    """ONNX: ir_version (field 1, a number; a GraphDef has a message there), then producer, domain, graph, opsets."""
     found = _head_fields(data)
-    if len(found) < 2 or found[0][0] != 1 or not 0 <= found[0][1] < 100:
-        return False
-    return found[1][0] in (7, 8) or b"onnx" in data[:256].lower() or b"pytorch" in data[:256].lower()
+    return len(found) >= 2 and found[0][0] == 1 and found[0][1] >= 0 and {n for n, _ in found[1:]} <= set(range(2, 9))
 
 
 def _binary_from_text(data: bytes, where: str) -> bytes:
@@ -315,11 +313,13 @@ def write_stream(graph: ModelGraph, stream: BinaryIO) -> int:
 def write_beside(graph: ModelGraph, target: str | Path) -> Path:
     """Write the graph into a new file in the target's folder, to be checked and then moved by :func:`move_over`.
 
-    ``.pbtxt`` is written as text. Raises CompressorError when the folder can't be written or the disk is full; nothing
-    is left behind then.
+    ``.pbtxt`` is written as text. Raises CompressorError when the target is a folder or a device, when its folder can't
+    be written or the disk is full; nothing is left behind then.
     """
     target = Path(target)
     try:
+        if target.exists() and not target.is_file():  # a device would be replaced by the file
+            raise CompressorError("this is not a file that can be written over", where=str(target), hint="name a file")
         handle, name = tempfile.mkstemp(
             prefix=f".{target.stem[:40]}-", suffix=target.suffix or ".pb", dir=target.parent
         )
