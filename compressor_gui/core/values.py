@@ -381,6 +381,8 @@ def decode_tensor(data: memoryview) -> Tensor | None:
     count = math.prod(shape.dims)
     if count * dtype.numpy.itemsize > MAX_TENSOR_BYTES:
         raise wire.WireError(f"its shape {shape} asks for more than the 2 GB that a graph can hold")
+    if math.prod(size or 1 for size in shape.dims) > 1 << 58:
+        raise wire.WireError(f"its shape {shape} is larger than any memory")
     if len(shape.dims) > MAX_RANK:
         return None
     if dtype == DType.STRING:
