@@ -36,7 +36,8 @@ from compressor_gui.core.protocol import (
 
 R = TypeVar("R")
 Listener = Callable[[int, Event], None]
-"""Called with the job's number and each of its events, the last of which is not Progress, in the worker's thread."""
+"""Called with the job's number and each of its events, the last of which is not Progress, in a thread of the worker's or
+in the one that cancels."""
 
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP"}
 _log = logging.getLogger(__name__)
@@ -181,17 +182,21 @@ class Worker:
         return job.number
 
     def cancel(self, number: int) -> None:
-        """Cancel a job, at once; a running one whose process does not answer in time is killed with it."""
+        """Cancel a job: a waiting one at once, a running one when it answers, or its process is killed for it."""
         with self._lock:
             job = self._jobs.get(number)
             if job is None or job.cancelled:
                 return
             job.cancelled = True
-            self._cancellers = [thread for thread in self._cancellers if thread.is_alive()]
-            if job is self._current:
+            running = job is self._current
+            if running:
                 canceller = threading.Thread(target=self._insist, args=(job, self._process), daemon=True)
-                self._cancellers.append(canceller)
+                self._cancellers = [*(thread for thread in self._cancellers if thread.is_alive()), canceller]
                 canceller.start()
+            else:
+                del self._jobs[number]
+        if not running:
+            self._tell(job, Cancelled())
 
     def run(self, request: Request[R], on_progress: Callable[[Progress], None] | None = None) -> R:
         """Do a job and wait for its answer. Raises CompressorError, WorkerDied or JobCancelled."""
@@ -247,6 +252,8 @@ class Worker:
     def _serve_queue(self) -> None:
         while job := self._queue.get():
             with self._lock:
+                if job.number not in self._jobs:  # cancelled while it waited
+                    continue
                 self._current = job
             event = Cancelled() if job.cancelled else self._do(job)
             with self._lock:

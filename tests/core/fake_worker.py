@@ -1,0 +1,103 @@
+"""A worker process that misbehaves on request: ``python -m tests.core.fake_worker``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.protocol import Request
+from compressor_gui.core.serve import Job, serve
+
+
+@dataclass(frozen=True)
+class Answer:
+    value: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class Do(Request[Answer]):
+    """``what`` names a function below; ``retry`` is what to do after a crash."""
+
+    name: ClassVar[str] = "do"
+    answer: ClassVar[type] = Answer
+
+    what: str = "echo"
+    value: str = ""
+    retry: str = ""
+
+    def after_crash(self) -> Do | None:
+        return replace(self, what=self.retry, retry="") if self.retry else None
+
+
+def echo(request: Do, job: Job) -> str:
+    for step in range(3):
+        job.progress(step, 3, f"step {step}")
+    return request.value
+
+
+def wait_politely(request: Do, job: Job) -> str:
+    job.progress(0, 0, "waiting")
+    job.cancelled.wait()
+    job.check()
+    return "not reached"
+
+
+def wait_stubbornly(request: Do, job: Job) -> str:
+    job.progress(0, 0, "waiting")
+    threading.Event().wait()
+    return "not reached"
+
+
+def crash(request: Do, job: Job) -> str:
+    print("about to crash", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return "not reached"
+
+
+def leave(request: Do, job: Job) -> str:
+    os._exit(3)
+
+
+def babble(request: Do, job: Job) -> str:
+    """Write on the protocol's own descriptor, which is the highest that is open for writing."""
+    os.write(int(request.value), b"this is not JSON\n")
+    return "not reached"
+
+
+def print_much(request: Do, job: Job) -> str:
+    """What libraries print, from Python and from below it."""
+    print("hello from Python")
+    os.write(1, b"hello from C\n")
+    return input() if request.value == "read" else "printed"
+
+
+def refuse(request: Do, job: Job) -> str:
+    raise CompressorError("it is blue", where="node 'sky'", hint="paint it")
+
+
+def fail(request: Do, job: Job) -> str:
+    raise ZeroDivisionError("by zero")
+
+
+def too_much(request: Do, job: Job) -> str:
+    return "x" * (17 << 20)
+
+
+ACTIONS = {
+    f.__name__: f
+    for f in (echo, wait_politely, wait_stubbornly, crash, leave, babble, print_much, refuse, fail, too_much)
+}
+
+
+def do(request: Do, job: Job) -> Answer:
+    return Answer(ACTIONS[request.what](request, job), os.getpid())
+
+
+if __name__ == "__main__":
+    serve({Do: do})

@@ -1,0 +1,364 @@
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compressor_gui.core import protocol
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.jobs import CheckExport, ExportCheck, Hello, OutputCheck
+from compressor_gui.core.protocol import (
+    Cancelled,
+    Died,
+    Done,
+    Event,
+    Failed,
+    Progress,
+    ProtocolError,
+    cancel_line,
+    event_line,
+    parse_event,
+    parse_request,
+    read_line,
+    request_line,
+)
+from compressor_gui.core.worker import JobCancelled, Worker, WorkerDied
+from tests.core.fake_worker import Answer, Do
+
+FAKE = "tests.core.fake_worker"
+
+
+# --- the lines -------------------------------------------------------------------------------------------------------
+
+text = st.text(st.characters(codec=None, categories=("L", "N", "P", "Zs", "Cs", "Cc")), max_size=20)
+names = st.lists(text, max_size=3).map(tuple)
+
+
+@given(st.builds(CheckExport, text, text, names, names, st.integers(0, 2**40), st.booleans(), st.booleans()))
+def test_a_request_survives_the_line(request: CheckExport) -> None:
+    line = request_line(7, request)
+    assert line.count(b"\n") == 1
+    assert parse_request(line, [Hello, CheckExport]) == (7, request)
+
+
+number = st.floats(allow_nan=False, allow_infinity=False)
+outputs = st.builds(
+    OutputCheck, text, number, st.none() | number, st.booleans(), st.booleans(), st.lists(st.integers()).map(tuple)
+)
+
+
+@given(st.builds(ExportCheck, st.lists(outputs, max_size=2).map(tuple), names, names, st.booleans(), number))
+def test_a_result_survives_the_line(result: ExportCheck) -> None:
+    assert parse_event(event_line(3, Done(result)), ExportCheck) == (3, Done(result))
+
+
+@pytest.mark.parametrize("event", [Progress(1, 2, "half"), Failed("what", "where", "hint"), Cancelled()])
+def test_other_events_survive_the_line(event: Event) -> None:
+    assert parse_event(event_line(1, event), ExportCheck) == (1, event)
+
+
+def test_a_wish_to_cancel_survives_the_line() -> None:
+    assert parse_request(cancel_line(9), [Hello]) == (9, None)
+
+
+GOOD = {
+    "v": 1,
+    "id": 1,
+    "ask": "check_export",
+    "with": {"original": "a", "candidate": "b", "outputs": ["x"], "seed": 0},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"v": 2}, "version 1"),
+        ({"ask": "format_disk"}, "no request 'format_disk'"),
+        ({"id": "1"}, "not int"),
+        ({"id": True}, "not int"),
+        ({"with": []}, "request is not CheckExport"),
+        ({"with": {**GOOD["with"], "seed": "0"}}, "request.seed is not int"),  # type: ignore[dict-item]
+        ({"with": {**GOOD["with"], "outputs": "x"}}, "request.outputs is not"),  # type: ignore[dict-item]
+        ({"with": {**GOOD["with"], "outputs": [1]}}, r"request.outputs\[0\] is not str"),  # type: ignore[dict-item]
+        ({"with": {**GOOD["with"], "color": "red"}}, "has no 'color'"),  # type: ignore[dict-item]
+        ({"with": {"original": "a"}}, "missing"),
+    ],
+)
+def test_a_malformed_request_is_refused(change: dict, words: str) -> None:
+    assert parse_request(json.dumps(GOOD).encode(), [CheckExport])[0] == 1
+    with pytest.raises(ProtocolError, match=words):
+        parse_request(json.dumps({**GOOD, **change}).encode(), [CheckExport])
+
+
+@pytest.mark.parametrize("line", [b"\n", b"hello\n", b"[1]\n", b'{"v": 1}\n', b"\xff\xfe\n", b"[" * 100_000])
+def test_garbage_is_refused_on_both_sides(line: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        parse_request(line, [CheckExport])
+    with pytest.raises(ProtocolError):
+        parse_event(line, ExportCheck)
+
+
+@given(st.binary(max_size=80))
+def test_no_bytes_bring_the_parser_down(line: bytes) -> None:
+    for parse in (lambda: parse_request(line, [CheckExport]), lambda: parse_event(line, ExportCheck)):
+        with pytest.raises(ProtocolError):
+            parse()
+
+
+def test_what_is_too_long_is_neither_sent_nor_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_LINE", 100)
+    with pytest.raises(ProtocolError, match="can't be sent"):
+        request_line(1, CheckExport("a" * 100, "b", ()))
+    stream = io.BytesIO(b"x" * 250 + b"\nnext\n")
+    with pytest.raises(ProtocolError, match="longer"):
+        read_line(stream)
+    assert read_line(stream) == b"next\n"
+
+
+def test_numbers_that_json_lacks_are_not_sent() -> None:
+    with pytest.raises(ProtocolError, match="can't be sent"):
+        event_line(1, Done(OutputCheck("x", math.nan, None, True, False, ())))
+
+
+def test_the_check_is_asked_again_without_the_remapper_once() -> None:
+    again = CheckExport("a", "b", ("x",)).after_crash()
+    assert again == CheckExport("a", "b", ("x",), remapping=False)
+    assert again.after_crash() is None
+
+
+# --- the client ------------------------------------------------------------------------------------------------------
+
+
+class Log:
+    """Collects a worker's events; ``until`` waits for one of a kind."""
+
+    def __init__(self) -> None:
+        self.events: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
+
+    def __call__(self, number: int, event: Event) -> None:
+        self.events.put((number, event))
+
+    def until(self, *kinds: type) -> tuple[int, Event]:
+        while True:
+            number, event = self.events.get(timeout=60)
+            if isinstance(event, kinds):
+                return number, event
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+def worker(log: Log) -> Iterator[Worker]:
+    before = set(threading.enumerate())
+    with Worker(FAKE, log, patience=60) as made:
+        yield made
+        pid = made.pid
+    assert set(threading.enumerate()) == before
+    if pid is not None:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_jobs_run_in_order_in_one_process_that_starts_late(worker: Worker, log: Log) -> None:
+    assert worker.pid is None
+    numbers = [worker.submit(Do(value=str(n))) for n in range(3)]
+    ends = [log.until(Done) for _ in numbers]
+    assert [number for number, _ in ends] == numbers
+    assert [event.result.value for _, event in ends] == ["0", "1", "2"]  # type: ignore[union-attr]
+    assert {event.result.pid for _, event in ends} == {worker.pid}  # type: ignore[union-attr]
+    assert not worker.busy
+
+
+def test_run_waits_for_the_answer_and_passes_progress_on(worker: Worker) -> None:
+    seen: list[Progress] = []
+    assert worker.run(Do(value="ä\n"), seen.append).value == "ä\n"
+    assert seen == [Progress(n, 3, f"step {n}") for n in range(3)]
+
+
+def test_what_libraries_print_and_read_stays_out_of_the_protocol(worker: Worker) -> None:
+    assert worker.run(Do("print_much")).value == "printed"
+    with pytest.raises(CompressorError, match="EOF"):
+        worker.run(Do("print_much", "read"))
+
+
+def test_errors_come_as_sentences_and_the_process_lives_on(worker: Worker) -> None:
+    with pytest.raises(CompressorError) as caught:
+        worker.run(Do("refuse"))
+    assert (caught.value.what, caught.value.where, caught.value.hint) == ("it is blue", "node 'sky'", "paint it")
+    pid = worker.pid
+    with pytest.raises(CompressorError, match="internal error: ZeroDivisionError: by zero"):
+        worker.run(Do("fail"))
+    with pytest.raises(CompressorError, match="17 MB"):
+        worker.run(Do("too_much"))
+    assert worker.run(Do(value="still here")).pid == pid
+
+
+def test_a_request_that_is_too_long_fails_at_once(worker: Worker) -> None:
+    with pytest.raises(CompressorError, match="can't be sent"):
+        worker.run(Do(value="x" * (17 << 20)))
+    assert worker.pid is None
+
+
+def test_a_polite_job_is_cancelled_and_its_process_kept(worker: Worker, log: Log) -> None:
+    first = worker.submit(Do("wait_politely"))
+    log.until(Progress)
+    pid = worker.pid
+    waiting = worker.submit(Do(value="never"))
+    last = worker.submit(Do(value="last"))
+    worker.cancel(waiting)
+    worker.cancel(first)
+    assert log.until(Cancelled) == (waiting, Cancelled())
+    assert log.until(Cancelled) == (first, Cancelled())
+    assert log.until(Done) == (last, Done(Answer("last", pid or 0)))
+
+
+def test_a_stubborn_job_is_killed_and_the_next_one_gets_a_new_process(log: Log) -> None:
+    with Worker(FAKE, log, patience=0.1) as worker:
+        number = worker.submit(Do("wait_stubbornly"))
+        log.until(Progress)
+        old = worker.pid
+        worker.cancel(number)
+        worker.cancel(number)
+        assert log.until(Cancelled, Died) == (number, Cancelled())
+        assert worker.run(Do(value="new")).pid != old
+
+
+def test_run_raises_when_its_job_is_cancelled_elsewhere(worker: Worker) -> None:
+    with pytest.raises(JobCancelled):
+        worker.run(Do("wait_politely"), lambda _: worker.cancel(1))
+
+
+def test_an_interrupted_run_cancels_its_job(worker: Worker, log: Log) -> None:
+    def interrupt(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        worker.run(Do("wait_politely"), interrupt)
+    assert worker.run(Do(value="free again")).value == "free again"
+
+
+def test_a_killed_process_is_reported_and_survived(worker: Worker, log: Log) -> None:
+    number = worker.submit(Do("wait_stubbornly"))
+    after = worker.submit(Do(value="after"))
+    log.until(Progress)
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGKILL)
+    got, died = log.until(Died)
+    assert got == number
+    assert died == Died("its process was ended by SIGKILL")
+    assert log.until(Done)[0] == after
+
+
+def test_a_process_that_dies_between_jobs_is_replaced(worker: Worker) -> None:
+    old = worker.run(Do()).pid
+    os.kill(old, signal.SIGKILL)
+    os.waitid(os.P_PID, old, os.WEXITED | os.WNOWAIT)
+    assert worker.run(Do()).pid != old
+
+
+def test_a_crash_shows_the_last_words(worker: Worker) -> None:
+    with pytest.raises(WorkerDied, match="SIGSEGV") as caught:
+        worker.run(Do("crash"))
+    assert "about to crash" in caught.value.details
+
+
+def test_after_a_crash_the_request_is_asked_as_it_says(worker: Worker) -> None:
+    seen: list[Progress] = []
+    assert worker.run(Do("crash", "second try", retry="echo"), seen.append).value == "second try"
+    assert seen[0].message == "its process was ended by SIGSEGV; trying again"
+    with pytest.raises(WorkerDied, match="SIGSEGV"):
+        worker.run(Do("crash", retry="crash"))
+
+
+def test_an_exit_is_no_crash_and_not_tried_again(worker: Worker) -> None:
+    with pytest.raises(WorkerDied, match="exit code 3"):
+        worker.run(Do("leave", retry="echo"))
+
+
+def test_a_process_that_babbles_is_ended(worker: Worker) -> None:
+    worker.run(Do())
+    assert worker.pid is not None
+    answers = [int(fd) for fd in os.listdir(f"/proc/{worker.pid}/fd") if _is_pipe_of(worker.pid, fd, worker)]
+    with pytest.raises(WorkerDied, match="broke the protocol"):
+        worker.run(Do("babble", str(answers[0])))
+
+
+def _is_pipe_of(pid: int, fd: str, worker: Worker) -> bool:
+    assert worker._process is not None
+    ours = os.readlink(f"/proc/self/fd/{worker._process.stdout.fileno()}")
+    return os.readlink(f"/proc/{pid}/fd/{fd}") == ours
+
+
+def test_a_program_that_is_not_there_is_said() -> None:
+    with Worker("compressor_gui.no_such_module") as worker, pytest.raises(WorkerDied, match="exit code 1") as caught:
+        worker.run(Do())
+    assert "no_such_module" in caught.value.details
+
+
+def test_closing_cancels_what_runs_and_what_waits(log: Log) -> None:
+    worker = Worker(FAKE, log)
+    numbers = [worker.submit(Do("wait_stubbornly")), worker.submit(Do())]
+    log.until(Progress)
+    worker.close()
+    worker.close()
+    assert [log.until(Cancelled, Died, Done) for _ in numbers] == [(number, Cancelled()) for number in numbers]
+    with pytest.raises(RuntimeError, match="closed"):
+        worker.submit(Do())
+
+
+def test_a_listener_that_fails_stops_nothing(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_number: int, _event: Event) -> None:
+        raise ValueError("in a listener")
+
+    worker.submit(Do(), broken)
+    assert worker.run(Do(value="fine")).value == "fine"
+    assert "a listener failed" in caplog.text
+
+
+# --- the server ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server() -> Iterator[subprocess.Popen]:
+    command = [sys.executable, "-m", FAKE]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as made:
+        yield made
+        made.kill()
+
+
+def _ask(server: subprocess.Popen, *lines: bytes) -> dict:
+    assert server.stdin
+    assert server.stdout
+    server.stdin.write(b"".join(lines))
+    server.stdin.flush()
+    answer: dict = json.loads(server.stdout.readline())
+    return answer
+
+
+def test_the_server_answers_garbage_and_goes_on(server: subprocess.Popen) -> None:
+    assert _ask(server, b"GET / HTTP/1.1\n")["id"] == 0
+    answer = _ask(server, b"x" * (protocol.MAX_LINE + 10) + b"\n")
+    assert (answer["id"], answer["event"]) == (0, "failed")
+    assert "longer than 16 MB" in answer["with"]["what"]
+    assert _ask(server, cancel_line(5), request_line(6, Do("refuse")))["id"] == 6
+
+
+def test_the_server_ends_with_its_client_even_in_a_job(server: subprocess.Popen) -> None:
+    assert _ask(server, request_line(1, Do("wait_stubbornly")))["event"] == "progress"
+    assert server.stdin
+    server.stdin.close()
+    assert server.wait(timeout=60) == 0
