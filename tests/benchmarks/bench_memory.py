@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.benchmarks.report import Row, main, model_file, synthetic_file
+from tests.benchmarks.report import Row, main, model_file, synthetic_file, window_environment
 
 
 def peak_megabytes(*arguments: str) -> float:
@@ -16,9 +16,8 @@ def peak_megabytes(*arguments: str) -> float:
 
     The kernel never reports less than what this process had when it started the other one.
     """
-    environment = os.environ | {"COMPRESSOR_TIME_FIRST_PAINT": "1", "QT_QPA_PLATFORM": "offscreen"}
     command = [sys.executable, "-P", "-m", *arguments]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, env=window_environment(), stdout=subprocess.DEVNULL) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from compressor_gui.core.pbio import read_graph, write_graph
+from compressor_gui.core.pbio import write_graph
 from tests.benchmarks.synthetic import network
 from tests.support import SHARED
 
@@ -66,13 +67,18 @@ def model_file(name: str, nodes: int, megabytes: float) -> Path:
     return synthetic_file(nodes, megabytes)
 
 
-def synthetic_file(nodes: int, megabytes: float) -> Path:
+def synthetic_file(nodes: int, megabytes: float, branches: int = 1) -> Path:
     """A synthetic graph in a file that is removed at the end of the process."""
-    path = Path(_folder().name) / f"synthetic-{nodes}-{megabytes:g}.pb"
+    path = Path(_folder().name) / f"synthetic-{nodes}-{megabytes:g}-{branches}.pb"
     if not path.exists():
-        write_graph(network(nodes, megabytes), path)
-        read_graph(path)  # warm the cache of the disk, as a file that was just downloaded is warm
+        write_graph(network(nodes, megabytes, branches), path)
     return path
+
+
+def window_environment() -> dict[str, str]:
+    """For a window that is drawn off screen, says when it has painted its first graph, quits, and remembers nothing."""
+    extra = {"COMPRESSOR_TIME_FIRST_PAINT": "1", "QT_QPA_PLATFORM": "offscreen", "XDG_CONFIG_HOME": _folder().name}
+    return os.environ | extra
 
 
 def main(title: str, measure: Callable[[], Iterable[Row]]) -> None:
