@@ -5,6 +5,7 @@ The networks are NHWC; their weights come from a fixed seed.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import warnings
@@ -18,7 +19,8 @@ import pytest
 from hypothesis import strategies as st
 
 from compressor_gui.core.graph import ModelGraph, Node, parse_ref
-from compressor_gui.core.pbio import to_bytes
+from compressor_gui.core.passes import Pass, PassResult, apply, make
+from compressor_gui.core.pbio import parse_graph, to_bytes
 from compressor_gui.core.values import Attr, DType, Shape, Tensor
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -240,6 +242,22 @@ def graphs(draw: st.DrawFn, max_blocks: int = 6) -> ModelGraph:
     if draw(st.booleans()):
         net.add(node("dead", "Neg", "input"))
     return net.build(dict.fromkeys(outputs))
+
+
+# --- passes ----------------------------------------------------------------------------------------------------------
+
+
+def applied(transform: Pass, model: ModelGraph) -> PassResult:
+    """Apply a pass and check what holds of all: the input graph stays, the JSON form means the same, and the same
+    input gives the same bytes (that the result is sound and explained is checked by ``apply`` itself)."""
+    before = to_bytes(model)
+    done = apply(transform, model)
+    assert to_bytes(model) == before
+    values = transform.to_json()
+    assert make(values.pop("pass"), json.loads(json.dumps(values))) == transform
+    again = apply(transform, parse_graph(before, outputs=model.outputs))
+    assert to_bytes(again.graph) == to_bytes(done.graph)
+    return done
 
 
 # --- running ---------------------------------------------------------------------------------------------------------

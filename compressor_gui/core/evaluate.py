@@ -21,6 +21,11 @@ PASS_THROUGH = frozenset({"Identity", "StopGradient", "PreventGradient", "Snapsh
 
 Arrays = Sequence[np.ndarray]
 
+_CASTABLE = frozenset(
+    {DType.FLOAT, DType.DOUBLE, DType.HALF, DType.BFLOAT16, DType.BOOL, DType.INT8, DType.UINT8, DType.INT16}
+    | {DType.UINT16, DType.INT32, DType.UINT32, DType.INT64, DType.UINT64}
+)
+
 
 class _RefusedError(Exception):
     """This node is left to TensorFlow."""
@@ -176,18 +181,15 @@ def _pad(_: Node, a: Arrays) -> np.ndarray:
 
 
 def _cast(node: Node, a: Arrays) -> np.ndarray:
-    target = node.dtype("DstT")
-    if target is None or target.numpy is None or target.is_quantized or node.flag("Truncate"):
+    source, target = node.dtype("SrcT"), node.dtype("DstT")
+    if source not in _CASTABLE or target not in _CASTABLE or node.flag("Truncate"):
         raise _RefusedError
-    source, kind = a[0], np.dtype(target.numpy).kind
-    if source.dtype.kind not in "fiub" or kind not in "fiub":
-        raise _RefusedError
-    if source.dtype.kind == "f" and kind in "iu":  # what lies outside the range depends on the processor
-        limits = np.iinfo(target.numpy)
-        wide = source.astype(np.float64)
+    if source.is_floating and not target.is_floating and target != DType.BOOL:
+        limits = np.iinfo(target.numpy)  # what lies outside depends on the processor
+        wide = a[0].astype(np.float64)
         if not np.all((wide > limits.min - 1.0) & (wide < float(limits.max))):
             raise _RefusedError
-    return source.astype(target.numpy)
+    return a[0].astype(target.numpy)
 
 
 def _shape(node: Node, a: Arrays) -> np.ndarray:

@@ -39,9 +39,9 @@ _Step = tuple[np.ndarray | float, np.ndarray | float, bool]
 
 @dataclass
 class _Chain:
-    """A layer, the nodes behind it that it can swallow (the last one keeps its name), and what they compute.
+    """A layer, the nodes behind it that it can swallow, and what they compute: a value for each output channel.
 
-    ``moves`` are the nodes among them that stay; ``scale`` and ``offset`` have one value for each output channel.
+    ``constants`` are the names of what they read; the last node keeps its name, and so do those that move values.
     """
 
     layer: Node
@@ -49,9 +49,8 @@ class _Chain:
     scale: np.ndarray
     offset: np.ndarray
     nodes: list[Node] = field(default_factory=list)
-    moves: list[Node] = field(default_factory=list)
     constants: dict[str, None] = field(default_factory=dict)
-    scales: bool = False
+    multiplies: bool = False
     shifts: bool = False
 
 
@@ -99,28 +98,21 @@ def _follow(graph: ModelGraph, known: Mapping[str, Constant], layer: Node, reaso
     if channels is None:
         return None
     chain = _Chain(layer, channels, np.ones(channels), np.zeros(channels))
-    node, ended = layer, 0
-    end = (chain.scale, chain.offset, 0, dict(chain.constants), False)
+    node = layer
     while (reader := _only_reader(graph, node)) is not None:
         try:
-            multiplies = _absorb(graph, known, chain, node, reader)
+            multiplies = _absorb(known, chain, node, reader)
         except _UnfoldableError as reason:
-            if reader.op in _NORMS:
-                reasons[reader.name] = str(reason)
+            reasons[reader.name] = str(reason)
             break
         if multiplies is None:
             break
         chain.nodes.append(reader)
-        chain.scales |= multiplies
+        chain.multiplies |= multiplies
         node = reader
-        if reader.op in _MOVES:
-            chain.moves.append(reader)
-        else:
-            ended = len(chain.nodes)
-            end = (chain.scale, chain.offset, len(chain.moves), dict(chain.constants), chain.shifts)
-    chain.scale, chain.offset, moves, chain.constants, chain.shifts = end
-    del chain.nodes[ended:], chain.moves[moves:]
-    return chain if chain.scales else None
+    while chain.nodes and chain.nodes[-1].op in _MOVES:
+        chain.nodes.pop()
+    return chain if chain.multiplies else None
 
 
 def _only_reader(graph: ModelGraph, node: Node) -> Node | None:
@@ -159,7 +151,7 @@ def _scaled(layer: Node, weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return np.asarray((weight.astype(np.float64) * factor).astype(weight.dtype))
 
 
-def _absorb(graph: ModelGraph, known: Mapping[str, Constant], chain: _Chain, before: Node, node: Node) -> bool | None:
+def _absorb(known: Mapping[str, Constant], chain: _Chain, before: Node, node: Node) -> bool | None:
     """Take ``node`` into the chain's scale and offset: whether it multiplies, or None when it isn't of that kind."""
     if node.op in _MOVES:
         return None if node.data_refs[0].name != before.name else False
@@ -170,8 +162,9 @@ def _absorb(graph: ModelGraph, known: Mapping[str, Constant], chain: _Chain, bef
     if step is None:
         return None
     scale, shift, multiplies = step
-    chain.scale = chain.scale * scale
-    chain.offset = chain.offset * scale + shift
+    with np.errstate(all="ignore"):
+        chain.scale = chain.scale * scale
+        chain.offset = chain.offset * scale + shift
     chain.shifts |= bool(np.any(chain.offset))
     chain.constants.update(dict.fromkeys(ref.name for ref in node.data_refs if ref.name != before.name))
     return multiplies
@@ -244,26 +237,27 @@ def _fold(graph: ModelGraph, known: Mapping[str, Constant], edit: Edit, chain: _
     if any(graph[user].refs[index].port > 0 for user, index in graph.consumers[last.name]):
         raise _UnfoldableError("its statistics are read")
     weight = known[layer.data_refs[1].name]
-    scaled = _scaled(layer, weight.tensor.array, chain.scale)
-    bias = chain.offset.astype(weight.tensor.dtype.numpy)
+    with np.errstate(all="ignore"):
+        scaled = _scaled(layer, weight.tensor.array, chain.scale)
+        bias = chain.offset.astype(weight.tensor.dtype.numpy)
     if not (np.all(np.isfinite(bias)) and np.all(np.isfinite(scaled) | ~np.isfinite(weight.tensor.array))):
         raise _UnfoldableError("its scale or offset is infinite or not a number")
     origins = [layer.name, *(node.name for node in chain.nodes), *chain.constants]
-    control = weight.control
-    weight_name = _store_weights(graph, edit, layer, Tensor(weight.tensor.dtype, scaled), control, origins)
+    weight_name = _store_weights(graph, edit, layer, Tensor(weight.tensor.dtype, scaled), weight.control, origins)
     chain.constants[layer.data_refs[1].name] = None
 
-    tail: list[Node] = [layer, *chain.moves]  # what stays; each reads the one before it
-    for node in chain.nodes:
-        if node is not last and node not in chain.moves:
-            edit.remove(node.name, f"folded into {layer.name}")
+    tail: list[Node] = [layer]  # what stays; each reads the one before it
     inputs = {layer.name: [layer.inputs[0], weight_name, *layer.inputs[2:]]}
-    for before, node in zip(tail, chain.moves, strict=False):
-        inputs[node.name] = [before.name, *node.inputs[1:]]
+    for node in chain.nodes:
+        if node.op in _MOVES:
+            inputs[node.name] = [tail[-1].name, *node.inputs[1:]]
+            tail.append(node)
+        elif node is not last:
+            edit.remove(node.name, f"folded into {layer.name}")
     if chain.shifts:
         bias_name = edit.free_name(f"{layer.name}_bn_offset")
         made = Node.const(bias_name, Tensor(weight.tensor.dtype, bias), layer.device)
-        edit.add(made.with_(inputs=control), origins, before=last.name)
+        edit.add(made.with_(inputs=weight.control), origins, before=last.name)
         attrs: dict[str, Attr] = {"T": weight.tensor.dtype, "data_format": _format(layer).encode()}
         final = Node.make(last.name, "BiasAdd", (tail[-1].name, bias_name), last.device, **attrs)
     else:
