@@ -388,7 +388,7 @@ class Edit:
 
     def rewire(self, old: str, new: str) -> None:
         """Let all who read the output ``old`` ("name" or "name:1") read ``new`` instead, once the edit is finished."""
-        self._rewired[str(parse_ref(old))] = new
+        self._rewired[str(parse_ref(old))] = str(parse_ref(new))
 
     @property
     def nodes(self) -> Iterable[Node]:
@@ -408,10 +408,7 @@ class Edit:
     def finish(self, outputs: Iterable[str] | None = None) -> ModelGraph:
         """The new version. Control inputs on a removed node that was rewired follow it; on others they are dropped."""
         for name, node in list(self._nodes.items()):
-            if not any(
-                text in self._rewired or (ref.control and ref.name not in self._nodes)
-                for text, ref in zip(node.inputs, node.refs, strict=True)
-            ):
+            if not any(str(ref) in self._rewired or (ref.control and ref.name not in self._nodes) for ref in node.refs):
                 continue
             inputs = []
             for text, ref in zip(node.inputs, node.refs, strict=True):
