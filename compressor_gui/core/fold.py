@@ -45,7 +45,7 @@ _FAMILIES = {
 _NORMS = {op for op, family in _FAMILIES.items() if family == "normalisation"}
 _AFFINE = {"BiasAdd", "Add", "AddV2", "Sub", "Mul", *_NORMS}
 _PASS_CONSTANTS_ON = {"Identity", "Cast", "Reshape", "Transpose", "ExpandDims", "Squeeze"}
-_BRIEF = {"DepthwiseConv2dNative": "DepthwiseConv2d", "BiasAdd": "Bias", "AddV2": "Add", "RequantizationRange": "Range"}
+_BRIEF = {"DepthwiseConv2dNative": "Depthwise", "BiasAdd": "Bias", "AddV2": "Add", "RequantizationRange": "Range"}
 _SAYS_NOTHING = {
     *(op.lower() for op in _FAMILIES), "biasadd", "add", "addv2", "mul", "sub", "batchnorm", "conv",
     "depthwise", "fusedbatchnormv", "separable_conv2d", "relu", "conv2d", "conv3d", "conv2d_transpose", "identity",
@@ -55,7 +55,7 @@ _TITLE_LENGTH = 26
 
 
 def family(op: str) -> str:
-    """The op's family, named as in the theme: convolution, matmul, activation, pool, normalisation, quantized, other."""
+    """The op's family by the theme's names: convolution, matmul, activation, pool, normalisation, quantized, other."""
     if is_quantized(op):
         return "quantized"
     return _FAMILIES.get(op, "other")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import base64
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -164,6 +165,9 @@ def _finished(column: Floats, row: Floats, bends: Sequence[Sequence[tuple[float,
 
 _lock = threading.Lock()
 _worker: Worker | None = None
+_recent: OrderedDict[tuple[int, bytes], Layout] = OrderedDict()
+_KEPT = 8
+"""So many layouts are remembered: a pruned graph has the boxes and edges of the one before, and undo goes back."""
 
 
 def prestart() -> None:
@@ -192,7 +196,19 @@ def _shared_worker() -> Worker:
 def layout(folded: Folded) -> Layout:
     """Positions of a folded graph's boxes and edges. Waits for the worker: call it outside the GUI thread."""
     count = len(folded.boxes)
-    edges, turned = without_cycles(count, folded.edges)
+    key = (count, folded.edges.tobytes())
+    found = _recent.get(key)
+    if found is None:
+        found = _layout(count, folded.edges)
+        if not found.note:
+            _recent[key] = found
+            while len(_recent) > _KEPT:
+                _recent.popitem(last=False)
+    return found
+
+
+def _layout(count: int, wanted: Edges) -> Layout:
+    edges, turned = without_cycles(count, wanted)
     unique, back = np.unique(edges, axis=0, return_inverse=True) if len(edges) else (edges, np.zeros(0, np.int64))
     try:
         answer = _shared_worker().run(Place(count, pack(unique.astype(np.int32))))

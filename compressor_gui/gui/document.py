@@ -115,6 +115,8 @@ class Document(QObject):
         super().__init__(parent)
         self.state = State()
         self.background = Background(self)
+        self.drawing = Background(self)
+        """Makes pictures, which must not wait behind a replay."""
         self._history: tuple[Recipe, ...] = (Recipe(),)
         self._cursor = 0
         self._merge = ""
@@ -320,6 +322,7 @@ class Document(QObject):
     def close(self) -> None:
         """Stop the background work."""
         self.background.close()
+        self.drawing.close()
 
 
 def load_source(path: Path) -> Source:

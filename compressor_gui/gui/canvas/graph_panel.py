@@ -1,0 +1,445 @@
+"""The graph panel: one canvas, two side by side, or both graphs in one, as the document's view says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QPointF, Qt
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
+
+from compressor_gui.core import units
+from compressor_gui.core.diff import Diff
+from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.layers import Layer
+from compressor_gui.gui.canvas import picture as pictures
+from compressor_gui.gui.canvas.export import export_scenes
+from compressor_gui.gui.canvas.pane import Pane
+from compressor_gui.gui.canvas.picture import Folding, Picture
+from compressor_gui.gui.canvas.view import Canvas
+from compressor_gui.gui.document import Document, State, View
+from compressor_gui.gui.theme import Theme
+
+ColorBy = Literal["family", "bytes", "sparsity", "change"]
+_COLORS: dict[ColorBy, str] = {
+    "family": "Colour by kind",
+    "bytes": "Colour by bytes",
+    "sparsity": "Colour by sparsity",
+    "change": "Colour by change",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is to be drawn. Two are the same when they mean the very same objects, folded alike."""
+
+    view: View
+    before: ModelGraph
+    after: ModelGraph | None
+    diff: Diff | None
+    folding: Folding
+
+    def is_same(self, other: Subject | None) -> bool:
+        """Whether a picture of the other one is a picture of this."""
+        return other is not None and (self.view, self.folding) == (other.view, other.folding) and all(
+            mine is theirs
+            for mine, theirs in ((self.before, other.before), (self.after, other.after), (self.diff, other.diff))
+        )  # fmt: skip
+
+    def draw(self) -> tuple[Picture, ...]:
+        """The pictures, from left to right. Takes a while: not for the GUI thread."""
+        if self.after is None or self.diff is None:
+            return (pictures.single(self.before, self.folding),)
+        if self.view == "compare":
+            return pictures.pair(self.before, self.after, self.diff, self.folding)
+        if self.view == "overlay":
+            return (pictures.overlay(self.before, self.after, self.diff, self.folding),)
+        return (pictures.single(self.after, self.folding, self.diff),)
+
+
+class GraphPanel(QWidget):
+    """Shows the document's graphs and keeps the selection, the open scopes and the colours."""
+
+    def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("graphPanel")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._document = document
+        self._folding = Folding()
+        self._shown: Subject | None = None
+        self._wanted: Subject | None = None
+        self._drawing = False
+        self._anchor = ""
+        self._picking = False
+        self._pattern: re.Pattern[str] | None = None
+        self._color_by: ColorBy = "family"
+
+        self._panes = (Pane(theme, self), Pane(theme, self))
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(1)
+        for pane in self._panes:
+            row.addWidget(pane, 1)
+            pane.canvas.picked.connect(self._pick)
+            pane.canvas.toggled.connect(self.toggle_scope)
+        left, right = (pane.canvas for pane in self._panes)
+        left.moved.connect(lambda step, zoom: self._follow(right, left, step, zoom))
+        right.moved.connect(lambda step, zoom: self._follow(left, right, step, zoom))
+        self._panes[1].hide()
+
+        self.color_combo = QComboBox()
+        self.color_combo.setObjectName("colorBy")
+        self.color_combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        for key, text in _COLORS.items():
+            self.color_combo.addItem(text, key)
+        self.color_combo.currentIndexChanged.connect(lambda: self.set_color_by(self.color_combo.currentData()))
+        self.color_combo.setToolTip("What the boxes' colours mean")
+        self._panes[0].extra.addWidget(self.color_combo)
+        self.color_combo.hide()
+
+        document.changed.connect(self._changed)
+        if document.state.source is not None:
+            self._changed(State(), document.state)
+
+    # -- for the window ------------------------------------------------------------------------------------------
+
+    @property
+    def canvases(self) -> tuple[Canvas, ...]:
+        """The canvases in view, from left to right."""
+        return tuple(pane.canvas for pane in self._panes[: len(self._pictures)])
+
+    @property
+    def canvas(self) -> Canvas:
+        """The canvas that commands act on: the one with the focus, else the last."""
+        return next(
+            (canvas for canvas in self.canvases if canvas.hasFocus()), (self.canvases or (self._panes[0].canvas,))[-1]
+        )
+
+    @property
+    def busy(self) -> bool:
+        """Whether a newer picture is being made."""
+        return self._drawing
+
+    @property
+    def folding(self) -> Folding:
+        """What is folded."""
+        return self._folding
+
+    def fit(self) -> None:
+        """See the whole graph."""
+        self.canvas.fit()
+
+    def actual_size(self) -> None:
+        """Zoom to 1:1."""
+        self.canvas.zoom_by(1 / self.canvas.zoom)
+
+    def zoom_in(self) -> None:
+        """A step closer."""
+        self.canvas.zoom_by(1.25)
+
+    def zoom_out(self) -> None:
+        """A step away."""
+        self.canvas.zoom_by(1 / 1.25)
+
+    def export_picture(self, path: str | Path) -> None:
+        """Write what is shown, whole, as .svg, .png or .pdf. Raises CompressorError."""
+        scenes = [canvas.scene for canvas in self.canvases if canvas.scene is not None]
+        headings = [pane.heading.text() for pane in self._panes]
+        export_scenes(Path(path), scenes, [c.look for c in self.canvases], headings, self._panes[0].canvas.painter)
+
+    def toggle_scope(self, scope: str) -> None:
+        """Open a closed scope, or close an open one."""
+        shown = self._pictures
+        opened = frozenset().union(*(picture.folded.open_scopes for picture in shown))
+        if scope in opened:
+            opened = frozenset(s for s in opened if not s.startswith(scope))
+        else:
+            parents = {s for picture in shown for s in picture.folded.scopes if scope.startswith(s)}
+            opened |= parents
+        owned = (box.members[0] for p in shown for box in p.folded.boxes if box.id == scope or box.scope == scope)
+        self._anchor = next(owned, "")
+        self.set_folding(replace(self._folding, open_scopes=opened))
+
+    def set_folding(self, folding: Folding) -> None:
+        """Fold differently: other open scopes, constants or fused layers as boxes of their own."""
+        self._folding = folding
+        self._request()
+
+    def open_all_scopes(self) -> None:
+        """Open every scope."""
+        every = frozenset().union(*(picture.folded.scopes for picture in self._pictures))
+        self.set_folding(replace(self._folding, open_scopes=frozenset(every)))
+
+    def close_all_scopes(self) -> None:
+        """Close every scope."""
+        self.set_folding(replace(self._folding, open_scopes=frozenset()))
+
+    def set_color_by(self, what: ColorBy) -> None:
+        """Let the boxes' colours mean something else."""
+        self._color_by = what
+        self.color_combo.setCurrentIndex(list(_COLORS).index(what))
+        self._recolor()
+
+    # -- search and differences ----------------------------------------------------------------------------------
+
+    def set_search(self, pattern: str) -> int:
+        """Highlight the boxes with a node whose name or op matches a regular expression (upper and lower case alike).
+
+        Returns how many nodes match, -1 where the expression is not one. Empty ends the search.
+        """
+        try:
+            self._pattern = re.compile(pattern, re.IGNORECASE) if pattern else None
+        except re.error:
+            return -1
+        self._highlight()
+        return len(self._matching_nodes())
+
+    def next_match(self, step: int = 1) -> str:
+        """Select the next (-1: previous) match, from the top of the picture on; returns the node, or nothing."""
+        return self._walk(self._matching_nodes(), step)
+
+    def next_difference(self, step: int = 1) -> str:
+        """Select the next (-1: previous) box that differs; where the view shows no differences, it first shows both."""
+        if not any(picture.marks.any() for picture in self._pictures):
+            diff = self._document.state.diff
+            if diff is not None and not diff.equal and self._document.state.view == "original":
+                self._document.show("compare")
+            return ""
+        found: list[tuple[float, float, str]] = []
+        for side, picture in enumerate(self._pictures):
+            for box in np.flatnonzero(picture.marks).tolist():
+                if side == 0 and len(self._pictures) > 1 and picture.marks[box] != pictures.REMOVED:
+                    continue  # the right side has it too
+                place = picture.layout
+                found.append((float(place.y[box]), float(place.x[box]), picture.folded.boxes[box].members[0]))
+        return self._walk([node for _, _, node in sorted(found)], step)
+
+    def _walk(self, nodes: list[str], step: int) -> str:
+        if not nodes:
+            return ""
+        chosen = self._document.state.selected
+        if chosen in nodes:
+            node = nodes[(nodes.index(chosen) + step) % len(nodes)]
+        else:
+            node = nodes[0 if step > 0 else -1]
+        self._document.select(node)
+        for canvas in self.canvases:  # again, where it was selected already and moved out of view since
+            canvas.reveal(canvas.look.selected)
+        return node
+
+    def _matching_nodes(self) -> list[str]:
+        if self._pattern is None:
+            return []
+        found: dict[str, tuple[float, float, int]] = {}
+        for picture in self._pictures:
+            for index, box in enumerate(picture.folded.boxes):
+                place = (float(picture.layout.y[index]), float(picture.layout.x[index]))
+                for order, node in enumerate(box.members):
+                    if self._pattern.search(node) or self._pattern.search(picture.graph[node].op):
+                        found.setdefault(node, (*place, order))
+        return sorted(found, key=found.__getitem__)
+
+    def _highlight(self) -> None:
+        nodes = self._matching_nodes()
+        for canvas in self.canvases:
+            picture = canvas.picture
+            if picture is None or self._pattern is None:
+                canvas.look.matches = None
+            else:
+                matches = np.zeros(len(picture.folded.boxes), bool)
+                matches[[picture.folded.owner[node] for node in nodes if node in picture.folded.owner]] = True
+                canvas.look.matches = matches
+            canvas.update()
+
+    # -- the document --------------------------------------------------------------------------------------------
+
+    def _changed(self, old: State, new: State) -> None:
+        if new.source is not old.source:
+            self._folding = Folding()
+            self._shown = None
+            if new.source is None:
+                self._wanted = None
+                self._show((), None)
+        if new.source is not None and (
+            new.source is not old.source
+            or new.view != old.view
+            or new.after is not old.after
+            or new.diff is not old.diff
+        ):
+            self._request()
+        if new.selected != old.selected:
+            self._select(new.selected)
+        recolor = new.recipe is not old.recipe or new.magnitudes is not old.magnitudes or new.made is not old.made
+        if recolor and self._color_by == "sparsity":
+            self._recolor()
+
+    def _request(self) -> None:
+        """Draw what the document wants now; while a picture is being made, only the newest wish is kept."""
+        state = self._document.state
+        if state.source is None:
+            return
+        after = state.after if state.view != "original" else None
+        diff = state.diff if after is not None else None
+        if state.view != "original" and (after is None or diff is None) and self._shown is not None:
+            return  # its result is on the way: what is shown stays until then
+        self._wanted = Subject(state.view, state.source.graph, after, diff, self._folding)
+        self._draw()
+
+    def _draw(self) -> None:
+        wanted = self._wanted
+        if self._drawing or wanted is None or wanted.is_same(self._shown):
+            return
+        self._drawing = True
+
+        def done(found: tuple[Picture, ...]) -> None:
+            self._drawing = False
+            if self._wanted is not None and wanted.before is self._wanted.before:
+                self._show(found, wanted)
+            self._draw()
+
+        def failed(error: Exception) -> None:
+            self._drawing = False
+            self._wanted = None
+            raise error
+
+        self._document.drawing.run(wanted.draw, done, failed)
+
+    @property
+    def _pictures(self) -> tuple[Picture, ...]:
+        return tuple(pane.canvas.picture for pane in self._panes if pane.canvas.picture is not None)
+
+    def _show(self, found: tuple[Picture, ...], subject: Subject | None) -> None:
+        before, self._shown = self._shown, subject
+        fresh = before is None or subject is None or len(self._pictures) != len(found)
+        if fresh and before is not None and self._pictures and found:
+            fresh = False  # the same model in another view: stay where we are
+        anchor, self._anchor = self._anchor, ""
+        was = self._panes[0].canvas.center, self._panes[0].canvas.zoom
+        self._panes[1].setVisible(len(found) > 1)
+        new_pane = len(found) > 1 and self._panes[1].canvas.picture is None
+        for index, pane in enumerate(self._panes):
+            pane.canvas.set_picture(found[index] if index < len(found) else None, anchor, fresh=fresh)
+        if new_pane and not fresh:
+            left, right = self._panes[0].canvas, self._panes[1].canvas
+            left.finish_moving()
+            assert right.scene is not None
+            right.set_view(QPointF(right.scene.bounds.center().x(), left.center.y()), left.zoom or was[1], tell=False)
+        self._head(found, subject)
+        self._select(self._document.state.selected, reveal=False)
+        self._highlight()
+        self._recolor()
+
+    def _head(self, found: tuple[Picture, ...], subject: Subject | None) -> None:
+        self.color_combo.setVisible(bool(found))
+        last = self._panes[max(len(found), 1) - 1]
+        last.extra.addWidget(self.color_combo)
+        for pane in self._panes:
+            pane.set_heading("", "")
+        if subject is None:
+            return
+        other = self._document.state.other
+        after = other.path.name if other is not None else "compressed"
+        if subject.view == "compare" and len(found) > 1:
+            self._panes[0].set_heading("original", "")
+            self._panes[1].set_heading(after, "views move together")
+        elif subject.view == "overlay" and subject.after is not None:
+            self._panes[0].set_heading("overlay", "original and compressed in one picture")
+        else:
+            source = self._document.state.source
+            name = source.path.name if source is not None else ""
+            self._panes[0].set_heading("original" if subject.after is None else after, "" if subject.after else name)
+        notes = [picture.layout.note for picture in found if picture.layout.note]
+        if notes:
+            self._panes[0].note.set_whole(notes[0])
+
+    # -- selection and views -------------------------------------------------------------------------------------
+
+    def _pick(self, node: str) -> None:
+        self._picking = True
+        try:
+            self._document.select(node)
+        finally:
+            self._picking = False
+
+    def _select(self, node: str, *, reveal: bool = True) -> None:
+        if node and reveal and not self._picking and self._open_around(node):
+            return
+        shown = self._pictures
+        for index, pane in enumerate(self._panes[: len(shown)]):
+            here = node if node in shown[index].graph else self._counterpart(node, shown[index].graph)
+            pane.canvas.set_selected(here, reveal=reveal)
+            pane.show_way()
+
+    def _open_around(self, node: str) -> bool:
+        """Open the closed scopes around a node that was chosen elsewhere; whether that had to be done."""
+        for picture in self._pictures:
+            index = picture.folded.owner.get(node, -1)
+            if index >= 0 and picture.folded.boxes[index].kind == "scope":
+                around = {scope for scope in picture.folded.scopes if node.startswith(scope)}
+                opened = frozenset().union(*(p.folded.open_scopes for p in self._pictures)) | around
+                self._anchor = node
+                self.set_folding(replace(self._folding, open_scopes=frozenset(opened)))
+                return True
+        return False
+
+    def _counterpart(self, node: str, graph: ModelGraph) -> str:
+        """The node of ``graph`` that a node of the other graph came from or became."""
+        diff = self._document.state.diff
+        if not node or diff is None:
+            return ""
+        entry = diff.by_name.get(node)
+        if entry is not None:
+            found = next((origin for origin in entry.origins if origin in graph), "")
+            if found:
+                return found
+        return next((other.name for other in diff.nodes if node in other.origins and other.name in graph), "")
+
+    def _follow(self, follower: Canvas, leader: Canvas, step: QPointF, zoom: float) -> None:
+        """Locked views: the same zoom and height; sideways by the same step."""
+        if len(self._pictures) > 1 and follower.scene is not None:
+            follower.set_view(QPointF(follower.center.x() + step.x(), leader.center.y()), zoom, tell=False)
+
+    # -- colours -------------------------------------------------------------------------------------------------
+
+    def _recolor(self) -> None:
+        ramp = ("", "", "")
+        shown = self._pictures
+        most = max((box.bytes for picture in shown for box in picture.folded.boxes), default=0)
+        for side, pane in enumerate(self._panes[: len(shown)]):
+            look, picture = pane.canvas.look, shown[side]
+            look.by_change = self._color_by == "change"
+            look.amounts = None
+            if self._color_by == "bytes":
+                # The root of the share: areas are compared by their sides, and small layers stay apart from none.
+                amounts = np.array([box.bytes for box in picture.folded.boxes], np.float64)
+                look.amounts = np.where(amounts > 0, np.sqrt(amounts / max(most, 1)), np.nan)
+                ramp = ("bytes of constants", "0", units.size(most))
+            elif self._color_by == "sparsity":
+                look.amounts = self._sparsities(picture, of_source=side == 0 and len(shown) > 1)
+                ramp = ("sparsity", "0 %", "100 %")
+            pane.legend.show_what(changes=bool(picture.marks.any()), ramp=ramp)
+            pane.canvas.minimap.renew()
+            pane.canvas.update()
+
+    def _sparsities(self, picture: Picture, *, of_source: bool) -> NDArray[np.float64]:
+        """For each box the share of zeros in its layers' weights: as the sliders stand, or as in the source."""
+        state = self._document.state
+        assert state.source is not None
+        zeros = np.zeros(len(picture.folded.boxes))
+        total = np.zeros(len(picture.folded.boxes))
+        wanted: Callable[[Layer], float] = self._document.wanted_sparsity
+        layers = [(layer, layer.sparsity if of_source else wanted(layer)) for layer in state.source.layers]
+        names = {layer.name for layer in state.source.layers}
+        if state.made is not None and not of_source:
+            layers += [(layer, layer.sparsity) for layer in state.made.layers if layer.name not in names]
+        for layer, sparsity in layers:
+            box = picture.folded.owner.get(layer.name, -1)
+            if box >= 0:
+                zeros[box] += sparsity * layer.parameters
+                total[box] += layer.parameters
+        return np.where(total > 0, zeros / np.maximum(total, 1), np.nan)

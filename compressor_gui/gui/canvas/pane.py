@@ -1,0 +1,116 @@
+"""A canvas with its heading and, where the selected box lies in scopes, the way to it."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRectF, Qt, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
+
+from compressor_gui.gui.canvas.legend import HEIGHT, Legend
+from compressor_gui.gui.canvas.view import Canvas
+from compressor_gui.gui.theme import Theme
+from compressor_gui.gui.widgets import ElidedLabel, clear, label
+
+_SHOWN_PARTS = 4
+
+
+class Breadcrumbs(QWidget):
+    """``model / block3 / unit_2``: each part goes to its scope."""
+
+    clicked = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._row = QHBoxLayout(self)
+        self._row.setContentsMargins(0, 0, 0, 0)
+        self._row.setSpacing(0)
+        self._shown: tuple[str, ...] = ()
+
+    def set_scopes(self, scopes: tuple[str, ...]) -> None:
+        """The scopes from the outermost to the innermost, each with its parents (``a/``, ``a/b/``); none clears."""
+        if scopes == self._shown:
+            return
+        self._shown = scopes
+        clear(self._row)
+        if not scopes:
+            return
+        for scope, text in self._parts(scopes):
+            if self._row.count():
+                self._row.addWidget(label("/", "small"))
+            part = QToolButton()
+            part.setObjectName("crumb")
+            part.setText(text)
+            part.setToolTip(f"{scope or 'The whole graph'} (Backspace closes the innermost scope)")
+            part.setCursor(Qt.CursorShape.PointingHandCursor)
+            part.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            part.clicked.connect(lambda _checked=False, scope=scope: self.clicked.emit(scope))
+            self._row.addWidget(part)
+
+    @staticmethod
+    def _parts(scopes: tuple[str, ...]) -> list[tuple[str, str]]:
+        parts, before = [("", "model")], ""
+        for scope in scopes:
+            parts.append((scope, scope.removeprefix(before).rstrip("/").rsplit("/", 1)[-1]))
+            before = scope
+        left_out = [(parts[-_SHOWN_PARTS][0], "…")] if len(parts) > _SHOWN_PARTS else []
+        return [*parts[:1], *left_out, *parts[1:][-(_SHOWN_PARTS - 1) :]]
+
+
+class Pane(QWidget):
+    """``heading`` says which graph it is; ``extra`` is a place for what the panel adds at the right."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("graphPane")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.canvas = Canvas(theme, self)
+        self.heading = label("", "heading")
+        self.note = ElidedLabel()
+        self.note.setProperty("role", "small")
+        self.crumbs = Breadcrumbs()
+        self.legend = Legend(theme, self.canvas)
+        self.crumbs.clicked.connect(self._go)
+
+        head = QWidget()
+        head.setFixedHeight(36)
+        self.extra = QHBoxLayout(head)
+        self.extra.setContentsMargins(16, 0, 8, 0)
+        self.extra.setSpacing(8)
+        self.extra.addWidget(self.heading)
+        self.extra.addWidget(self.crumbs)
+        self.extra.addWidget(self.note, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(head)
+        column.addWidget(self.canvas, 1)
+
+    def set_heading(self, heading: str, note: str) -> None:
+        """Name the graph."""
+        self.heading.setText(heading.upper())
+        self.note.set_whole(note)
+
+    def show_way(self) -> None:
+        """Let the breadcrumbs lead to the selected box."""
+        scene, box = self.canvas.scene, self.canvas.look.selected
+        scopes: list[str] = []
+        if scene is not None and box >= 0:
+            found = scene.picture.folded.boxes[box]
+            inner = found.id if found.kind == "scope" else found.scope
+            scopes = [scope for scope in scene.picture.folded.scopes if inner.startswith(scope)]
+        self.crumbs.set_scopes(tuple(sorted(scopes, key=len)))
+        self.note.setVisible(not scopes)
+
+    def _go(self, scope: str) -> None:
+        scene = self.canvas.scene
+        if scene is None:
+            return
+        boxes = scene.picture.folded.boxes
+        inside = [i for i, box in enumerate(boxes) if box.scope.startswith(scope) or box.id == scope]
+        self.canvas.fit(scene.rect_of(inside) if scope and inside else None)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep the legend at the bottom left."""
+        super().resizeEvent(event)
+        room = QRectF(self.canvas.rect())
+        self.legend.move(16, int(room.height()) - HEIGHT - 10)

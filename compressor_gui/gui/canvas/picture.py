@@ -1,0 +1,196 @@
+"""What the canvas shows: a folded graph, where its boxes are, and how each differs. Made off the GUI thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressor_gui.core.diff import Diff
+from compressor_gui.core.fold import Folded, fold
+from compressor_gui.core.graph import ModelGraph, Node, parse_ref
+from compressor_gui.core.layout import Layout, aligned, layout
+from compressor_gui.core.shapes import infer_shapes
+
+SAME, ADDED, REMOVED, CHANGED = range(4)
+"""How a box differs."""
+_CHANGE = {"unchanged": SAME, "added": ADDED, "removed": REMOVED, "changed": CHANGED}
+
+Marks = NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Folding:
+    """How a graph is folded: the scopes that are open (None: as many as stay readable), and what is unfolded."""
+
+    open_scopes: frozenset[str] | None = None
+    constants: bool = False
+    chains: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A graph that has been folded and laid out; ``marks``: how each box differs from the graph it is compared with."""
+
+    graph: ModelGraph
+    folded: Folded
+    layout: Layout
+    marks: Marks
+
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple]:
+        """Node -> the shapes of its outputs."""
+        return infer_shapes(self.graph)
+
+    def tensor_text(self, edge: int) -> str:
+        """What flows along an edge: its type where it is not float, and its shape where it is known."""
+        tensors = self.folded.tensors[edge]
+        if not tensors:
+            return "control"
+        texts = []
+        for text in tensors[:3]:
+            ref = parse_ref(text)
+            outputs = self.shapes.get(ref.name, ())
+            shape = outputs[ref.port] if ref.port < len(outputs) else None
+            known = str(shape) if shape is not None and shape.dims is not None else ""
+            kind = tensor_type(self.graph[ref.name], ref.port)
+            texts.append(f"{kind} {known}".strip())
+        if len(tensors) > 1:
+            texts = list(dict.fromkeys(text.split(" ")[0] if text.endswith("scalar") else text for text in texts))
+        return ", ".join(filter(None, texts))
+
+
+def tensor_type(node: Node, port: int) -> str:
+    """The type of an output, empty for float: for the ops that have outputs of more than one type, by position."""
+    if port and (node.op.startswith(("Quantize", "Requantize")) and port < 3):
+        return "min" if port == 1 else "max"
+    if node.op.startswith("RequantizationRange"):
+        return ("min", "max")[min(port, 1)]
+    for key in ("out_type", "dtype", "DstT", "output_type", "Tparams" if node.op == "Gather" else "T"):
+        found = node.dtype(key)
+        if found is not None:
+            label = str(found.label)
+            return "" if label in ("float32", "float") else label
+    return ""
+
+
+# --- making them -----------------------------------------------------------------------------------------------------
+
+
+def single(graph: ModelGraph, folding: Folding, diff: Diff | None = None, *, before: bool = False) -> Picture:
+    """One graph; with a diff, its boxes are marked (``before``: the graph is the one compared from)."""
+    folded = fold(graph, folding.open_scopes, constants=folding.constants, chains=folding.chains)
+    changes = {} if diff is None else node_changes(diff, before)
+    return Picture(graph, folded, layout(folded), box_marks(folded, changes))
+
+
+def pair(before: ModelGraph, after: ModelGraph, diff: Diff, folding: Folding) -> tuple[Picture, Picture]:
+    """Two graphs whose corresponding boxes stand at the same height."""
+    left = single(before, folding, diff, before=True)
+    if folding.open_scopes is None:
+        folding = Folding(
+            left.folded.open_scopes | _new_scopes(left, after, folding), folding.constants, folding.chains
+        )
+    right = single(after, folding, diff)
+    pairs = corresponding(diff, left.folded, right.folded)
+    layouts = aligned(left.layout, right.layout, pairs)
+    return (
+        Picture(before, left.folded, layouts[0], left.marks),
+        Picture(after, right.folded, layouts[1], right.marks),
+    )
+
+
+def _new_scopes(left: Picture, after: ModelGraph, folding: Folding) -> frozenset[str]:
+    """Scopes of the compressed graph that are none in the original: open, where all of the original's are."""
+    if len(left.folded.open_scopes) < len(left.folded.scopes):
+        return frozenset()
+    return frozenset(fold(after, (), constants=folding.constants, chains=folding.chains).scopes)
+
+
+def overlay(before: ModelGraph, after: ModelGraph, diff: Diff, folding: Folding) -> Picture:
+    """Both graphs in one: everything of the compressed one, and what was removed where it stood."""
+    union = united(before, after, diff)
+    folded = fold(union, folding.open_scopes, constants=folding.constants, chains=folding.chains)
+    changes = {**node_changes(diff, True), **node_changes(diff, False)}
+    for node in diff.nodes:
+        if node.change == "removed" and node.name not in after:
+            changes[node.name] = REMOVED
+    return Picture(union, folded, layout(folded), box_marks(folded, changes))
+
+
+def united(before: ModelGraph, after: ModelGraph, diff: Diff) -> ModelGraph:
+    """A graph for drawing only: a kept node also reads what it read before, as long as that is drawn and no cycle."""
+    removed = [node.name for node in diff.nodes if node.change == "removed" and node.name not in after]
+    gone = set(removed)
+    order = {name: index for index, name in enumerate([*(node.name for node in after.topological())])}
+    nodes: list[Node] = []
+    for name in removed:
+        node = before[name]
+        # A removed node's inputs that were renamed or replaced are left out: nothing of that name is drawn.
+        inputs = [
+            text for text, ref in zip(node.inputs, node.refs, strict=True) if ref.name in gone or ref.name in order
+        ]
+        nodes.append(node if len(inputs) == len(node.inputs) else node.with_(inputs=inputs))
+    reached = _reached(before, gone, order)
+    for node in after.nodes:
+        old = before.get(node.name)
+        extra = [ref.name for ref in old.refs if ref.name in gone] if old is not None and old is not node else []
+        extra = [name for name in extra if reached.get(name, -1) < order[node.name]]
+        nodes.append(node.with_(inputs=[*node.inputs, *(f"^{name}" for name in extra)]) if extra else node)
+    return ModelGraph(nodes, outputs=after.outputs)
+
+
+def _reached(before: ModelGraph, gone: set[str], order: Mapping[str, int]) -> dict[str, int]:
+    """Removed node -> the last place in the new order of a kept node that it depends on."""
+    reached: dict[str, int] = {}
+    for node in before.topological():
+        if node.name in gone:
+            reached[node.name] = max((order.get(r.name, reached.get(r.name, -1)) for r in node.refs), default=-1)
+    return reached
+
+
+# --- differences -----------------------------------------------------------------------------------------------------
+
+
+def node_changes(diff: Diff, before: bool) -> dict[str, int]:
+    """Node of one side -> how it differs; those that don't are left out."""
+    found: dict[str, int] = {}
+    for node in diff.nodes:
+        if node.change == "unchanged" or node.change == ("added" if before else "removed"):
+            continue
+        names: Iterable[str] = node.origins if before and node.change == "changed" and node.origins else (node.name,)
+        for name in names:
+            found.setdefault(name, _CHANGE[node.change])
+    return found
+
+
+def box_marks(folded: Folded, changes: Mapping[str, int]) -> Marks:
+    """How boxes differ: as what computes in them does; changed, where only some of it was added or removed."""
+    marks = np.zeros(len(folded.boxes), np.int8)
+    if not changes:
+        return marks
+    for index, box in enumerate(folded.boxes):
+        kinds = {changes.get(name, SAME) for name in box.ops}
+        if kinds == {SAME}:
+            kinds.update(changes.get(name, SAME) for name in box.members[len(box.ops) :])
+            marks[index] = CHANGED if len(kinds) > 1 else SAME
+        else:
+            marks[index] = kinds.pop() if len(kinds) == 1 else CHANGED
+    return marks
+
+
+def corresponding(diff: Diff, left: Folded, right: Folded) -> list[tuple[int, int]]:
+    """Pairs of boxes of which one came from the other."""
+    found: dict[tuple[int, int], None] = {}
+    for node in diff.nodes:
+        here = right.owner.get(node.name) if node.change != "removed" else None
+        if here is None:
+            continue
+        for origin in node.origins or (node.name,):
+            there = left.owner.get(origin)
+            if there is not None:
+                found[there, here] = None
+    return list(found)

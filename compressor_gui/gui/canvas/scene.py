@@ -1,0 +1,295 @@
+"""A picture as arrays: what is in view, and what is under a point. Units are those of the layout (pixels at 1:1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QLineF, QPointF, QRectF
+from PySide6.QtGui import QPainterPath
+
+from compressor_gui.core.layout import BOX_HEIGHT, BOX_WIDTH
+from compressor_gui.gui.canvas.picture import Picture
+
+REGION_MARGIN = 16.0
+CAPTION_SPACE = 14.0
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A rectangle behind boxes: an 8-bit region or an open scope."""
+
+    rect: QRectF
+    caption: str
+    scope: str = ""
+
+
+class Scene:
+    """The geometry of one picture; ``x`` and ``y`` may be in between two layouts while it moves."""
+
+    def __init__(self, picture: Picture, x: Floats | None = None, y: Floats | None = None) -> None:
+        self.picture = picture
+        self.x = picture.layout.x if x is None else x
+        self.y = picture.layout.y if y is None else y
+        self.count = len(self.x)
+        self._paths: dict[int, QPainterPath] = {}
+
+    # -- extent --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def bounds(self) -> QRectF:
+        """The rectangle around all boxes, edges and frames."""
+        if not self.count:
+            return QRectF()
+        xs, ys = self._corners
+        box = QRectF(float(xs.min()), float(ys.min()), float(np.ptp(xs)), float(np.ptp(ys)))
+        for frame in self.frames:
+            box = box.united(frame.rect)
+        return box
+
+    @property
+    def _corners(self) -> tuple[Floats, Floats]:
+        bends = self.picture.layout.bends
+        xs = np.concatenate([self.x - BOX_WIDTH / 2, self.x + BOX_WIDTH / 2, bends[:, 0]])
+        ys = np.concatenate([self.y - BOX_HEIGHT / 2, self.y + BOX_HEIGHT / 2, bends[:, 1]])
+        return xs, ys
+
+    def rect(self, index: int) -> QRectF:
+        """A box's rectangle."""
+        return QRectF(self.x[index] - BOX_WIDTH / 2, self.y[index] - BOX_HEIGHT / 2, BOX_WIDTH, BOX_HEIGHT)
+
+    def rect_of(self, indices: Ints | list[int]) -> QRectF:
+        """The rectangle around some boxes."""
+        if not len(indices):
+            return QRectF()
+        x, y = self.x[indices], self.y[indices]
+        return QRectF(
+            QPointF(x.min() - BOX_WIDTH / 2, y.min() - BOX_HEIGHT / 2),
+            QPointF(x.max() + BOX_WIDTH / 2, y.max() + BOX_HEIGHT / 2),
+        )
+
+    def boxes_in(self, view: QRectF) -> Ints:
+        """The boxes that a rectangle touches."""
+        return np.flatnonzero(
+            (self.x > view.left() - BOX_WIDTH / 2)
+            & (self.x < view.right() + BOX_WIDTH / 2)
+            & (self.y > view.top() - BOX_HEIGHT / 2)
+            & (self.y < view.bottom() + BOX_HEIGHT / 2)
+        )
+
+    def box_at(self, point: QPointF, margin: float = 0.0) -> int:
+        """The box under a point, or -1."""
+        inside = np.flatnonzero(
+            (np.abs(self.x - point.x()) <= BOX_WIDTH / 2 + margin)
+            & (np.abs(self.y - point.y()) <= BOX_HEIGHT / 2 + margin)
+        )
+        return int(inside[-1]) if len(inside) else -1
+
+    # -- edges ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _points(self) -> tuple[Floats, Ints]:
+        """All edges' points in a row, and where each edge's begin: out of a box's bottom, bends, into a box's top.
+
+        Edges that share an end spread along it, in the order of where they come from or go to.
+        """
+        edges = self.picture.folded.edges.astype(np.int64)
+        layout = self.picture.layout
+        counts = np.diff(layout.bend_start) + 2
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        points = np.zeros((int(starts[-1]), 2))
+        middle = np.ones(len(points), bool)
+        first, last = starts[:-1], starts[1:] - 1
+        middle[first] = middle[last] = False
+        points[middle] = layout.bends
+        source, target = edges[:, 0], edges[:, 1]
+        down = self.y[source] < self.y[target]  # a loop's edge leads up
+        half = np.where(down, BOX_HEIGHT / 2, -BOX_HEIGHT / 2)
+        points[first] = np.stack([self.x[source], self.y[source] + half], 1)
+        points[last] = np.stack([self.x[target], self.y[target] - half], 1)
+        if len(edges):
+            points[first, 0] += _spread(source, points[first + 1, 0])
+            points[last, 0] += _spread(target, points[last - 1, 0])
+        return points, starts
+
+    @cached_property
+    def _boxes_of_edges(self) -> tuple[Floats, Floats, Floats, Floats]:
+        points, starts = self._points
+        if len(starts) < 2:
+            empty = np.zeros(0)
+            return empty, empty, empty, empty
+        low = np.minimum.reduceat(points, starts[:-1])
+        high = np.maximum.reduceat(points, starts[:-1])
+        return low[:, 0], low[:, 1], high[:, 0], high[:, 1]
+
+    def edges_in(self, view: QRectF) -> Ints:
+        """The edges whose bounds a rectangle touches."""
+        left, top, right, bottom = self._boxes_of_edges
+        return np.flatnonzero(
+            (left <= view.right()) & (right >= view.left()) & (top <= view.bottom()) & (bottom >= view.top())
+        )
+
+    @cached_property
+    def segments(self) -> Floats:
+        """All edges as straight pieces, (pieces, 4): x1, y1, x2, y2."""
+        points, starts = self._points
+        pieces = np.ones(max(len(points) - 1, 0), bool)
+        pieces[starts[1:-1] - 1] = False
+        found: Floats = np.concatenate([points[:-1], points[1:]], 1)[pieces]
+        return found
+
+    def segments_in(self, view: QRectF) -> Floats:
+        """The straight pieces whose bounds a rectangle touches."""
+        x1, y1, x2, y2 = self.segments.T
+        inside: Floats = self.segments[
+            (np.minimum(x1, x2) <= view.right())
+            & (np.maximum(x1, x2) >= view.left())
+            & (np.minimum(y1, y2) <= view.bottom())
+            & (np.maximum(y1, y2) >= view.top())
+        ]
+        return inside
+
+    def edge_points(self, edge: int) -> Floats:
+        """An edge's points, from its producer to its consumer."""
+        points, starts = self._points
+        return points[starts[edge] : starts[edge + 1]]
+
+    def path(self, edge: int) -> QPainterPath:
+        """An edge as a smooth line that leaves and enters boxes upright."""
+        found = self._paths.get(edge)
+        if found is None:
+            found = self._paths[edge] = _smooth(self.edge_points(edge).tolist())
+        return found
+
+    @cached_property
+    def _edges_of_boxes(self) -> tuple[Ints, Ints, Ints, Ints]:
+        edges = self.picture.folded.edges
+        outgoing, incoming = np.argsort(edges[:, 0], kind="stable"), np.argsort(edges[:, 1], kind="stable")
+        boxes = np.arange(self.count + 1)
+        return (
+            outgoing, np.searchsorted(edges[outgoing, 0], boxes),
+            incoming, np.searchsorted(edges[incoming, 1], boxes),
+        )  # fmt: skip
+
+    def edges_from(self, box: int) -> Ints:
+        """The edges that leave a box."""
+        order, starts, _, _ = self._edges_of_boxes
+        return order[starts[box] : starts[box + 1]]
+
+    def edges_to(self, box: int) -> Ints:
+        """The edges that enter a box."""
+        _, _, order, starts = self._edges_of_boxes
+        return order[starts[box] : starts[box + 1]]
+
+    def edge_at(self, point: QPointF, reach: float) -> int:
+        """The edge within ``reach`` of a point, or -1."""
+        near = self.edges_in(QRectF(point.x() - reach, point.y() - reach, 2 * reach, 2 * reach))
+        best, nearest = -1, reach
+        for edge in near[:400]:
+            points = self.edge_points(int(edge))
+            a, b = points[:-1], points[1:]
+            at = np.array([point.x(), point.y()])
+            along = np.clip(_dot(at - a, b - a) / np.maximum(_dot(b - a, b - a), 1e-9), 0, 1)
+            distance = float(np.min(np.hypot(*(a + along[:, None] * (b - a) - (point.x(), point.y())).T)))
+            if distance < nearest:
+                best, nearest = int(edge), distance
+        return best
+
+    # -- frames --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def regions(self) -> tuple[Frame, ...]:
+        """The 8-bit regions."""
+        return tuple(
+            Frame(self.rect_of(list(region.boxes)).adjusted(*_margins(CAPTION_SPACE)), region.caption)
+            for region in self.picture.folded.regions
+        )
+
+    @cached_property
+    def scopes(self) -> tuple[Frame, ...]:
+        """The open scopes that hold their rectangle alone, outermost first: a frame around strangers would mislead."""
+        folded = self.picture.folded
+        inside: dict[str, list[int]] = {}
+        parents = {box.id: box.scope for box in folded.boxes if box.kind == "scope"}
+        for index, box in enumerate(folded.boxes):
+            scope = box.scope
+            while scope:
+                inside.setdefault(scope, []).append(index)
+                scope = self._parent(scope, parents)
+        frames = []
+        for scope in sorted(inside, key=len):
+            rect = self.rect_of(inside[scope])
+            if 1 < len(inside[scope]) == len(self.boxes_in(rect.adjusted(1, 1, -1, -1))):
+                depth = scope.count("/")
+                margins = _margins(CAPTION_SPACE, max(13.0 - depth, 8.0))
+                frames.append(Frame(rect.adjusted(*margins), scope.rstrip("/").rsplit("/", 1)[-1], scope))
+        return tuple(frames)
+
+    def _parent(self, scope: str, known: dict[str, str]) -> str:
+        if scope not in known:
+            scopes = self.picture.folded.scopes
+            outer = scope.rstrip("/")
+            while "/" in outer:
+                outer = outer.rpartition("/")[0]
+                if outer + "/" in scopes:
+                    known[scope] = outer + "/"
+                    break
+            else:
+                known[scope] = ""
+        return known[scope]
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """All frames."""
+        return (*self.scopes, *self.regions)
+
+    # -- lists for batched drawing -------------------------------------------------------------------------------
+
+    @cached_property
+    def qt_rects(self) -> list[QRectF]:
+        """Every box's rectangle, made once."""
+        lefts, tops = (self.x - BOX_WIDTH / 2).tolist(), (self.y - BOX_HEIGHT / 2).tolist()
+        return [QRectF(x, y, BOX_WIDTH, BOX_HEIGHT) for x, y in zip(lefts, tops, strict=True)]
+
+
+def lines(segments: Floats) -> list[QLineF]:
+    """Rows of x1, y1, x2, y2 for ``drawLines``."""
+    return [QLineF(*row) for row in segments.tolist()]
+
+
+def _margins(caption: float, side: float = REGION_MARGIN) -> tuple[float, float, float, float]:
+    return -side, -side - caption, side, side
+
+
+def _dot(a: Any, b: Any) -> Any:
+    return np.sum(a * b, axis=-1)
+
+
+def _spread(box: Ints, toward: Floats) -> Floats:
+    """Offsets along a box's side for the edges that meet it there, in the order of where they lead."""
+    order = np.lexsort((toward, box))
+    ordered = box[order]
+    start = np.searchsorted(ordered, ordered, side="left")
+    size = np.searchsorted(ordered, ordered, side="right") - start
+    rank = np.arange(len(box)) - start
+    step = np.minimum(14.0, (BOX_WIDTH - 24) / np.maximum(size, 1))
+    offsets = np.zeros(len(box))
+    offsets[order] = (rank - (size - 1) / 2) * step
+    return offsets
+
+
+def _smooth(points: list[list[float]]) -> QPainterPath:
+    path = QPainterPath(QPointF(*points[0]))
+    for (x1, y1), (x2, y2) in pairwise(points):
+        if abs(x1 - x2) < 0.5:
+            path.lineTo(x2, y2)
+        else:
+            middle = (y1 + y2) / 2
+            path.cubicTo(x1, middle, x2, middle, x2, y2)
+    return path
