@@ -20,7 +20,7 @@ from PySide6.QtCore import (
 )
 
 from compressor_gui.core import units
-from compressor_gui.core.layers import Layer
+from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.memo import by_identity
 from compressor_gui.core.stats import Magnitudes
 from compressor_gui.gui.document import Document, Made, State
@@ -154,7 +154,6 @@ class LayersModel(QAbstractTableModel):
         super().__init__(parent)
         self.rows: list[Row] = []
         self._document = document
-        self._matched: tuple[Made | None, Mapping[str, Layer]] = (None, {})
         document.changed.connect(self._changed)
         self._reset()
 
@@ -199,7 +198,7 @@ class LayersModel(QAbstractTableModel):
 
     def _made(self, rows: Iterable[Row]) -> list[Row]:
         document, state = self._document, self._document.state
-        after = self._after(state.made)
+        after = matched_layers(state.made) if state.made else {}
         made = []
         for row in rows:
             table = state.magnitudes.get(row.layer.name)
@@ -215,13 +214,6 @@ class LayersModel(QAbstractTableModel):
                 )
             )
         return made
-
-    def _after(self, made: Made | None) -> Mapping[str, Layer]:
-        """Source layer's name -> the layer that it became."""
-        if made is not self._matched[0]:
-            source = self._document.state.source
-            self._matched = (made, matched_layers(source.layers, made) if source and made else {})
-        return self._matched[1]
 
     # -- Qt's questions ------------------------------------------------------------------------------------------
 
@@ -286,7 +278,8 @@ class LayersProxy(QSortFilterProxyModel):
         return all(word in text for word in self._words)
 
 
-def matched_layers(before: Iterable[Layer], made: Made) -> dict[str, Layer]:
+@by_identity
+def matched_layers(made: Made) -> Mapping[str, Layer]:
     """Source layer's name -> the result's layer whose weight came from its weight."""
     entries = made.diff.by_name
     by_weight: dict[str, Layer] = {}
@@ -294,7 +287,8 @@ def matched_layers(before: Iterable[Layer], made: Made) -> dict[str, Layer]:
         entry = entries.get(layer.weight)
         for origin in (layer.weight, *(entry.origins if entry else ())):
             by_weight.setdefault(origin, layer)
-    return {layer.name: by_weight[layer.weight] for layer in before if layer.weight in by_weight}
+    source = find_layers(made.replay.source)
+    return {layer.name: by_weight[layer.weight] for layer in source if layer.weight in by_weight}
 
 
 def why_locked(layer: Layer, table: Magnitudes | None, counted: bool) -> str:

@@ -1,0 +1,270 @@
+"""The inspector: facts, histogram, sensitivity, origin, neighbours, pictures and values of what is selected."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+
+from compressor_gui.core import stats, units
+from compressor_gui.core.stats import Magnitudes
+from compressor_gui.gui.document import Document, State
+from compressor_gui.gui.inspector.histogram import Histogram, WeightHistogram
+from compressor_gui.gui.inspector.later import Later
+from compressor_gui.gui.inspector.node_facts import NodeFacts
+from compressor_gui.gui.inspector.pictures import WeightPicture, picture_of
+from compressor_gui.gui.inspector.section import MARGIN, Facts, Section
+from compressor_gui.gui.inspector.sensitivity import SensitivityPlot
+from compressor_gui.gui.inspector.subject import Subject, subject_of
+from compressor_gui.gui.inspector.values import Values, array_of
+from compressor_gui.gui.inspector.weight_facts import history, layer_facts, tensor_facts
+from compressor_gui.gui.layers_model import why_locked
+from compressor_gui.gui.theme import UNIT, Theme
+from compressor_gui.gui.widgets import ElidedLabel, label
+
+
+class Inspector(QWidget):
+    """Everything about the selected node. ``failed(error)``: a CompressorError to show; ``exported(path)``."""
+
+    failed = Signal(object)
+    exported = Signal(object)
+
+    def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("inspector")
+        self._document = document
+        self._later = Later(document.background)
+        self.subject: Subject | None = None
+
+        self.name = ElidedLabel()
+        self.name.setProperty("role", "heading")
+        self.shape = label("", "small")
+        self.facts = Facts(theme)
+        self.histogram = WeightHistogram(theme)
+        self.sensitivity = SensitivityPlot(theme, self._later)
+        self.origins = Facts(theme)
+        self.node = NodeFacts(theme)
+        self.picture = WeightPicture(theme)
+        self.values = Values(document.background)
+        self.sections = {
+            "histogram": Section("Histogram", theme, self.histogram),
+            "sensitivity": Section("Sensitivity", theme, self.sensitivity),
+            "origins": Section("Came from", theme, self.origins),
+            "node": Section("Node", theme, self.node),
+            "picture": Section("Picture", theme, self.picture, is_open=False),
+            "values": Section("Values", theme, self.values, is_open=False),
+        }
+        for section, plot in (("histogram", self.histogram), ("sensitivity", self.sensitivity)):
+            for button in plot.toggles:
+                self.sections[section].add_tool(button)
+        self._build()
+
+        self.histogram.threshold_moved.connect(self._threshold_moved)
+        self.sensitivity.sparsity_chosen.connect(self._sparsity_chosen)
+        for part in (self.histogram, self.sensitivity):
+            part.rested.connect(document.end_merge)
+        self.node.chosen.connect(document.select)
+        self.values.failed.connect(self.failed)
+        self.values.written.connect(self.exported)
+        for key in ("histogram", "picture", "values"):
+            self.sections[key].opened.connect(self._show_heavy)
+        document.changed.connect(self._changed)
+        self._show_subject()
+
+    def _build(self) -> None:
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, UNIT * 2, 0, UNIT * 2)
+        column.setSpacing(UNIT)
+        top = QHBoxLayout()
+        top.setContentsMargins(MARGIN, UNIT, MARGIN, UNIT)
+        top.setSpacing(UNIT * 2)
+        top.addWidget(self.name, 1)
+        top.addWidget(self.shape)
+        column.addLayout(top)
+        column.addWidget(self.facts)
+        for section in self.sections.values():
+            column.addWidget(section)
+        column.addStretch()
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(page)
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self._empty_page())
+        self._stack.addWidget(scroll)
+
+    def _empty_page(self) -> QWidget:
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(MARGIN, UNIT * 3, MARGIN, MARGIN)
+        column.addWidget(label("Inspector", "heading"))
+        column.addStretch(1)
+        self._empty_text = label("", "secondary")
+        self._empty_text.setWordWrap(True)
+        self._empty_text.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        column.addWidget(self._empty_text)
+        column.addStretch(2)
+        return page
+
+    def sizeHint(self) -> QSize:
+        """The drawing's width."""
+        return QSize(340, 640)
+
+    # -- what the user does --------------------------------------------------------------------------------------
+
+    def _threshold_moved(self, threshold: float) -> None:
+        table = self._table()
+        if table is not None:
+            self._sparsity_chosen(table.sparsity_at(threshold))
+
+    def _sparsity_chosen(self, sparsity: float) -> None:
+        if self.subject is not None and self.subject.layer is not None:
+            self._document.prune_layer(self.subject.layer, sparsity)
+
+    # -- what the document says ----------------------------------------------------------------------------------
+
+    def _changed(self, old: State, new: State) -> None:
+        slices = (
+            old.source is not new.source, old.made is not new.made, old.other is not new.other,
+            old.selected != new.selected, old.view != new.view,
+        )  # fmt: skip
+        if any(slices):
+            self._show_subject()
+        elif old.magnitudes is not new.magnitudes:
+            self._show_layer()
+        elif old.recipe is not new.recipe:
+            self._show_amounts()
+
+    def _table(self) -> Magnitudes | None:
+        layer = self.subject.layer if self.subject else None
+        return self._document.state.magnitudes.get(layer.name) if layer else None
+
+    def _wanted(self) -> float | None:
+        """The sparsity that the recipe asks of the layer; None where it can't be pruned or nothing is counted yet."""
+        layer, table = (self.subject.layer if self.subject else None), self._table()
+        if layer is None or table is None or why_locked(layer, table, counted=True):
+            return None
+        return self._document.wanted_sparsity(layer)
+
+    def _show_subject(self) -> None:
+        state = self._document.state
+        self.subject = subject = subject_of(state)
+        self._stack.setCurrentIndex(0 if subject is None else 1)
+        if subject is None:
+            self._empty_text.setText(
+                "Select a layer in the table or a node in the graph: what it is, and its weights, stand here."
+                if state.source
+                else "What a layer or a node is, and its weights, stand here once a model is open."
+            )
+            for kind in ("histogram", "histogram after", "picture", "summary"):
+                self._later.forget(kind)
+            return
+        self.name.set_whole(subject.short.upper())
+        self.name.setToolTip(subject.name)
+        tensor = subject.tensor
+        self.shape.setText(units.shape(tensor.array.shape) if tensor is not None else subject.node.op)
+        graph = state.after if subject.after is not None and state.after is not None else None
+        self.node.show_node(subject, graph or state.source.graph)  # type: ignore[union-attr]
+        origins = history(state, subject)
+        self.origins.show_facts(origins)
+        self.sections["origins"].setVisible(bool(origins))
+        has_values = tensor is not None or subject.tensor_after is not None
+        numeric = has_values and (tensor or subject.tensor_after).array.dtype.kind not in "OSU"  # type: ignore[union-attr]
+        self.sections["histogram"].setVisible(numeric and (tensor or subject.tensor_after).array.size > 1)  # type: ignore
+        self.sections["values"].setVisible(has_values)
+        self.sections["picture"].setVisible(subject.layer is not None)
+        self._show_layer()
+        self._show_heavy()
+
+    def _show_layer(self) -> None:
+        """Curves, and what does not wait for the weights to be counted."""
+        layer, table = (self.subject.layer if self.subject else None), self._table()
+        self.sections["sensitivity"].setVisible(table is not None)
+        source = self._document.state.source
+        if layer is not None and table is not None and source is not None:
+            self.sensitivity.show_layer(layer.name, self._document.state.magnitudes, source.short)
+        if self.subject is not None and layer is None:
+            self._show_constant()
+        self._show_amounts()
+        if self.sections["histogram"].is_open:
+            self._show_histogram()
+
+    def _show_amounts(self) -> None:
+        """What a slider moves: facts, and the lines in the plots."""
+        subject = self.subject
+        if subject is None or subject.layer is None:
+            self.histogram.show_threshold(None)
+            return
+        table, wanted = self._table(), self._wanted()
+        exact = not self._document.state.stale and subject.layer_after is not None
+        self.facts.show_facts(layer_facts(subject.layer, subject.layer_after, table, wanted, exact))
+        self.histogram.show_threshold(table.threshold_for(wanted) if table and wanted is not None else None)
+        self.sensitivity.show_sparsity(wanted)
+
+    def _show_constant(self) -> None:
+        """Facts of a constant that is no layer's weight; of other nodes there are none beside the node's own."""
+        assert self.subject is not None
+        tensor = self.subject.tensor
+        if tensor is None:
+            self.facts.show_facts([])
+            return
+        self.facts.show_facts(tensor_facts(tensor, None))
+        if tensor.array.size and tensor.array.dtype.kind != "O":
+            self._later.ask(
+                tensor,
+                "summary",
+                lambda: stats.summary(tensor),
+                lambda counted: self.facts.show_facts(tensor_facts(tensor, counted)),
+            )
+
+    # -- what takes time -----------------------------------------------------------------------------------------
+
+    def _show_heavy(self) -> None:
+        """Fill the sections that are open."""
+        if self.subject is None:
+            return
+        if self.sections["histogram"].is_open:
+            self._show_histogram()
+        if self.sections["picture"].is_open:
+            self._show_picture()
+        if self.sections["values"].is_open:
+            self._show_values()
+
+    def _show_histogram(self) -> None:
+        subject = self.subject
+        tensor = subject.tensor if subject else None
+        if subject is None or tensor is None or tensor.array.dtype.kind == "O":
+            self.histogram.show_weights(None, None)
+            return
+        layer, table = subject.layer, self._table()
+        read = (lambda: layer.weights) if layer else (lambda: tensor.array)
+        self._later.ask(
+            tensor, "histogram", lambda: Histogram.of(read()), lambda plain: self._show_bars(subject, plain, table)
+        )
+
+    def _show_bars(self, subject: Subject, plain: Histogram, table: Magnitudes | None) -> None:
+        if subject is not self.subject:
+            return
+        self.histogram.show_weights(plain, table)
+        after, tensor = subject.layer_after, subject.tensor_after
+        if self._document.state.view not in ("compare", "overlay") or tensor is None or tensor is subject.tensor:
+            self._later.forget("histogram after")
+            return
+        read = (lambda: after.weights) if after else (lambda: tensor.array)
+        self._later.ask(tensor, "histogram after", lambda: Histogram.of(read(), plain.span), self.histogram.show_after)
+
+    def _show_picture(self) -> None:
+        subject = self.subject
+        layer = (subject.layer_after or subject.layer) if subject else None
+        if self._document.state.view == "original" and subject is not None:
+            layer = subject.layer
+        if layer is not None:
+            self._later.ask(layer.tensor, "picture", lambda: picture_of(layer), self.picture.show_picture)
+
+    def _show_values(self) -> None:
+        subject = self.subject
+        if subject is None:
+            return
+        after = subject.tensor_after if self._document.state.view != "original" else None
+        tensor = after or subject.tensor or subject.tensor_after
+        self.values.show_values(subject.short, array_of(tensor) if tensor is not None else None)

@@ -1,0 +1,99 @@
+"""What the inspector shows: the selected node, before and after, and the layer that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from compressor_gui.core.diff import NodeDiff
+from compressor_gui.core.graph import ModelGraph, Node
+from compressor_gui.core.layers import Layer
+from compressor_gui.core.values import Tensor
+from compressor_gui.gui.document import State
+from compressor_gui.gui.layers_model import matched_layers
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A node in the source graph (``before``) and in the graph compared with (``after``); one may be missing.
+
+    ``layer`` is the source's layer that the node belongs to, ``layer_after`` what became of it; both are None for a
+    constant that is no weight, such as a bias, whose values stand for themselves.
+    """
+
+    name: str
+    before: Node | None
+    after: Node | None
+    layer: Layer | None
+    layer_after: Layer | None
+    entry: NodeDiff | None
+    short: str
+
+    @property
+    def node(self) -> Node:
+        """The node to describe: the newer one."""
+        found = self.after or self.before
+        assert found is not None
+        return found
+
+    @property
+    def tensor(self) -> Tensor | None:
+        """The constant that is shown before the recipe."""
+        if self.layer is not None:
+            return self.layer.tensor
+        return (self.before or self.node).tensor
+
+    @property
+    def tensor_after(self) -> Tensor | None:
+        """The constant that is shown after the recipe; None where it is gone or computed."""
+        if self.layer is not None:
+            return self.layer_after.tensor if self.layer_after else None
+        return self.after.tensor if self.after is not None else None
+
+
+def subject_of(state: State) -> Subject | None:
+    """The subject of a state; None where nothing is selected, or the node is in neither graph any more."""
+    if state.source is None or not state.selected:
+        return None
+    name = state.selected
+    entry = state.diff.by_name.get(name) if state.diff else None
+    before = state.source.graph.get(name)
+    after = state.after.get(name) if state.after is not None else None
+    if before is None and after is None:
+        return None
+    if before is None and entry is not None and entry.details and len(entry.origins) == 1:  # renamed
+        before = state.source.graph.get(entry.origins[0])
+    layer = _layer(state, name, entry)
+    node = before or after
+    if layer is not None and node is not None and node.op == "Const" and not _is_weight(layer, name, state):
+        layer = None
+    after_layers = _after_layers(state)
+    short = state.source.short[layer.name] if layer else name.rsplit("/", 1)[-1]
+    return Subject(name, before, after, layer, after_layers.get(layer.name) if layer else None, entry, short)
+
+
+def _layer(state: State, name: str, entry: NodeDiff | None) -> Layer | None:
+    assert state.source is not None
+    owner = entry.layer if entry else None
+    for layer in state.source.layers:
+        if name in layer.users or name in (layer.weight, layer.bias, layer.batch_norm) or layer.name == owner:
+            return layer
+    return None
+
+
+def _is_weight(layer: Layer, name: str, state: State) -> bool:
+    after = _after_layers(state).get(layer.name)
+    return name == layer.weight or (after is not None and name == after.weight)
+
+
+def _after_layers(state: State) -> Mapping[str, Layer]:
+    """Source layer's name -> the layer in the graph compared with."""
+    if state.other is not None and state.source is not None:
+        theirs = {layer.weight: layer for layer in state.other.layers}
+        return {layer.name: theirs[layer.weight] for layer in state.source.layers if layer.weight in theirs}
+    return matched_layers(state.made) if state.made else {}
+
+
+def readers(graph: ModelGraph, name: str) -> tuple[str, ...]:
+    """The nodes that read a node's outputs, each once."""
+    return tuple(dict.fromkeys(reader for reader, _ in graph.consumers.get(name, ())))
