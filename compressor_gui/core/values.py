@@ -477,6 +477,7 @@ def _is_broadcast(array: np.ndarray) -> bool:
 
 def _first(array: np.ndarray) -> np.ndarray:
     """The first element, as a view of rank 1."""
+    array = np.atleast_1d(array)  # a scalar of text would come out as bytes
     return array[(slice(0, 1),) * array.ndim].reshape(-1)
 
 

@@ -95,11 +95,12 @@ def failure(error: BaseException, what: str, where: str) -> CompressorError:
 
 
 def brief(error: BaseException) -> str:
-    """The first sentence of a TensorFlow message, without the traces that follow it."""
-    text = str(getattr(error, "message", "") or (error.args[0] if error.args else error))
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    lines = [line for line in lines if not re.match(r"\d+ root error|\(\d+\) [A-Z]\w+:?$|Detected at node", line)]
-    first = re.sub(r"^\(\d+\) |\[\[\{?\{?node [^\]]*\]\]", "", lines[0] if lines else type(error).__name__).strip()
+    """The first sentence of a TensorFlow message, without the traces that Python's layer wraps it in."""
+    if isinstance(error.__context__, tf.errors.OpError):
+        error = error.__context__  # as the runtime said it
+    text = getattr(error, "message", "") or str(error.args[0] if error.args else error)
+    lines = [line.strip() for line in text.splitlines() if line.strip() and " root error(s) found" not in line]
+    first = re.sub(r"^\(\d+\) |\[\[\{\{node [^\]]*\]\]", "", lines[0] if lines else type(error).__name__).strip()
     node = re.search(r"\{\{node ([^}]+)\}\}", text)
     place = f" (node {node[1]!r})" if node and node[1] not in first else ""
     return (first[:297] + "..." if len(first) > 300 else first).rstrip(". ") + place
