@@ -226,6 +226,14 @@ class ModelGraph(Mapping[str, Node]):
     def __contains__(self, name: object) -> bool:
         return name in self._nodes
 
+    @cached_property
+    def _output_set(self) -> frozenset[str]:
+        return frozenset(self.outputs)
+
+    def is_output(self, name: str) -> bool:
+        """Whether ``name`` is among the outputs (a look-up, however many there are)."""
+        return name in self._output_set
+
     @property
     def nodes(self) -> Iterable[Node]:
         """The nodes, in file order."""

@@ -118,7 +118,7 @@ def _follow(graph: ModelGraph, known: Mapping[str, Constant], layer: Node, reaso
 def _only_reader(graph: ModelGraph, node: Node) -> Node | None:
     """Who reads ``node``'s first output, where that is one node only and nothing else needs the value."""
     users = graph.consumers[node.name]
-    if len(users) != 1 or node.name in graph.outputs:
+    if len(users) != 1 or graph.is_output(node.name):
         return None
     reader = graph[users[0][0]]
     ref = reader.refs[users[0][1]]
@@ -279,7 +279,7 @@ def _store_weights(
     alone = True
     while True:
         readers = [user for user, index in graph.consumers[source.name] if not graph[user].refs[index].control]
-        alone = alone and len(readers) == 1 and source.name not in graph.outputs
+        alone = alone and len(readers) == 1 and not graph.is_output(source.name)
         if source.op not in PASS_THROUGH:
             break
         source = graph[source.data_refs[0].name]

@@ -39,7 +39,7 @@ class FoldConstants(Pass):
         for name, value in known.items():
             node = graph[name]
             readers = [user for user, index in graph.consumers[name] if not graph[user].refs[index].control]
-            if name not in graph.outputs and all(user in known for user in readers):
+            if not graph.is_output(name) and all(user in known for user in readers):
                 absorbed += [name] if readers else []
             elif node.op != "Const":
                 made = Node.const(name, value.tensor, node.device)

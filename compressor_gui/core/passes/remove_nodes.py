@@ -45,7 +45,7 @@ class RemoveNodes(Pass):
         known = constant_values(graph, 0) if "Dropout" in self.ops else {}
         for node in graph.topological():
             source = _dropped(graph, known, node) if "Dropout" in self.ops and node.op == "Mul" else None
-            if source is not None and node.name not in graph.outputs:
+            if source is not None and not graph.is_output(node.name):
                 edit.rewire(node.name, edit.resolve(source))
                 edit.remove(node.name, "a dropout that keeps everything")
                 continue
@@ -65,7 +65,7 @@ class RemoveNodes(Pass):
     def _reason_to_keep(self, graph: ModelGraph, node: Node) -> str:
         data = node.data_refs
         users = graph.consumers[node.name]
-        if node.name in graph.outputs:
+        if graph.is_output(node.name):
             return "an output keeps its name"
         if not data:
             return "there is no input to hand on"

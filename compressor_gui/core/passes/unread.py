@@ -25,7 +25,7 @@ def remove_unread(edit: Edit, candidates: Iterable[str], reason: str) -> None:
     waiting = list(candidates)
     while waiting:
         name = waiting.pop()
-        if name not in edit or data[name] or name in edit.graph.outputs:
+        if name not in edit or data[name] or edit.graph.is_output(name):
             continue
         node = edit[name]
         if control[name] and any(ref.control for ref in node.refs):
