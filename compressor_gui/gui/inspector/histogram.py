@@ -16,7 +16,7 @@ from compressor_gui.gui.inspector.section import MARGIN, toggle
 from compressor_gui.gui.theme import UNIT, Theme
 from compressor_gui.gui.widgets import label
 
-BINS = 96
+BINS = 72
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +27,14 @@ class Histogram:
     edges: np.ndarray
 
     @staticmethod
-    def of(array: np.ndarray, span: tuple[float, float] | None = None) -> Histogram:
-        """Count the finite values of an array in :data:`BINS` even bins, between its own ends or those of ``span``."""
-        if span is None:
-            return Histogram(*stats.histogram(array, BINS))
-        counts, edges = np.histogram(array, BINS, span)
-        return Histogram(counts, edges)
+    def of(array: np.ndarray) -> Histogram:
+        """Count the finite values of an array in :data:`BINS` even bins."""
+        return Histogram(*stats.histogram(array, BINS))
+
+    @staticmethod
+    def of_nonzero(array: np.ndarray, span: tuple[float, float]) -> Histogram:
+        """Count the values within ``span`` that are not zero: a pruned layer's zeros would dwarf all others."""
+        return Histogram(*np.histogram(array[array != 0], BINS, span))
 
     @staticmethod
     def of_magnitudes(table: Magnitudes) -> Histogram:
@@ -182,7 +184,7 @@ class WeightHistogram(QWidget):
         low = cut if self._logarithmic else -cut
         left, right = shown.edges[:-1], shown.edges[1:]
         heights = self._heights(shown.counts)
-        gap = (right[0] - left[0]) * 0.06
+        gap = (right[0] - left[0]) * 0.12
         if self._logarithmic:
             inner = np.full_like(left, -np.inf), np.full_like(left, cut)
             outer = [(np.maximum(left, cut), right)]
@@ -211,7 +213,7 @@ class WeightHistogram(QWidget):
     def _words(self) -> str:
         parts = ["log count" if self.log_count.isChecked() else "count"]
         if self._threshold is not None:
-            parts += ["grey is set to zero", "drag the blue lines"]
+            parts += ["grey is set to zero"] if self._after else ["grey is set to zero", "drag the blue lines"]
         if self._outline.isVisible():
             parts.append("line: compressed")
         return " · ".join(parts)
@@ -219,7 +221,7 @@ class WeightHistogram(QWidget):
     def _recolor(self) -> None:
         for item, token in ((self._kept, "histogram_kept"), (self._zeroed, "histogram_zeroed")):
             item.setOpts(brush=self._theme.color(token), pen=pg.mkPen(None))
-        self._outline.setPen(self.plot.pen("change_changed", 1.2))
+        self._outline.setPen(self.plot.pen("text", 1.2))
         self._sum.setPen(self.plot.pen("text_secondary", 1.2))
 
     # -- the mouse -----------------------------------------------------------------------------------------------

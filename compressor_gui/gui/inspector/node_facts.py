@@ -16,7 +16,7 @@ from compressor_gui.core import units
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.values import Attr, DType, RawAttr, Shape, Tensor
 from compressor_gui.gui.inspector.section import MARGIN, Fact, Facts
-from compressor_gui.gui.inspector.subject import Subject, readers
+from compressor_gui.gui.inspector.subject import Subject, readers, scope_of
 from compressor_gui.gui.theme import BODY, UNIT, Theme, font
 from compressor_gui.gui.widgets import label
 
@@ -67,7 +67,7 @@ class Links(QLabel):
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self._theme = theme
-        self._rows: tuple[tuple[str, str], ...] = ()
+        self._rows: tuple[tuple[str, str, str], ...] = ()
         self._more = 0
         self.setTextFormat(Qt.TextFormat.RichText)
         self.setTextInteractionFlags(
@@ -81,10 +81,10 @@ class Links(QLabel):
     @property
     def names(self) -> tuple[str, ...]:
         """The nodes listed."""
-        return tuple(name for name, _ in self._rows)
+        return tuple(name for name, _, _ in self._rows)
 
-    def show_links(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Show nodes (name, note)."""
+    def show_links(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Show nodes (name, what to read, note)."""
         found = tuple(rows)
         self._rows, self._more = found[:MAX_LINKS], max(len(found) - MAX_LINKS, 0)
         self._fill()
@@ -98,9 +98,9 @@ class Links(QLabel):
         metrics = QFontMetrics(font(BODY))
         link, quiet = self._theme.hex("accent_and_threshold"), self._theme.hex("text_secondary")
         lines = []
-        for name, note in self._rows:
-            room = self.width() - (metrics.horizontalAdvance(note) + 12 if note else 0) - 4
-            shown = metrics.elidedText(name, Qt.TextElideMode.ElideMiddle, max(room, 60))
+        for name, shown, note in self._rows:
+            room = self.contentsRect().width() - (metrics.horizontalAdvance(note) + 12 if note else 0) - 4
+            shown = metrics.elidedText(shown, Qt.TextElideMode.ElideMiddle, max(room, 60))
             tail = f" <span style='color:{quiet}'>{escape(note)}</span>" if note else ""
             href = escape(name, quote=True)
             lines.append(f"<a href='{href}' style='color:{link}; text-decoration:none'>{escape(shown)}</a>{tail}")
@@ -145,8 +145,12 @@ class NodeFacts(QWidget):
         if subject.entry is not None and subject.entry.bytes_after:
             facts.append(Fact("in the file", units.size(subject.entry.bytes_after)))
         self.facts.show_facts([*facts, *attribute_facts(node)])
-        self.inputs.show_links((ref.name, _input_note(graph, ref.name, ref.port, ref.control)) for ref in node.refs)
-        self.outputs.show_links((name, graph[name].op if name in graph else "") for name in readers(graph, node.name))
+        scope = scope_of(graph)
+        self.inputs.show_links(
+            (ref.name, ref.name.removeprefix(scope), _input_note(graph, ref.name, ref.port, ref.control))
+            for ref in node.refs
+        )
+        self.outputs.show_links((name, name.removeprefix(scope), graph[name].op) for name in readers(graph, node.name))
 
 
 def _input_note(graph: ModelGraph, name: str, port: int, control: bool) -> str:

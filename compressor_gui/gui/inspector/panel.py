@@ -41,7 +41,7 @@ class Inspector(QWidget):
         self.facts = Facts(theme)
         self.histogram = WeightHistogram(theme)
         self.sensitivity = SensitivityPlot(theme, self._later)
-        self.origins = Facts(theme)
+        self.origins = Facts(theme, quiet_values=True)
         self.node = NodeFacts(theme)
         self.picture = WeightPicture(theme)
         self.values = Values(document.background)
@@ -56,6 +56,9 @@ class Inspector(QWidget):
         for section, plot in (("histogram", self.histogram), ("sensitivity", self.sensitivity)):
             for button in plot.toggles:
                 self.sections[section].add_tool(button)
+        self._versions = (label("", "small"), label("", "small"))
+        for key, note in zip(("picture", "values"), self._versions, strict=True):
+            self.sections[key].add_tool(note)
         self._build()
 
         self.histogram.threshold_moved.connect(self._threshold_moved)
@@ -173,6 +176,7 @@ class Inspector(QWidget):
         self.sections["histogram"].setVisible(numeric and (tensor or subject.tensor_after).array.size > 1)  # type: ignore
         self.sections["values"].setVisible(has_values)
         self.sections["picture"].setVisible(subject.layer is not None)
+        self._show_version(subject)
         self._show_layer()
         self._show_heavy()
 
@@ -204,17 +208,17 @@ class Inspector(QWidget):
     def _show_constant(self) -> None:
         """Facts of a constant that is no layer's weight; of other nodes there are none beside the node's own."""
         assert self.subject is not None
-        tensor = self.subject.tensor
+        tensor, role = self.subject.tensor, self.subject.role
         if tensor is None:
             self.facts.show_facts([])
             return
-        self.facts.show_facts(tensor_facts(tensor, None))
+        self.facts.show_facts(tensor_facts(tensor, None, role))
         if tensor.array.size and tensor.array.dtype.kind != "O":
             self._later.ask(
                 tensor,
                 "summary",
                 lambda: stats.summary(tensor),
-                lambda counted: self.facts.show_facts(tensor_facts(tensor, counted)),
+                lambda counted: self.facts.show_facts(tensor_facts(tensor, counted, role)),
             )
 
     # -- what takes time -----------------------------------------------------------------------------------------
@@ -237,9 +241,11 @@ class Inspector(QWidget):
             self.histogram.show_weights(None, None)
             return
         layer, table = subject.layer, self._table()
-        read = (lambda: layer.weights) if layer else (lambda: tensor.array)
         self._later.ask(
-            tensor, "histogram", lambda: Histogram.of(read()), lambda plain: self._show_bars(subject, plain, table)
+            tensor,
+            "histogram",
+            lambda: Histogram.of(layer.weights if layer else tensor.array),
+            lambda plain: self._show_bars(subject, plain, table),
         )
 
     def _show_bars(self, subject: Subject, plain: Histogram, table: Magnitudes | None) -> None:
@@ -250,21 +256,33 @@ class Inspector(QWidget):
         if self._document.state.view not in ("compare", "overlay") or tensor is None or tensor is subject.tensor:
             self._later.forget("histogram after")
             return
-        read = (lambda: after.weights) if after else (lambda: tensor.array)
-        self._later.ask(tensor, "histogram after", lambda: Histogram.of(read(), plain.span), self.histogram.show_after)
+        self._later.ask(
+            tensor,
+            "histogram after",
+            lambda: Histogram.of_nonzero(after.weights if after else tensor.array, plain.span),
+            self.histogram.show_after,
+        )
 
     def _show_picture(self) -> None:
         subject = self.subject
-        layer = (subject.layer_after or subject.layer) if subject else None
-        if self._document.state.view == "original" and subject is not None:
-            layer = subject.layer
-        if layer is not None:
-            self._later.ask(layer.tensor, "picture", lambda: picture_of(layer), self.picture.show_picture)
+        if subject is None or subject.layer is None:
+            return
+        layer = subject.layer_after if self._shows_result() and subject.layer_after else subject.layer
+        self._later.ask(layer.tensor, "picture", lambda: picture_of(layer), self.picture.show_picture)
 
     def _show_values(self) -> None:
         subject = self.subject
         if subject is None:
             return
-        after = subject.tensor_after if self._document.state.view != "original" else None
-        tensor = after or subject.tensor or subject.tensor_after
+        tensor = (subject.tensor_after if self._shows_result() else None) or subject.tensor or subject.tensor_after
         self.values.show_values(subject.short, array_of(tensor) if tensor is not None else None)
+
+    def _shows_result(self) -> bool:
+        """Whether pictures and values are those of the compressed weight: unless the graph shows the original."""
+        return self._document.state.view != "original"
+
+    def _show_version(self, subject: Subject) -> None:
+        """Say which weight it is, where there are two."""
+        both = subject.tensor_after is not None and subject.tensor_after is not subject.tensor
+        for note in self._versions:
+            note.setText(("compressed" if self._shows_result() else "original") if both else "")

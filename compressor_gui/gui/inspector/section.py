@@ -128,9 +128,10 @@ class Facts(QWidget):
 
     HEIGHT = 21
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self, theme: Theme, *, quiet_values: bool = False) -> None:
         super().__init__()
         self._theme = theme
+        self._quiet_values = quiet_values
         self._facts: tuple[Fact, ...] = ()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         theme.changed.connect(self.update)
@@ -168,7 +169,7 @@ class Facts(QWidget):
             line = QRect(MARGIN, index * self.HEIGHT, self.width() - 2 * MARGIN, self.HEIGHT)
             key_room = max(line.width() * 2 // 5, line.width() - metrics.horizontalAdvance(fact.value) - 12)
             key = metrics.elidedText(fact.key, Qt.TextElideMode.ElideMiddle, key_room)
-            painter.setPen(self._theme.color("text_secondary"))
+            painter.setPen(self._theme.color("text" if self._quiet_values else "text_secondary"))
             painter.drawText(line, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, key)
             room = line.width() - metrics.horizontalAdvance(key) - 12
             painter.setPen(self._value_color(fact))
@@ -177,7 +178,8 @@ class Facts(QWidget):
         painter.end()
 
     def _value_color(self, fact: Fact) -> QColor:
-        return self._theme.color(fact.color or ("text_secondary" if fact.estimated else "text"))
+        quiet = fact.estimated or self._quiet_values
+        return self._theme.color(fact.color or ("text_secondary" if quiet else "text"))
 
     def event(self, event: QEvent) -> bool:
         """Each line has a tooltip of its own."""

@@ -15,7 +15,7 @@ from compressor_gui.core.stats import Magnitudes
 from compressor_gui.gui.inspector.later import Later
 from compressor_gui.gui.inspector.plot import Cut, Plot
 from compressor_gui.gui.inspector.section import MARGIN, toggle
-from compressor_gui.gui.theme import UNIT, Theme
+from compressor_gui.gui.theme import SMALL, UNIT, Theme, font
 from compressor_gui.gui.widgets import label
 
 SPARSITIES = np.concatenate((np.linspace(0.0, 0.9, 46), np.linspace(0.91, 0.999, 40)))
@@ -57,12 +57,14 @@ class SensitivityPlot(QWidget):
             button.toggled.connect(self._prepare)
 
         self.plot = Plot(theme, 132)
-        self.plot.getPlotItem().showGrid(y=True, alpha=0.12)
+        self._lines = [pg.InfiniteLine(level, angle=0) for level in (0.25, 0.5, 0.75, 1.0)]
+        self._top = pg.TextItem("100 % error", anchor=(0, 0))
+        self._top.setFont(font(SMALL))
         self._curve = pg.PlotDataItem(symbolSize=5)
         self._pointed = pg.PlotCurveItem()
         self.cut = Cut(self.plot)
         self.cut.setBounds((0.0, 1.0))
-        for item in (self._curve, self._pointed, self.cut):
+        for item in (*self._lines, self._top, self._curve, self._pointed, self.cut):
             self.plot.addItem(item)
         self._curve.setZValue(5)
         self._pointed.setZValue(4)
@@ -139,6 +141,10 @@ class SensitivityPlot(QWidget):
         self._curve.setVisible(table is not None)
         if table is not None:
             self._curve.setData(*self._points(table))
+        for line in self._lines:
+            line.setPen(self.plot.pen("hairline"))
+        self._top.setColor(self._theme.color("text_secondary"))
+        self._top.setPos(8.3 if bits else 0.0, 1.0)
         self._curve.setPen(self.plot.pen("text", 1.4, dashed=True))
         self._curve.setSymbol("o" if bits else None)
         self._curve.setSymbolBrush(self._theme.color("text"))
@@ -154,8 +160,8 @@ class SensitivityPlot(QWidget):
 
     def _words(self) -> str:
         if self.bits.isChecked():
-            return "- - relative error by bits, estimated from the weights"
-        return "- - relative error, estimated from the weights · click to set the sparsity"
+            return "- - estimated from the weights, by number of bits"
+        return "- - estimated from the weights · click to set"
 
     # -- the mouse -----------------------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from compressor_gui.core.diff import NodeDiff
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.layers import Layer
+from compressor_gui.core.memo import by_identity
+from compressor_gui.core.names import shared_scope
 from compressor_gui.core.values import Tensor
 from compressor_gui.gui.document import State
 from compressor_gui.gui.layers_model import matched_layers
@@ -28,6 +30,8 @@ class Subject:
     layer_after: Layer | None
     entry: NodeDiff | None
     short: str
+    role: str = ""
+    """What a constant that is no weight does in a layer: ``bias of conv2d_6``."""
 
     @property
     def node(self) -> Node:
@@ -65,11 +69,19 @@ def subject_of(state: State) -> Subject | None:
         before = state.source.graph.get(entry.origins[0])
     layer = _layer(state, name, entry)
     node = before or after
+    role = ""
     if layer is not None and node is not None and node.op == "Const" and not _is_weight(layer, name, state):
+        role = f"{'bias' if name == layer.bias else 'part'} of {state.source.short[layer.name]}"
         layer = None
-    after_layers = _after_layers(state)
-    short = state.source.short[layer.name] if layer else name.rsplit("/", 1)[-1]
-    return Subject(name, before, after, layer, after_layers.get(layer.name) if layer else None, entry, short)
+    after_layer = _after_layers(state).get(layer.name) if layer else None
+    short = state.source.short[layer.name] if layer else name.removeprefix(scope_of(state.source.graph))
+    return Subject(name, before, after, layer, after_layer, entry, short, role)
+
+
+@by_identity
+def scope_of(graph: ModelGraph) -> str:
+    """The scope that all nodes share, which says nothing."""
+    return shared_scope(graph)
 
 
 def _layer(state: State, name: str, entry: NodeDiff | None) -> Layer | None:

@@ -31,6 +31,8 @@ from compressor_gui.gui.inspector.section import MARGIN
 from compressor_gui.gui.theme import BODY, UNIT, font
 from compressor_gui.gui.widgets import clear
 
+ROW_HEIGHT, SCROLL_ROOM = 22, 12
+"""Pixels of a row, and of the scroll bar under the table."""
 ALL = -1
 """An axis that runs across the table."""
 
@@ -47,15 +49,15 @@ def first_plane(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(ALL if axis in across else 0 for axis in range(len(shape)))
 
 
-def text_of(value: Any) -> str:
-    """One value for the table and the clipboard."""
+def text_of(value: Any, digits: int = 9) -> str:
+    """One value; nine digits tell any two float32 apart."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
     if np.issubdtype(type(value), np.complexfloating) or np.issubdtype(type(value), np.integer):
         return str(value)
-    return f"{float(value):.6g}"
+    return f"{float(value):.{digits}g}"
 
 
 def write_values(array: np.ndarray, target: Path) -> None:
@@ -117,7 +119,7 @@ class ValuesModel(QAbstractTableModel):
     def data(self, index: QModelIndex | QPersistentModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """A value's text."""
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
-            return text_of(self.array[index.row(), index.column()])
+            return text_of(self.array[index.row(), index.column()], 4 if role == Qt.ItemDataRole.DisplayRole else 9)
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return None
@@ -168,13 +170,12 @@ class Values(QWidget):
         self.table.setObjectName("valuesTable")
         self.table.setAccessibleName("Values")
         self.table.setFont(font(BODY - 1))
-        self.table.setMinimumHeight(200)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.ContiguousSelection)
         for header in (self.table.horizontalHeader(), self.table.verticalHeader()):
             header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
             header.setHighlightSections(False)
-        self.table.horizontalHeader().setDefaultSectionSize(74)
-        self.table.verticalHeader().setDefaultSectionSize(22)
+        self.table.horizontalHeader().setDefaultSectionSize(78)
+        self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self._selectors = QGridLayout()
         self._selectors.setSpacing(UNIT)
         self.export_button = QPushButton("Export values…")
@@ -209,6 +210,7 @@ class Values(QWidget):
             box.setRange(ALL, max(size - 1, 0))
             box.setSpecialValueText(f"all {size}")
             box.setValue(index)
+            box.setAlignment(Qt.AlignmentFlag.AlignCenter)
             box.setToolTip(f"Axis {axis}: an index from 0 to {size - 1}, or all; two axes run across the table")
             box.setAccessibleName(f"Axis {axis}")
             box.valueChanged.connect(lambda value, axis=axis: self._choose(axis, value))
@@ -230,6 +232,8 @@ class Values(QWidget):
     def _show_plane(self) -> None:
         assert self._array is not None
         self.model.show_array(plane(self._array, tuple(box.value() for box in self._axes)))
+        rows = min(self.model.rowCount(), 12)
+        self.table.setFixedHeight(rows * ROW_HEIGHT + self.table.horizontalHeader().sizeHint().height() + SCROLL_ROOM)
 
     def _copy(self) -> None:
         if not self.table.selectionModel().hasSelection():

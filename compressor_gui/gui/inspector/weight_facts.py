@@ -9,9 +9,7 @@ from compressor_gui.core.stats import Magnitudes, WeightSummary
 from compressor_gui.core.values import Tensor
 from compressor_gui.gui.document import State
 from compressor_gui.gui.inspector.section import Fact
-from compressor_gui.gui.inspector.subject import Subject
-
-_MARKS = {"added": "change_added", "removed": "change_removed", "changed": "change_changed"}
+from compressor_gui.gui.inspector.subject import Subject, scope_of
 
 
 def layer_facts(
@@ -48,9 +46,10 @@ def _kept(layer: Layer, after: Layer | None, wanted: float | None) -> Fact:
     return Fact("weights", value, f"{layer.parameters:,} weights, {mark}{kept:,} of them not zero", bool(mark))
 
 
-def tensor_facts(tensor: Tensor, counted: WeightSummary | None) -> list[Fact]:
+def tensor_facts(tensor: Tensor, counted: WeightSummary | None, role: str) -> list[Fact]:
     """A constant that is no layer's weight."""
     facts = [
+        *([Fact("role", role)] if role else []),
         Fact("values", f"{tensor.array.size:,}"),
         Fact("type", tensor.dtype.label),
         Fact("bytes", units.size(tensor.nbytes)),
@@ -73,10 +72,11 @@ def history(state: State, subject: Subject) -> list[Fact]:
     if state.diff is None:
         return []
     entries = [entry for entry in (subject.entry, _weight_entry(state, subject)) if entry is not None]
+    scope = scope_of(state.source.graph) if state.source else ""
     facts: dict[str, Fact] = {}
     for entry in entries:
         for origin in entry.origins[:6]:
-            facts.setdefault(origin, Fact(origin, "original", origin))
+            facts.setdefault(origin, Fact(origin.removeprefix(scope), "original", origin))
         if len(entry.origins) > 6:
             facts.setdefault("more", Fact("", f"and {len(entry.origins) - 6} more", "\n".join(entry.origins)))
     rows = list(facts.values())
@@ -88,10 +88,9 @@ def history(state: State, subject: Subject) -> list[Fact]:
             seen.add(index)
             what = _what_happened(entry, subject, state.recipe.steps[index].transform.name)
             tip = f"{entry.change}: {', '.join(entry.details)}" if entry.details else entry.reason or entry.change
-            rows.append(Fact(state.recipe.steps[index].transform.name, f"step {index + 1} · {what}", tip,
-                             color=_MARKS.get(entry.change, "")))  # fmt: skip
+            rows.append(Fact(state.recipe.steps[index].transform.name, f"step {index + 1} · {what}", tip))
     if not seen and state.other is not None and subject.entry is not None:
-        rows.append(Fact(state.other.path.name, subject.entry.change, color=_MARKS.get(subject.entry.change, "")))
+        rows.append(Fact(state.other.path.name, subject.entry.change))
     return rows
 
 
