@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 
@@ -51,6 +52,12 @@ def _without_generic_parts(parts: list[str]) -> list[str]:
     while len(parts) > 1 and parts[-1].lower() in _GENERIC:
         parts = parts[:-1]
     return parts
+
+
+def shared_start(name: str, *neighbours: str) -> int:
+    """How many characters of ``name`` its neighbours in a list begin with too, up to the last ``_`` or ``/``."""
+    start = min((len(os.path.commonprefix((name, other))) for other in neighbours), default=0)  # noqa: RUF071 (of text)
+    return max(name.rfind("_", 0, start), name.rfind("/", 0, start)) + 1
 
 
 def elide(text: str, width: int) -> str:

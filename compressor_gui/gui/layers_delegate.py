@@ -124,11 +124,16 @@ class LayersDelegate(QStyledItemDelegate):
             painter.setFont(font(BODY - 1))
         painter.setPen(self._theme.color("text_secondary" if secondary else "text"))
         text = cell_text(row, column)
-        if HEADINGS[column].right:
-            side, elide = Qt.AlignmentFlag.AlignRight, Qt.TextElideMode.ElideRight
-        else:
-            side, elide = Qt.AlignmentFlag.AlignLeft, Qt.TextElideMode.ElideMiddle
-        shown = painter.fontMetrics().elidedText(text, elide, inner.width())
+        side = Qt.AlignmentFlag.AlignRight if HEADINGS[column].right else Qt.AlignmentFlag.AlignLeft
+        elide = Qt.TextElideMode.ElideRight if column == Column.OP else Qt.TextElideMode.ElideMiddle
+        metrics = painter.fontMetrics()
+        if column == Column.NAME and row.shared and metrics.horizontalAdvance(text) > inner.width():
+            own = f"…{text[row.shared :]}"  # what the rows around it have too says the least
+            if metrics.horizontalAdvance(own) <= inner.width():
+                elide = Qt.TextElideMode.ElideLeft
+            else:
+                text = own
+        shown = metrics.elidedText(text, elide, inner.width())
         painter.drawText(inner, side | Qt.AlignmentFlag.AlignVCenter, shown)
 
     def _paint_sensitivity(self, painter: QPainter, cell: QRect, row: Row) -> None:

@@ -22,8 +22,9 @@ from PySide6.QtCore import (
 from compressor_gui.core import units
 from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.memo import by_identity
+from compressor_gui.core.names import shared_start
 from compressor_gui.core.stats import Magnitudes
-from compressor_gui.gui.document import Document, Made, State
+from compressor_gui.gui.document import Document, Made, Source, State
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -96,6 +97,8 @@ class Row:
 
     layer: Layer
     short: str
+    shared: int = 0
+    """How many of the short name's first characters the rows around it have too."""
     magnitudes: Magnitudes | None = None
     wanted: float | None = None
     after: Layer | None = None
@@ -185,7 +188,7 @@ class LayersModel(QAbstractTableModel):
     def _reset(self) -> None:
         self.beginResetModel()
         source = self._document.state.source
-        self.rows = self._made(Row(layer, source.short[layer.name]) for layer in source.layers) if source else []
+        self.rows = self._made(_named_rows(source)) if source else []
         self.endResetModel()
 
     def _refresh(self) -> None:
@@ -289,6 +292,13 @@ def matched_layers(made: Made) -> Mapping[str, Layer]:
             by_weight.setdefault(origin, layer)
     source = find_layers(made.replay.source)
     return {layer.name: by_weight[layer.weight] for layer in source if layer.weight in by_weight}
+
+
+def _named_rows(source: Source) -> Iterable[Row]:
+    names = [source.short[layer.name] for layer in source.layers]
+    for at, (layer, name) in enumerate(zip(source.layers, names, strict=True)):
+        around = names[max(at - 1, 0) : at] + names[at + 1 : at + 2]
+        yield Row(layer, name, shared_start(name, *around))
 
 
 def why_locked(layer: Layer, table: Magnitudes | None, counted: bool) -> str:
