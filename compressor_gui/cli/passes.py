@@ -16,7 +16,7 @@ _EXAMPLES = {
     "flag": "true",
     "names": "'a,b'",
     "amounts": "{'layer': 0.5}",
-    "ranges": "'ranges.json'",
+    "ranges": "{'node': [0, 6]}",
     "renames": "{'old': 'new'}",
     "text": "'text'",
 }

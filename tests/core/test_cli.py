@@ -1,0 +1,456 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from compressor_gui.cli import cli
+from compressor_gui.core import passes
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.graph import Node
+from compressor_gui.core.jobs import Died, ExportCheck, OutputCheck, WorkerDied
+from compressor_gui.core.pbio import read_graph, to_bytes, write_graph
+from compressor_gui.core.recipe import Replayer
+from compressor_gui.core.values import DType
+from tests.support import SHARED, const, conv_net, graph, needs_shared, node, placeholder
+
+PRUNE = "prune(sparsity=0.8)"
+INSPECT_KEYS = {"nodes", "bytes", "parameters", "ops", "inputs", "outputs", "layers"}
+LAYER_KEYS = {"name", "op", "shape", "parameters", "bytes", "nonzero", "sparsity"}
+DIFF_KEYS = {"equal", "added", "removed", "changed", "unchanged", "ops_before", "ops_after", "bytes_before",
+             "bytes_after", "nodes"}  # fmt: skip
+NODE_KEYS = {"name", "op", "change", "from", "step"}
+COMPRESS_KEYS = {"bytes_before", "bytes_after", "seconds", "sparsity", "verified", "outputs"}
+
+
+def run(*arguments: object, stdin: bytes = b"") -> Result:
+    return CliRunner().invoke(cli, [str(a) for a in arguments], input=stdin)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.pb"
+    write_graph(conv_net(), path)
+    return path
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Where ``compress`` writes to; the only file in its folder when all is well."""
+    folder = tmp_path / "made"
+    folder.mkdir()
+    return folder / "small.pb"
+
+
+def sentence(result: Result) -> str:
+    """The one line that an error is."""
+    assert result.exit_code == 2, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert result.stdout == ""
+    return line
+
+
+# --- inspect ---------------------------------------------------------------------------------------------------------
+
+
+def test_inspect_as_json(model: Path) -> None:
+    result = run("inspect", model, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    data = json.loads(result.stdout)
+    assert data.keys() >= INSPECT_KEYS
+    assert (data["nodes"], data["bytes"]) == (len(conv_net()), model.stat().st_size)
+    assert (data["inputs"], data["outputs"]) == (["input"], ["softmax"])
+    assert data["input_shapes"] == {"input": [1, 8, 8, 3]}
+    assert data["ops"]["Conv2D"] == 1
+    assert all(layer.keys() >= LAYER_KEYS for layer in data["layers"])
+    conv, dense = data["layers"]
+    assert (conv["op"], conv["shape"], conv["parameters"], conv["bytes"]) == ("Conv2D", [3, 3, 3, 8], 216, 864)
+    assert (dense["nonzero"], dense["sparsity"]) == (1280, 0.0)
+    assert data["parameters"] == 216 + 8 + 1280 + 10
+
+
+def test_inspect_for_people(model: Path) -> None:
+    lines = run("inspect", model).stdout.splitlines()
+    assert lines[0].endswith("1.51 k parameters, 0 % zero")
+    assert "inputs   input  float32 1×8×8×3" in lines
+    assert len({line.rindex("%") for line in lines[-2:]}) == 1  # aligned
+
+
+def test_inspect_quietly_says_nothing(model: Path) -> None:
+    assert run("inspect", model, "--quiet").output == ""
+
+
+def test_outputs_can_be_named(model: Path) -> None:
+    assert json.loads(run("inspect", model, "--json", "--outputs", "conv, dense").stdout)["outputs"] == [
+        "conv",
+        "dense",
+    ]
+    assert "this output is missing" in sentence(run("inspect", model, "--outputs", "nowhere"))
+
+
+BAD = {
+    "empty": (b"", "the file is empty"),
+    "page": (b"<!DOCTYPE html><html></html>", "web page"),
+    "picture": (b"\xff\xd8\xff\xe0 and more", "JPEG"),
+    "cut": (to_bytes(conv_net())[:-100], "not a whole GraphDef"),
+    "open": (to_bytes(graph(node("y", "Relu", "x"))), "its input 'x' is not in the graph"),
+    "twice": (to_bytes(graph(placeholder("x", ()))) * 2, "two nodes have this name"),
+    "circle": (to_bytes(graph(node("a", "Relu", "b"), node("b", "Relu", "a"), outputs=[])), "cycle"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("command", ["inspect", "compress", "diff", "render"])
+def test_bad_input_is_one_sentence(command: str, case: str, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.pb"
+    bad.write_bytes(BAD[case][0])
+    more = {"compress": ("-o", tmp_path / "out.pb"), "diff": (bad,), "render": ("-o", tmp_path / "x.svg")}
+    line = sentence(run(command, bad, *more.get(command, ())))
+    assert BAD[case][1] in line
+    assert str(bad) in line
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.pb"]
+
+
+def test_what_is_no_file_is_one_sentence(tmp_path: Path) -> None:
+    assert "no such file" in sentence(run("inspect", tmp_path / "nothing.pb"))
+    assert "this is a folder" in sentence(run("inspect", tmp_path))
+    assert "standard input: the file is empty" in sentence(run("inspect", "-"))
+
+
+def test_wrong_usage_ends_with_2() -> None:
+    assert run("no-such-command").exit_code == 2
+    assert run("compress", "x.pb").exit_code == 2
+
+
+@pytest.mark.parametrize("command", [None, "inspect", "compress", "diff", "render", "passes"])
+def test_every_help_has_an_example(command: str | None) -> None:
+    result = run(*([command] if command else []), "--help")
+    assert result.exit_code == 0
+    assert "Example" in result.output
+    assert f"compressor-cli {command or 'compress'} " in result.output
+
+
+# --- compress --------------------------------------------------------------------------------------------------------
+
+
+def test_compress_writes_and_reports(model: Path, small: Path) -> None:
+    recipe = small.parent / "r.json"
+    result = run("compress", model, "-o", small, "--pass", PRUNE, "--save-recipe", recipe, "--no-verify", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    data = json.loads(result.stdout)
+    assert data.keys() >= COMPRESS_KEYS
+    assert data["bytes_before"] == model.stat().st_size
+    assert data["bytes_after"] == small.stat().st_size
+    assert data["sparsity"] == pytest.approx(0.8, abs=0.01)
+    assert (data["written"], data["verified"], data["outputs"]) == (True, False, [])
+    assert data["steps"][0]["label"] == PRUNE
+
+    again = small.parent / "again.pb"
+    assert run("compress", model, "-o", again, "--recipe", recipe, "--no-verify", "-q").output == ""
+    assert again.read_bytes() == small.read_bytes()
+    assert sorted(path.name for path in small.parent.iterdir()) == ["again.pb", "r.json", "small.pb"]
+
+
+def test_compress_without_a_pass_keeps_every_node(model: Path, small: Path) -> None:
+    assert run("compress", model, "-o", small, "--no-verify").exit_code == 0
+    assert run("diff", model, small).exit_code == 0
+
+
+def test_compress_in_a_pipe(model: Path) -> None:
+    data = model.read_bytes()
+    result = run("compress", "-", "-o", "-", "--pass", PRUNE, "--no-verify", "--json", stdin=data)
+    assert result.exit_code == 0
+    expected = run("compress", model, "-o", model.with_name("file.pb"), "--pass", PRUNE, "--no-verify")
+    assert expected.exit_code == 0
+    assert result.stdout_bytes == model.with_name("file.pb").read_bytes()
+    assert json.loads(result.stderr)["bytes_after"] == len(result.stdout_bytes)
+
+
+def test_the_source_is_never_written_over(model: Path) -> None:
+    link = model.with_name("link.pb")
+    link.symlink_to(model)
+    before = model.read_bytes()
+    for target in (model, link, model.parent / "." / "model.pb"):
+        assert "never overwritten" in sentence(run("compress", model, "-o", target, "--pass", PRUNE))
+    assert model.read_bytes() == before
+
+
+def test_targets_that_can_not_be_written_are_said_before_the_work(model: Path, tmp_path: Path) -> None:
+    assert "there is no such folder" in sentence(run("compress", model, "-o", tmp_path / "no" / "x.pb"))
+    assert "this is a folder" in sentence(run("compress", model, "-o", tmp_path))
+    assert "this is a device" in sentence(run("compress", model, "-o", os.devnull))
+
+
+def test_a_full_disk_is_one_sentence(model: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    line = sentence(run("compress", model, "-o", small, "--no-verify"))
+    assert "No space left on device" in line
+    assert "free some space" in line
+    assert list(small.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("prun", "there is no pass 'prun'"),
+        ("prune(x=1)", "there is no parameter 'x'"),
+        ("prune(sparsity=2)", "at most 1"),
+        ("prune(", "is not a pass"),
+    ],
+)
+def test_a_wrong_pass_is_one_sentence(model: Path, small: Path, call: str, words: str) -> None:
+    assert words in sentence(run("compress", model, "-o", small, "--pass", call))
+
+
+def test_a_recipe_of_another_file_says_what_it_did_not_find(model: Path, small: Path) -> None:
+    recipe = small.with_name("r.json")
+    assert run("compress", model, "-o", small, "--pass", PRUNE, "--save-recipe", recipe, "--no-verify").exit_code == 0
+    other = model.with_name("other.pb")
+    write_graph(graph(placeholder("x", (1,)), node("y", "Relu", "x")), other)
+    result = run("compress", other, "-o", small, "--recipe", recipe, "--no-verify")
+    assert result.exit_code == 0
+    assert "made for another file" in result.stderr
+    assert "step 1, prune(sparsity=0.8), found nothing to do" in result.stderr
+
+
+def test_an_unsafe_graph_is_not_run_by_itself(model: Path, small: Path) -> None:
+    path = const("path", np.array(b"/etc/hostname", object), DType.STRING)
+    write_graph(graph(path, Node.make("y", "ReadFile", ("path",))), model)
+    line = sentence(run("compress", model, "-o", small))
+    assert "ReadFile" in line
+    assert "--allow-unsafe-ops" in line
+    assert run("compress", model, "-o", small, "--no-verify").exit_code == 0
+
+
+class FakeEngine:
+    """Stands in for the engine's client: raises or answers what it was given."""
+
+    outcome: ExportCheck | BaseException
+
+    def __enter__(self) -> FakeEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run(self, request: object, on_progress: object) -> ExportCheck:
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> type[FakeEngine]:
+    monkeypatch.setattr(sys.modules["compressor_gui.cli.compress"], "EngineClient", FakeEngine)
+    return FakeEngine
+
+
+def checked(finite: bool = True, remapper_off: bool = False) -> ExportCheck:
+    output = OutputCheck("softmax", 31.25, 0.75, finite, False, (1, 10))
+    return ExportCheck((output,), ("input float32 1×8×8×3",), ("a note",), remapper_off, 1.0)
+
+
+def test_what_was_measured_is_reported(model: Path, small: Path, engine: type[FakeEngine]) -> None:
+    engine.outcome = checked(remapper_off=True)
+    data = json.loads(run("compress", model, "-o", small, "--json").stdout)
+    assert data["verified"] is True
+    assert data["remapper_off"] is True
+    assert data["outputs"][0].items() >= {"name": "softmax", "sqnr_db": 31.25, "argmax_agreement": 0.75}.items()
+    result = run("compress", model, "-o", small)
+    assert "softmax  31.2 dB            75.0 %" in result.stdout
+    assert "checked in TensorFlow" in result.stdout
+    assert "a note" in result.stderr
+    assert "without Grappler's remapper" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (CompressorError("TensorFlow does not load this graph: no kernel"), "no kernel"),
+        (WorkerDied(Died("its process was ended by SIGSEGV", True)), "SIGSEGV"),
+        (checked(finite=False), "not finite"),
+    ],
+)
+def test_what_fails_the_check_is_not_written(
+    model: Path, small: Path, engine: type[FakeEngine], outcome: ExportCheck | Exception, words: str
+) -> None:
+    engine.outcome = outcome
+    recipe = small.with_name("r.json")
+    result = run("compress", model, "-o", small, "--json", "--save-recipe", recipe)
+    assert result.exit_code == 1
+    data = json.loads(result.stdout)
+    assert (data["verified"], data["written"]) == (False, False)
+    assert words in result.stderr
+    assert "--no-verify" in result.stderr
+    assert list(small.parent.iterdir()) == []
+
+
+def test_an_interrupt_cleans_up(model: Path, small: Path, engine: type[FakeEngine]) -> None:
+    engine.outcome = KeyboardInterrupt()
+    result = run("compress", model, "-o", small)
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
+    assert list(small.parent.iterdir()) == []
+
+
+def test_a_bug_is_one_sentence_too(model: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(Replayer, "replay", broken)
+    assert "COMPRESSOR_DEBUG=1" in sentence(run("compress", model, "-o", small))
+    monkeypatch.setenv("COMPRESSOR_DEBUG", "1")
+    assert isinstance(run("compress", model, "-o", small).exception, ZeroDivisionError)
+
+
+@pytest.mark.tensorflow
+def test_a_pipe_is_checked_in_tensorflow(model: Path) -> None:
+    result = _program("compress", "-", "-o", "-", "--pass", "prune(sparsity=0.1)", "--json", stdin=model.read_bytes())
+    assert result.returncode == 0, result.stderr
+    data = json.loads(result.stderr)
+    (output,) = data["outputs"]
+    assert data["verified"]
+    assert output["name"] == "softmax"
+    assert output["sqnr_db"] > 20
+    assert output["argmax_agreement"] >= 0.75
+
+
+# --- diff ------------------------------------------------------------------------------------------------------------
+
+
+def test_diff_of_equals(model: Path) -> None:
+    result = run("diff", model, "-", "--json", stdin=model.read_bytes())
+    assert result.exit_code == 0
+    data = json.loads(result.stdout)
+    assert data.keys() >= DIFF_KEYS
+    assert (data["equal"], data["unchanged"]) == (True, len(conv_net()))
+    assert run("diff", model, model).stdout.startswith("equal: ")
+
+
+def test_diff_counts_and_explains(model: Path, small: Path) -> None:
+    recipe = small.with_name("r.json")
+    assert run("compress", model, "-o", small, "--pass", PRUNE, "--save-recipe", recipe, "--no-verify").exit_code == 0
+    bare = run("diff", model, small, "--json")
+    assert bare.exit_code == 1
+    data = json.loads(bare.stdout)
+    assert (data["equal"], data["changed"], data["added"], data["removed"]) == (False, 2, 0, 0)
+    assert all(entry.keys() >= NODE_KEYS for entry in data["nodes"])
+    assert {entry["step"] for entry in data["nodes"]} == {None}
+
+    explained = json.loads(run("diff", model, small, "--json", "--recipe", recipe).stdout)
+    changed = [entry for entry in explained["nodes"] if entry["change"] == "changed"]
+    assert [entry["step"] for entry in changed] == [1, 1]
+    assert [entry["from"] for entry in changed] == [[entry["name"]] for entry in changed]
+
+    text = run("diff", model, small, "--recipe", recipe, "--limit", "1").stdout
+    assert "1 prune, value" in text
+    assert "... and 1 more" in text
+    assert "another graph" in sentence(run("diff", model, model, "--recipe", recipe))
+
+
+def test_diff_takes_standard_input_once(model: Path) -> None:
+    assert "both" in sentence(run("diff", "-", "-", stdin=model.read_bytes()))
+
+
+# --- passes ----------------------------------------------------------------------------------------------------------
+
+
+def test_passes_are_described_from_their_declarations() -> None:
+    found = json.loads(run("passes", "--json").stdout)["passes"]
+    assert [entry["name"] for entry in found] == [kind.name for kind in passes.ALL]
+    prune = next(entry for entry in found if entry["name"] == "prune")
+    sparsity = next(p for p in prune["parameters"] if p["name"] == "sparsity")
+    assert (sparsity["minimum"], sparsity["maximum"], sparsity["default"]) == (0, 1, None)
+    assert "there is no pass 'x'" in sentence(run("passes", "x"))
+
+
+@pytest.mark.parametrize("kind", passes.ALL, ids=lambda kind: kind.name)
+def test_the_example_of_a_pass_can_be_parsed(kind: type[passes.Pass]) -> None:
+    text = run("passes", kind.name).stdout
+    call = text.splitlines()[-1].removeprefix('example: --pass "').removesuffix('"')
+    assert isinstance(passes.parse(call), kind)
+    assert all(key in text for key in kind.params())
+
+
+# --- render ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The drawing program's command lines; each run of it makes a picture."""
+    seen: list[list[str]] = []
+
+    def draw(command: list[str], **_: object) -> subprocess.CompletedProcess:
+        seen.append(command)
+        Path(command[command.index("-o") + 1]).write_bytes(b"<svg/>")
+        return subprocess.CompletedProcess(command, 0, b"", b"")
+
+    monkeypatch.setattr(subprocess, "run", draw)
+    return seen
+
+
+def test_render_writes_the_picture(model: Path, drawn: list[list[str]]) -> None:
+    picture = model.with_suffix(".svg")
+    result = run("render", model, "--compare", model, "-o", picture, "--theme", "dark", "--json")
+    assert json.loads(result.stdout).items() >= {"picture": str(picture), "bytes": 6}.items()
+    assert picture.read_bytes() == b"<svg/>"
+    (command,) = drawn
+    assert command[command.index("compressor_gui.gui.render") + 1] == str(model)
+    assert command[command.index("--theme") + 1] == "dark"
+    assert command[command.index("--compare") + 1] == str(model)
+
+
+def test_render_in_a_pipe(model: Path, drawn: list[list[str]]) -> None:
+    result = run("render", "-", "-o", "-", stdin=model.read_bytes())
+    assert (result.exit_code, result.stdout_bytes) == (0, b"<svg/>")
+
+
+def test_render_refuses_what_it_can_not_draw(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "a picture is .svg" in sentence(run("render", model, "-o", "x.gif"))
+    failed = subprocess.CompletedProcess([], 1, b"", b"Traceback\nno display\n")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    assert "could not be drawn: no display" in sentence(run("render", model, "-o", model.with_suffix(".png")))
+
+
+# --- the program -----------------------------------------------------------------------------------------------------
+
+
+def _program(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", "from compressor_gui.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, check=False)
+
+
+def test_the_program_imports_neither_qt_nor_tensorflow(model: Path) -> None:
+    code = (
+        "import sys; from compressor_gui.cli import cli; cli(['inspect', sys.argv[1]], standalone_mode=False);"
+        "print([m for m in sys.modules if m.split('.')[0] in ('PySide6', 'tensorflow')])"
+    )
+    result = subprocess.run([sys.executable, "-c", code, str(model)], capture_output=True, check=True, text=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_closed_pipe_is_quiet(model: Path) -> None:
+    command = [sys.executable, "-c", "from compressor_gui.cli import main; main()", "inspect", str(model), "--json"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    result = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert result.stderr == b""
+
+
+@needs_shared
+@pytest.mark.parametrize("name", ["emotion", "liveness", "gear"])
+def test_real_models_go_through_every_command(name: str, small: Path) -> None:
+    source = SHARED / "models" / f"{name}.pb"
+    nodes = json.loads(run("inspect", source, "--json").stdout)["nodes"]
+    assert run("compress", source, "-o", small, "--pass", PRUNE, "--no-verify", "--json").exit_code == 0
+    assert json.loads(run("diff", source, small, "--json").stdout)["unchanged"] < nodes == len(read_graph(small))
