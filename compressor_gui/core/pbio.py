@@ -20,6 +20,7 @@ from compressor_gui.core import wire
 from compressor_gui.core.collector import collector_paused
 from compressor_gui.core.errors import CompressorError, GraphError
 from compressor_gui.core.graph import Attrs, ModelGraph, Node
+from compressor_gui.core.memo import by_identity
 from compressor_gui.core.values import Attr, encode_attr
 from compressor_gui.core.verify import verify
 
@@ -296,8 +297,14 @@ def to_text(graph: ModelGraph) -> str:
 
 def node_size(node: Node) -> int:
     """How many bytes a node takes in the binary file, tag and length included."""
-    size = sum(len(part) for part in node_parts(node))
+    size = len(node.raw) if node.raw is not None else _encoded_size(node)
     return size + len(wire.put_varint(_NODE << 3 | wire.BYTES)) + len(wire.put_varint(size))
+
+
+@by_identity
+def _encoded_size(node: Node) -> int:
+    """What a node that was made here takes: remembered, because sizes are shown after every step."""
+    return sum(len(part) for part in node_parts(node))
 
 
 def byte_size(graph: ModelGraph) -> int:

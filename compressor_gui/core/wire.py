@@ -14,6 +14,7 @@ import numpy as np
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _MASK64 = (1 << 64) - 1
 _CHUNK = 1 << 20
+_ONE_BYTE = tuple(bytes([value]) for value in range(128))
 
 
 class WireError(ValueError):
@@ -128,6 +129,8 @@ def same_bytes(a: memoryview, b: memoryview) -> bool:
 
 def put_varint(value: int) -> bytes:
     """Encode ``value`` (negative numbers as 64-bit two's complement)."""
+    if 0 <= value < 128:
+        return _ONE_BYTE[value]
     if value < 0:
         value += 1 << 64
     out = bytearray()
