@@ -114,7 +114,7 @@ class Layer:
 
 def layer_weights(graph: ModelGraph, layer: Layer) -> np.ndarray:
     """The weights of ``layer`` as float32, also where ``graph`` is a later version that changed them."""
-    current = next((found for found in find_layers(graph) if found.weight == layer.weight), layer)
+    current = next((found for found in find_layers(graph) if found.name == layer.name), layer)
     return current.weights
 
 

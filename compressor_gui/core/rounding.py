@@ -1,99 +1,161 @@
 """Linear 8-bit codes for weights, without data: a range for each output channel, rounding that keeps sums.
 
-Weights are rounded to ``(code - zero) * step``, codes 0..255. Rounding each weight to the nearest level makes the least
-squared error in the weights, but not in what the layer computes: its inputs mostly have a mean above zero (they come
-from a Relu, or are pixels) and neighbouring pixels are alike, so that errors of one sign add up. Therefore the weights
-that lie closest to the middle between two levels are rounded the other way where that brings the sum of the errors of
-each kernel, and then of each output channel, back to nearly zero, as SQuant does (Guo et al., "SQuant: On-the-Fly
-Data-Free Quantization via Diagonal Hessian Approximation", ICLR 2022).
+Weights are rounded to whole numbers of steps. Rounding each weight to the nearest makes the least squared error in the
+weights, but not in what the layer computes: its inputs mostly have a mean above zero (they come from a Relu, or are
+pixels) and neighbouring pixels are alike, so that errors of one sign add up. Therefore the weights that lie closest to
+the middle between two levels are rounded the other way where that brings the sum of the errors of each kernel, and then
+of each output channel, back to nearly zero, as SQuant does (Guo et al., "SQuant: On-the-Fly Data-Free Quantization via
+Diagonal Hessian Approximation", ICLR 2022).
 
-Clipping the ranges at fewer squared errors was tried, and changes nothing at 8 bits and a range a channel.
+Ranges that are clipped for a smaller squared error were tried, and change nothing at 8 bits and a range a channel.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-TOP = 255
 _BLOCK = 1 << 20
 """Weights rounded in one go, to keep temporary arrays small."""
 
+_SHORT_CHANNEL = 16
+_WORTHWHILE = 1.1
+"""A symmetric range takes half the bytes of one with a zero point. So the latter is for channels of at least
+``_SHORT_CHANNEL`` weights (8 bytes are half their size), where its steps are finer by this factor (geometric mean)."""
+
 
 class Codes(NamedTuple):
-    """Codes in the shape of the weights, and what the lowest and the highest code stand for: float32 scalars, or one
-    value for each output channel."""
+    """Codes in the shape of the weights, what the lowest and the highest stand for, and Dequantize's mode.
+
+    ``codes`` are uint8, or int8 where ``mode`` is SCALED; ``minimum`` and ``maximum`` float32 scalars, or one value for
+    each output channel. A SCALED range is its maximum: its minimum is zeros, stored as one value, which the kernel
+    passes over as it takes the larger of the scales that both ends ask for.
+    """
 
     codes: np.ndarray
     minimum: np.ndarray
     maximum: np.ndarray
+    mode: str
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """``step`` between two levels, and the numbers of the ``lowest`` and ``highest`` level; level 0 is zero.
+
+    All float32, of shape (channels, 1), or (1, 1) where one range serves all.
+    """
+
+    step: np.ndarray
+    lowest: np.ndarray
+    highest: np.ndarray
+
+    def __getitem__(self, part: slice) -> _Grid:
+        return self if len(self.step) == 1 else _Grid(self.step[part], self.lowest[part], self.highest[part])
+
+    def nearest(self, weights: np.ndarray) -> np.ndarray:
+        """The number of each weight's level."""
+        levels: np.ndarray = np.clip(np.rint(weights / self.step), self.lowest, self.highest)
+        return levels
 
 
 def encode(weights: np.ndarray, axis: int | None, per_channel: bool, kernel_axes: tuple[int, ...] = ()) -> Codes:
-    """Round float32 weights, all finite, to uint8 codes.
+    """Round float32 weights, all finite, to 8-bit codes. Zero is kept exactly.
 
     ``axis`` is the one along which the output channels lie (None: none is told apart), ``kernel_axes`` are those along
-    which a filter slides. ``per_channel``: a range for each channel. Zero is kept exactly.
+    which a filter slides. ``per_channel``: a range for each channel, unless one for all fits better, as it does where
+    weights were in 8 bits before; else one for all (mode MIN_FIRST).
     """
     if axis is None:
-        step, zero = _grid(weights.min(keepdims=True), weights.max(keepdims=True))
-        codes = _nearest(weights, step, zero) + zero
-        return Codes(codes.astype(np.uint8), *_ends(step.reshape(()), zero.reshape(())))
+        rows = weights.reshape(1, -1)
+        grid = _with_zero_point(rows, one=True)
+        levels = grid.nearest(rows).astype(np.int16)
+        return _codes(levels.reshape(weights.shape), grid, per_channel=False)
     inner = [a for a in range(weights.ndim) if a != axis and a not in kernel_axes]
     order = (axis, *inner, *(a for a in kernel_axes if a != axis))
     turned = weights.transpose(order)
-    kernel = int(np.prod([weights.shape[a] for a in kernel_axes if a != axis], dtype=np.int64))
+    kernel = math.prod(weights.shape[a] for a in kernel_axes if a != axis)
     rows = np.ascontiguousarray(turned).reshape(turned.shape[0], -1)
+    grid = _with_zero_point(rows, one=True)
     if per_channel:
-        step, zero = _grid(rows.min(axis=1, keepdims=True), rows.max(axis=1, keepdims=True))
-    else:
-        step, zero = _grid(rows.min(keepdims=True), rows.max(keepdims=True))
-    codes = np.empty(rows.shape, np.uint8)
+        own = _own_grids(rows)
+        per_channel = _expected_error(own, rows) < _measured_error(grid, rows)
+        grid = own if per_channel else grid
+    levels = np.empty(rows.shape, np.int16)
     at_once = max(1, _BLOCK // rows.shape[1])
     for start in range(0, len(rows), at_once):
         part = slice(start, start + at_once)
-        scale, offset = (step[part], zero[part]) if per_channel else (step, zero)
-        codes[part] = _balanced(rows[part], scale, offset, kernel) + offset
-    ends = _ends(step[:, 0], zero[:, 0]) if per_channel else _ends(step.reshape(()), zero.reshape(()))
-    return Codes(np.ascontiguousarray(codes.reshape(turned.shape).transpose(np.argsort(order))), *ends)
+        levels[part] = _balanced(rows[part], grid[part], kernel)
+    codes = _codes(levels, grid, per_channel)
+    return codes._replace(codes=np.ascontiguousarray(codes.codes.reshape(turned.shape).transpose(np.argsort(order))))
 
 
-def _grid(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The finest step, and the code of zero, whose 256 levels reach from ``low`` to ``high`` and include zero."""
-    low, high = np.minimum(low, 0).astype(np.float64), np.maximum(high, 0).astype(np.float64)
-    zero = np.rint(-low / np.where(high > low, high - low, 1) * TOP)
-    below, above = -low / np.maximum(zero, 1), high / np.maximum(TOP - zero, 1)
-    step = _sixteen_bits(np.maximum(below, above).astype(np.float32))
-    return np.where(step > 0, step, np.float32(1)), zero.astype(np.float32)
+def _own_grids(rows: np.ndarray) -> _Grid:
+    """A grid for each row, with zero points where they are worth their bytes."""
+    symmetric, grid = _symmetric(rows), _with_zero_point(rows, one=False)
+    finer = math.exp(float(np.log(symmetric.step / grid.step).mean()))
+    return symmetric if rows.shape[1] < _SHORT_CHANNEL or finer < _WORTHWHILE else grid
 
 
-def _sixteen_bits(step: np.ndarray) -> np.ndarray:
-    """Round up to 16 significant bits: then code * step, the range's ends and their difference are exact in float32,
-    hence so is zero, however Dequantize computes."""
-    return ((step.view(np.uint32) + 0xFF) & 0xFFFFFF00).astype(np.uint32).view(np.float32)
+def _expected_error(grid: _Grid, rows: np.ndarray) -> float:
+    """The squared error of rounding weights that lie anywhere between two levels."""
+    return float(np.square(grid.step, dtype=np.float64).sum() / 12 * rows.shape[1])
 
 
-def _ends(step: np.ndarray, zero: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(-zero * step), np.asarray((TOP - zero) * step)
+def _measured_error(grid: _Grid, rows: np.ndarray) -> float:
+    """The squared error of rounding to nearest."""
+    total = 0.0
+    for start in range(0, rows.size, _BLOCK):
+        part = rows.reshape(-1)[start : start + _BLOCK]
+        total += float(np.square(grid.nearest(part)[0] * grid.step[0] - part, dtype=np.float64).sum())
+    return total
 
 
-def _nearest(weights: np.ndarray, step: np.ndarray, zero: np.ndarray) -> np.ndarray:
-    """Levels counted from zero."""
-    levels: np.ndarray = np.clip(np.rint(weights / step), -zero, TOP - zero)
-    return levels
+def _with_zero_point(rows: np.ndarray, one: bool) -> _Grid:
+    """The finest 256 levels that reach from the least to the greatest weight and include zero."""
+    along = None if one else 1
+    low = np.minimum(rows.min(axis=along, keepdims=True), 0).astype(np.float64)
+    high = np.maximum(rows.max(axis=along, keepdims=True), 0).astype(np.float64)
+    zero = np.rint(-low / np.where(high > low, high - low, 1) * 255)
+    step = _short(np.maximum(-low / np.maximum(zero, 1), high / np.maximum(255 - zero, 1)))
+    return _Grid(step, (-zero).astype(np.float32), (255 - zero).astype(np.float32))
 
 
-def _balanced(rows: np.ndarray, step: np.ndarray, zero: np.ndarray, kernel: int) -> np.ndarray:
-    """Levels counted from zero, for rows of whole output channels, each of kernels of ``kernel`` weights."""
-    levels = _nearest(rows, step, zero)
-    error = rows / step - levels
+def _symmetric(rows: np.ndarray) -> _Grid:
+    """The finest levels -127 to 127 that reach to the greatest magnitude of each row."""
+    peak = np.maximum(rows.max(axis=1, keepdims=True), -rows.min(axis=1, keepdims=True))
+    step = _short(peak.astype(np.float64) / 127)
+    return _Grid(step, np.full_like(step, -127), np.full_like(step, 127))
+
+
+def _short(step: np.ndarray) -> np.ndarray:
+    """Round up to 16 significant bits (1 where it is 0): then level * step and the differences of two such are exact in
+    float32, hence so is zero, in whatever order Dequantize computes."""
+    bits = step.astype(np.float32).view(np.uint32)
+    short = ((bits + np.uint32(0xFF)) & np.uint32(0xFFFFFF00)).view(np.float32)
+    return np.where(short > 0, short, np.float32(1))
+
+
+def _codes(levels: np.ndarray, grid: _Grid, per_channel: bool) -> Codes:
+    shape = (-1,) if per_channel else ()
+    low, high = (grid.lowest * grid.step).reshape(shape), (grid.highest * grid.step).reshape(shape)
+    lowest = grid.lowest.astype(np.int16) if per_channel else np.int16(grid.lowest.item())
+    if per_channel and (grid.lowest == -127).all() and (grid.highest == 127).all():
+        return Codes(levels.astype(np.int8), np.broadcast_to(np.float32(0), low.shape), high, "SCALED")
+    return Codes((levels - lowest).astype(np.uint8), low, high, "MIN_COMBINED" if per_channel else "MIN_FIRST")
+
+
+def _balanced(rows: np.ndarray, grid: _Grid, kernel: int) -> np.ndarray:
+    """The levels of rows that are whole output channels, made of kernels of ``kernel`` weights."""
+    levels = grid.nearest(rows)
+    error = rows / grid.step - levels
     error[rows == 0] = 0
-    open_up, open_down = levels < TOP - zero, levels > -zero
+    open_up, open_down = levels < grid.highest, levels > grid.lowest
     for width in (kernel, rows.shape[1]):
         if width > 1:
-            shape = (-1, width)
-            _flip(*(part.reshape(shape) for part in (levels, error, open_up, open_down)))
+            _flip(*(part.reshape(-1, width) for part in (levels, error, open_up, open_down)))
     return levels
 
 

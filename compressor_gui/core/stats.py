@@ -68,7 +68,8 @@ def histogram(array: np.ndarray, bins: int = 256) -> tuple[np.ndarray, np.ndarra
     whole = summarize(array)
     low, high = whole.minimum, whole.maximum
     if low == high:
-        low, high = low - 0.5, high + 0.5
+        aside = max(0.5, abs(low) / 1000)
+        low, high = low - aside, high + aside
     counts = np.zeros(bins, np.int64)
     for chunk in _chunks(array):
         place = (_finite(chunk).astype(np.float64) - low) * (bins / (high - low))

@@ -17,6 +17,7 @@ from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import Edit, ModelGraph
 from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.passes.base import Amounts, Names, Pass, PassResult, param, result
+from compressor_gui.core.passes.weights import some
 from compressor_gui.core.stats import Magnitudes
 from compressor_gui.core.values import DType, Tensor
 
@@ -106,10 +107,10 @@ class Prune(Pass):
         notes = [] if asked else ["Nothing was pruned: no sparsity and no threshold is given for any layer."]
         quantized = [layer.name for layer, _ in asked if layer.tensor.dtype.is_quantized]
         if quantized:
-            notes.append(f"Left alone, as stored in 8 bits already: {_some(quantized)}; prune before quantize_weights.")
+            notes.append(f"Left alone, as stored in 8 bits already: {some(quantized)}; prune before quantize_weights.")
         other = [x.name for x, _ in asked if not (x.tensor.dtype.is_floating or x.tensor.dtype.is_quantized)]
         if other:
-            notes.append(f"Left alone, as the weights are not floating point: {_some(other)}.")
+            notes.append(f"Left alone, as the weights are not floating point: {some(other)}.")
         asked = [(layer, amount) for layer, amount in asked if layer.tensor.dtype.is_floating]
 
         edit = Edit(graph)
@@ -118,7 +119,7 @@ class Prune(Pass):
         for group in ([together] if together else []) + [[one] for one in asked if not one[1].together]:
             odd += _prune([layer for layer, _ in group], group[0][1], edit)
         if odd:
-            notes.append(f"Kept the weights that are not finite (NaN or infinite) of {_some(odd)}.")
+            notes.append(f"Kept the weights that are not finite (NaN or infinite) of {some(odd)}.")
         return result(edit, notes)
 
     @cached_property
@@ -182,8 +183,3 @@ def _smallest(magnitude: np.ndarray, count: int) -> np.ndarray:
     ties = np.flatnonzero(magnitude == last)
     mask[ties[: count - np.count_nonzero(mask)]] = True
     return np.asarray(mask)
-
-
-def _some(names: list[str]) -> str:
-    """Layers in a sentence: one by name, more by number."""
-    return names[0] if len(names) == 1 else f"{len(names)} layers ({names[0]}, ...)"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,9 +12,9 @@ import numpy as np
 from compressor_gui.core.graph import Edit, ModelGraph, Node
 from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.passes.base import Pass, PassResult, param, result
-from compressor_gui.core.passes.weights import choose, float32_only
+from compressor_gui.core.passes.weights import choose
 from compressor_gui.core.rounding import encode
-from compressor_gui.core.values import DType, Tensor
+from compressor_gui.core.values import Attr, DType, Tensor
 
 _RANGE_BYTES = 8
 """What a channel's minimum and maximum take."""
@@ -21,11 +22,12 @@ _RANGE_BYTES = 8
 
 @dataclass(frozen=True)
 class QuantizeWeights(Pass):
-    """Store float32 constants as quint8, a quarter of their size; what reads them still computes in floats.
+    """Store float32 constants in 8 bits, a quarter of their size; what reads them still computes in floats.
 
     The constant ``w`` becomes ``w_quantized_const``, ``w_quantized_min`` and ``w_quantized_max``; the Dequantize that
     reads them takes its name. Zero stays exactly zero, so that pruned weights stay pruned. With a range for each
-    channel, the Dequantize is MIN_COMBINED along that axis (MIN_FIRST has no kernel with an axis), else MIN_FIRST.
+    channel, the codes are qint8 from -127 to 127 (mode SCALED), or quint8 with a zero point of each channel's own where
+    that pays (MIN_COMBINED), and biases stay floats; with one range, quint8 as the old tool has them (MIN_FIRST).
     """
 
     name: ClassVar[str] = "quantize_weights"
@@ -42,7 +44,14 @@ class QuantizeWeights(Pass):
     def run(self, graph: ModelGraph) -> PassResult:
         """Quantize every float32 constant of at least ``minimum_size`` elements."""
         layers = {layer.weight: layer for layer in find_layers(graph)}
-        chosen, notes = choose(graph, self.minimum_size, float32_only)
+        biases = _biases(graph, layers.values()) if self.per_channel else frozenset()
+
+        def refuse(node: Node, tensor: Tensor) -> str | None:
+            if tensor.dtype != DType.FLOAT:
+                return "only float32 can be read by a Dequantize"
+            return "it is a bias, where 8 bits save little and cost much" if node.name in biases else None
+
+        chosen, notes = choose(graph, self.minimum_size, refuse)
         edit = Edit(graph)
         for node, tensor in chosen:
             self._store(edit, node, tensor.array, layers.get(node.name))
@@ -53,8 +62,9 @@ class QuantizeWeights(Pass):
         per_channel = self.per_channel and axis is not None and _pays(array, axis)
         kernel_axes = tuple(range(array.ndim - 2)) if layer and "Conv" in layer.op and array.ndim > 2 else ()
         found = encode(array, axis, per_channel, kernel_axes)
+        codes = DType.QINT8 if found.mode == "SCALED" else DType.QUINT8
         parts = (
-            ("const", DType.QUINT8, found.codes),
+            ("const", codes, found.codes),
             ("min", DType.FLOAT, found.minimum),
             ("max", DType.FLOAT, found.maximum),
         )
@@ -64,8 +74,19 @@ class QuantizeWeights(Pass):
             made = Node.const(edit.free_name(f"{node.name}_quantized_{suffix}"), Tensor(dtype, values), node.device)
             made = made.with_(inputs=node.inputs) if node.inputs else made
             inputs.append(edit.add(made, (node.name,)))
-        how = {"mode": b"MIN_COMBINED", "axis": axis} if per_channel and axis is not None else {"mode": b"MIN_FIRST"}
-        edit.replace(Node.make(node.name, "Dequantize", inputs, node.device, T=DType.QUINT8, **how))
+        how: dict[str, Attr] = {"T": codes, "mode": found.mode.encode()}
+        if axis is not None and found.minimum.ndim:
+            how["axis"] = axis
+        if found.mode == "SCALED":
+            how["narrow_range"] = True
+        edit.replace(Node.make(node.name, "Dequantize", inputs, node.device, **how))
+
+
+def _biases(graph: ModelGraph, layers: Iterable[Layer]) -> frozenset[str]:
+    """The constants that are added to, or normalise, what a layer puts out."""
+    norms = [graph[layer.batch_norm] for layer in layers if layer.batch_norm]
+    found = {ref.name for norm in norms for ref in norm.data_refs}
+    return frozenset(found | {layer.bias for layer in layers if layer.bias})
 
 
 def _pays(array: np.ndarray, axis: int) -> bool:

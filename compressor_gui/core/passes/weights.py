@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from compressor_gui.core import stats
 from compressor_gui.core.graph import ModelGraph, Node
-from compressor_gui.core.values import DType, Tensor
+from compressor_gui.core.values import Tensor
 
 
 def choose(
-    graph: ModelGraph, minimum_size: int, refuse: Callable[[Tensor], str | None] = lambda _: None
+    graph: ModelGraph, minimum_size: int, refuse: Callable[[Node, Tensor], str | None] = lambda *_: None
 ) -> tuple[list[tuple[Node, Tensor]], list[str]]:
     """The floating point constants of at least ``minimum_size`` elements that can be rounded, and notes on the others.
 
@@ -24,17 +24,17 @@ def choose(
         tensor = node.tensor
         if tensor is None or not tensor.dtype.is_floating or tensor.array.size < max(minimum_size, 1):
             continue
-        reason = "it is the range of 8-bit values" if _is_range(graph, node) else refuse(tensor) or _unfit(tensor)
+        reason = "it is the range of 8-bit values" if _is_range(graph, node) else refuse(node, tensor) or _unfit(tensor)
         if reason is None:
             chosen.append((node, tensor))
         else:
             refused.setdefault(reason, []).append(node.name)
-    return chosen, [f"Left alone, as {reason}: {', '.join(names)}." for reason, names in refused.items()]
+    return chosen, [f"Left alone, as {reason}: {some(names)}." for reason, names in refused.items()]
 
 
-def float32_only(tensor: Tensor) -> str | None:
-    """A reason to refuse, where ``tensor`` is of another floating point type."""
-    return None if tensor.dtype == DType.FLOAT else "only float32 can be read by a Dequantize"
+def some(names: Sequence[str]) -> str:
+    """Names in a sentence: the first, and how many more there are."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _is_range(graph: ModelGraph, node: Node) -> bool:
