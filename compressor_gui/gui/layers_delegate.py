@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt
@@ -73,6 +74,26 @@ def _small_histogram(table: Magnitudes) -> tuple[np.ndarray, float]:
     return heights / heights.max(), top / _BINS
 
 
+@by_identity
+def _thumbnails(_table: Magnitudes) -> dict[tuple[float, float], QPolygonF]:
+    return {}
+
+
+def _thumbnail(table: Magnitudes, width: float, height: float) -> QPolygonF:
+    """The sensitivity curve in a box of this size; kept, as a drag paints it many times a second."""
+    known = _thumbnails(table)
+    if (width, height) not in known:
+        known.clear()  # of the column's old width
+        points = zip(CURVE.tolist(), sensitivity(table).tolist(), strict=True)
+        known[width, height] = QPolygonF([QPointF(x * width, (1 - y) * height) for x, y in points])
+    return known[width, height]
+
+
+@cache
+def _font(size: int, weight: QFont.Weight = QFont.Weight.Normal) -> QFont:
+    return font(size, weight)
+
+
 class LayersDelegate(QStyledItemDelegate):
     """Paints every cell of the layers table."""
 
@@ -117,11 +138,11 @@ class LayersDelegate(QStyledItemDelegate):
     def _paint_text(self, painter: QPainter, cell: QRect, row: Row, column: Column) -> None:
         inner = cell.adjusted(MARGIN if column == Column.NAME else PAD, 0, -PAD, 0)
         secondary = column in (Column.OP, Column.SHAPE)
-        painter.setFont(font(BODY, QFont.Weight.Medium if column == Column.NAME else QFont.Weight.Normal))
+        painter.setFont(_font(BODY, QFont.Weight.Medium if column == Column.NAME else QFont.Weight.Normal))
         if column == Column.OP:
-            painter.setFont(font(SMALL))
+            painter.setFont(_font(SMALL))
         elif column in (Column.SHAPE, Column.SIZE, Column.PARAMETERS, Column.THRESHOLD):
-            painter.setFont(font(BODY - 1))
+            painter.setFont(_font(BODY - 1))
         painter.setPen(self._theme.color("text_secondary" if secondary else "text"))
         text = cell_text(row, column)
         side = Qt.AlignmentFlag.AlignRight if HEADINGS[column].right else Qt.AlignmentFlag.AlignLeft
@@ -140,13 +161,9 @@ class LayersDelegate(QStyledItemDelegate):
         if row.magnitudes is None or row.locked:
             return
         box = QRectF(cell).adjusted(PAD, 7, -PAD, -9)
-        points = [
-            QPointF(box.left() + box.width() * x, box.bottom() - box.height() * y)
-            for x, y in zip(CURVE.tolist(), sensitivity(row.magnitudes).tolist(), strict=True)
-        ]
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QPen(self._theme.color("text_secondary"), 1.2))
-        painter.drawPolyline(QPolygonF(points))
+        painter.drawPolyline(_thumbnail(row.magnitudes, box.width(), box.height()).translated(box.topLeft()))
         if row.wanted is not None:
             x = box.left() + box.width() * row.wanted
             painter.setPen(QPen(self._theme.color("accent_and_threshold"), 1.5))
@@ -168,7 +185,7 @@ class LayersDelegate(QStyledItemDelegate):
 
     def _paint_sparsity(self, painter: QPainter, cell: QRect, row: Row, strong: bool) -> None:
         if row.locked:
-            painter.setFont(font(SMALL))
+            painter.setFont(_font(SMALL))
             painter.setPen(self._theme.color("text_disabled_and_edges"))
             inner = cell.adjusted(PAD, 0, -MARGIN // 2, 0)
             painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter, f"stored as {row.layer.tensor.dtype.label}")
@@ -180,6 +197,6 @@ class LayersDelegate(QStyledItemDelegate):
 
 def paint_percent(painter: QPainter, cell: QRect, text: str, exact: bool, theme: Theme) -> None:
     """The number beside a slider, secondary where it is estimated."""
-    painter.setFont(font(BODY - 1))
+    painter.setFont(_font(BODY - 1))
     painter.setPen(theme.color("text" if exact else "text_secondary"))
     painter.drawText(cell, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, text)

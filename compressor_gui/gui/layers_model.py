@@ -192,11 +192,12 @@ class LayersModel(QAbstractTableModel):
         self.endResetModel()
 
     def _refresh(self) -> None:
-        """Work the rows out again; only those that differ are drawn again."""
+        """Work the rows out again; only the cells that differ are drawn again."""
         old, self.rows = self.rows, self._made(self.rows)
         for index, (before, after) in enumerate(zip(old, self.rows, strict=True)):
             if before != after:
-                self.dataChanged.emit(self.index(index, 0), self.index(index, len(Column) - 1))
+                first = Column.HISTOGRAM if before.size == after.size else Column.SIZE
+                self.dataChanged.emit(self.index(index, first), self.index(index, Column.THRESHOLD))
         self.refreshed.emit()
 
     def _made(self, rows: Iterable[Row]) -> list[Row]:
