@@ -131,7 +131,7 @@ class Node:
         """The inputs, split."""
         return tuple(parse_ref(text) for text in self.inputs)
 
-    @property
+    @cached_property
     def data_refs(self) -> tuple[Ref, ...]:
         """The inputs that carry tensors."""
         return tuple(ref for ref in self.refs if not ref.control)

@@ -17,11 +17,12 @@ _KEEP_CLAMP = ("Relu", "Relu6", "MaxPool", "Reshape")
 class Plan:
     """The decisions for one graph (``graph``, and its nodes in topological ``order``).
 
-    ``kernels``: operation -> its 8-bit kernel. ``notes``: why covered operations stay in float, as sentences.
-    ``placeholders``: those that will be fed as quint8. ``ranges``: operation with a qint32 result -> the two references
-    that hold its range, from a FakeQuant behind it. ``home``: 8-bit operation -> the node that its float value goes by:
-    that FakeQuant, else itself. ``read``: what is read in 8 bits (see :meth:`root`). ``dropped``: Identity and the like
-    that are left out, as all their readers read the 8-bit tensor in front.
+    ``kernels``: operation -> its 8-bit kernel; ``quantized``: operation -> the inputs that it reads in 8 bits, by index.
+    ``notes``: why covered operations stay in float, as sentences. ``placeholders``: those that will be fed as quint8.
+    ``ranges``: operation with a qint32 result -> the two references that hold its range, from a FakeQuant behind it.
+    ``home``: 8-bit operation -> the node that its float value goes by: that FakeQuant, else itself. ``merged``: such a
+    FakeQuant -> the 8-bit operation in front of it. ``read``: what is read in 8 bits (see :meth:`root`). ``dropped``:
+    Identity and the like that are left out, as all their readers read the 8-bit tensor in front.
     """
 
     def __init__(self, graph: ModelGraph, skip: Iterable[str] = (), quantized_input: bool = False) -> None:
@@ -30,21 +31,16 @@ class Plan:
         self.notes: list[str] = []
         self.placeholders = self._fed_as_quint8() if quantized_input else ()
         self.kernels = self._chosen(frozenset(skip))
+        self.quantized = {name: frozenset(kernel.tensor_inputs(graph[name])) for name, kernel in self.kernels.items()}
         self.home = {name: name for name in self.kernels}
         self.ranges: dict[str, tuple[str, str]] = {}
         self.merged: dict[str, str] = {}
-        """FakeQuant -> the 8-bit operation in front of it, whose float value takes over its name."""
         self._merge_fake_quants()
         self._roots: dict[str, str | None] = {}
-        found = (self.root(ref) for name in self.kernels for ref in self.tensor_refs(name))
+        found = (self.root(graph[name].refs[at]) for name, read in self.quantized.items() for at in sorted(read))
         self.read = dict.fromkeys(name for name in found if name is not None)
         self.dropped: set[str] = set()
         self._drop_pass_throughs()
-
-    def tensor_refs(self, name: str) -> list[Ref]:
-        """What an 8-bit operation reads in 8 bits, as float references."""
-        node = self.graph[name]
-        return [node.data_refs[index] for index in self.kernels[name].tensor_inputs(node)]
 
     def root(self, ref: Ref) -> str | None:
         """The node that an 8-bit form of this tensor comes from, seen through Identity and the like.
@@ -56,7 +52,7 @@ class Plan:
         while ref.port == 0 and ref.name not in self._roots:
             passed.append(ref.name)
             node = self.graph[ref.name]
-            if node.op not in PASS_THROUGH or len(node.refs) != 1 or ref.name in passed[:-1]:
+            if node.op not in PASS_THROUGH or len(node.refs) != 1:
                 self._roots[ref.name] = self._own_root(node)
                 break
             ref = node.refs[0]
@@ -80,7 +76,7 @@ class Plan:
         if user.refs[index].control or user.name in self.dropped:
             return True
         if user.name in self.kernels:
-            return index in self.kernels[user.name].tensor_inputs(user)
+            return index in self.quantized[user.name]
         if user.name in self.merged:
             return index == 0
         return user.op == "FakeQuantWithMinMaxVars" and user.name in self.read

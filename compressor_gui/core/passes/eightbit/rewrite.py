@@ -103,11 +103,10 @@ class Rewriter:
 
     def _operation(self, node: Node) -> None:
         kernel = self.plan.kernels[node.name]
-        quantized = kernel.tensor_inputs(node)
         reduction: list[str] = []
         tensors: dict[int, EightBit] = {}
         borders: dict[Ref, EightBit] = {}
-        for index in quantized:
+        for index in sorted(self.plan.quantized[node.name]):
             ref = node.data_refs[index]
             root = self.plan.root(ref)
             if root is None and ref not in borders:
