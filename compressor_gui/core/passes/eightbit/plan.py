@@ -17,7 +17,7 @@ _KEEP_CLAMP = ("Relu", "Relu6", "MaxPool", "Reshape")
 class Plan:
     """The decisions for one graph (``graph``, and its nodes in topological ``order``).
 
-    ``kernels``: operation -> its 8-bit kernel; ``quantized``: operation -> the inputs that it reads in 8 bits, by index.
+    ``kernels``: operation -> its 8-bit kernel; ``quantized``: operation -> the indices of what it reads in 8 bits.
     ``notes``: why covered operations stay in float, as sentences. ``placeholders``: those that will be fed as quint8.
     ``ranges``: operation with a qint32 result -> the two references that hold its range, from a FakeQuant behind it.
     ``home``: 8-bit operation -> the node that its float value goes by: that FakeQuant, else itself. ``merged``: such a
