@@ -52,6 +52,8 @@ class Dequantizer:
             return np.asarray(codes.array * step, np.float32)
         step = (high - low) / np.float32(limits.max - limits.min)
         offset = np.float32(limits.min) if codes.dtype in (DType.QINT8, DType.QINT16, DType.QINT32) else np.float32(0)
+        if self.mode == "MIN_FIRST":  # TensorFlow's kernels round the minimum to a step, so that zero has a code
+            return np.asarray((codes.array - offset + np.round(low / step)) * step, np.float32)
         return np.asarray((codes.array - offset) * step + low, np.float32)
 
     def _beside(self, limits: np.ndarray, rank: int) -> np.ndarray:

@@ -46,7 +46,10 @@ def main(argv: list[str] | None = None) -> int:
     window.show()
     if arguments.model:
         window.open(arguments.model)
-    return app.exec()
+    try:
+        return app.exec()
+    finally:
+        layout.close()
 
 
 def resource(*parts: str) -> Path:
@@ -93,15 +96,17 @@ def _install_crash_dialog(window: object) -> None:
 
 def _quit_after_first_paint(window: object) -> None:
     """For the benchmark: print how long it took from the process's start to the first painted graph, and quit."""
+    from PySide6.QtCore import Qt, QTimer
+
     from compressor_gui.gui.main_window import MainWindow
 
     assert isinstance(window, MainWindow)
 
     def painted() -> None:
         print(json.dumps({"first_paint_s": time.time() - _process_start()}), flush=True)
-        window.close()
+        QTimer.singleShot(0, window.close)
 
-    window.graph.first_painted.connect(painted)
+    window.graph.painted.connect(painted, Qt.ConnectionType.SingleShotConnection)
 
 
 def _process_start() -> float:

@@ -39,7 +39,9 @@ class Background(QObject):
 
         self._pool.submit(work).add_done_callback(report)
 
-    def _deliver(self, future: Future[Any], callbacks: tuple[Callable[[Any], None], Callable[[Exception], None]]) -> None:
+    def _deliver(
+        self, future: Future[Any], callbacks: tuple[Callable[[Any], None], Callable[[Exception], None]]
+    ) -> None:
         if self._closed:
             return
         error = future.exception()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QBrush, QColor, QPainter, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import (
@@ -129,8 +131,11 @@ class DifferencesPanel(QWidget):
             )  # fmt: skip
             self.stack.setCurrentWidget(self.empty)
             return
-        for name, nodes in _groups(diff, by_step=state.other is None):
-            self.model.appendRow(_group_item(name, nodes))
+        by_step = state.other is None
+        names = [step.transform.name for step in state.made.recipe.steps] if state.made else []
+        for (step, name), nodes in _groups(diff, names, by_step):
+            title = f"{step + 1}  {name}" if by_step else name
+            self.model.appendRow(_group_item(step if by_step else None, title, nodes))
         self.stack.setCurrentWidget(self.tree)
         self._follow(state.selected)
 
@@ -156,25 +161,26 @@ class DifferencesPanel(QWidget):
                     return
 
 
-def _groups(diff: Diff, by_step: bool) -> list[tuple[tuple[int | None, str], list[NodeDiff]]]:
-    groups: dict[tuple[int | None, str], list[NodeDiff]] = {}
+def _groups(diff: Diff, names: Sequence[str], by_step: bool) -> list[tuple[tuple[int, str], list[NodeDiff]]]:
+    """Nodes under every step that touched them, or under the kind of change where no recipe joins the graphs."""
+    groups: dict[tuple[int, str], list[NodeDiff]] = {}
     for node in diff.nodes:
-        if node.change != "unchanged":
-            key = (node.step, f"{node.step + 1}  {node.step_name}") if by_step and node.step is not None else (
-                None, node.change.capitalize()
-            )  # fmt: skip
+        if node.change == "unchanged":
+            continue
+        keys = [(step, names[step]) for step in node.steps] if by_step else [(0, node.change.capitalize())]
+        for key in keys:
             groups.setdefault(key, []).append(node)
-    return sorted(groups.items(), key=lambda item: (item[0][0] is None, item[0][0] or 0, item[0][1]))
+    return sorted(groups.items())
 
 
-def _group_item(key: tuple[int | None, str], nodes: list[NodeDiff]) -> QStandardItem:
+def _group_item(step: int | None, title: str, nodes: list[NodeDiff]) -> QStandardItem:
     counts = {change: sum(node.change == change for node in nodes) for change in MARKS}
     item = QStandardItem()
-    item.setData(key[0], Qt.ItemDataRole.UserRole)
-    item.setData(key[1], NODE)
+    item.setData(step, Qt.ItemDataRole.UserRole)
+    item.setData(title, NODE)
     item.setData(max(counts, key=lambda change: counts[change]), CHANGE)
-    item.setData(" · ".join(f"{count} {change}" for change, count in counts.items() if count), DETAIL)
-    item.setToolTip(str(item.data(DETAIL)))
+    item.setData("  ".join(f"{MARKS[change]}{count:,}" for change, count in counts.items() if count), DETAIL)
+    item.setToolTip(", ".join(f"{count:,} {change}" for change, count in counts.items() if count))
     for node in nodes[:MOST]:
         child = QStandardItem()
         child.setData(node.name, Qt.ItemDataRole.UserRole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt
@@ -154,7 +155,7 @@ class MainWindow(QMainWindow):
         def fill() -> None:
             menu.clear()
             for path in self.settings.recent:
-                menu.addAction(str(path), lambda p=path: self.open(p))
+                menu.addAction(str(path), partial(self.open, path))
             if not self.settings.recent:
                 menu.addAction("Nothing yet").setEnabled(False)
 
@@ -338,7 +339,6 @@ class MainWindow(QMainWindow):
         if self.document.state.source is not None:
             self.settings.set_bytes("layout", self.saveState(LAYOUT_VERSION))
         self.settings.flush()
-        self.graph.close_panel()
         self.document.close()
         self.engine.close()
         super().closeEvent(event)

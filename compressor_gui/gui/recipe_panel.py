@@ -120,6 +120,7 @@ class RecipePanel(QWidget):
         self.setObjectName("recipePanel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.document = document
+        self.chips: list[Chip] = []
         self.setAcceptDrops(True)
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 4, 8, 4)
@@ -153,11 +154,6 @@ class RecipePanel(QWidget):
         document.changed.connect(self._changed)
         theme.changed.connect(self._rebuild)
         self._rebuild()
-
-    @property
-    def chips(self) -> list[Chip]:
-        """The steps' widgets, in order."""
-        return [chip for chip in self._strip.children() if isinstance(chip, Chip) and not chip.isHidden()]
 
     # -- what the user does --------------------------------------------------------------------------------------
 
@@ -248,8 +244,9 @@ class RecipePanel(QWidget):
             return
         focused = next((chip.index for chip in self.chips if chip.hasFocus()), None)
         clear(self._chips)
-        for index, step in enumerate(steps):
-            self._chips.addWidget(Chip(self, index, step))
+        self.chips = [Chip(self, index, step) for index, step in enumerate(steps)]
+        for chip in self.chips:
+            self._chips.addWidget(chip)
         if not steps:
             words = "No step yet: drag a layer's slider, or add a pass." if state.source else "Open a model first."
             self._chips.addWidget(label(words, "secondary"))

@@ -22,7 +22,7 @@ class SearchField(QLineEdit):
         super().__init__()
         self.graph = graph
         self.setObjectName("search")
-        self.setPlaceholderText("Find a node or layer   Ctrl+F")
+        self.setPlaceholderText("Find a node (Ctrl+F)")
         self.setClearButtonEnabled(True)
         self.setToolTip("A regular expression; Enter goes to the next match, Shift+Enter to the one before")
         self.setAccessibleName("Find a node or layer")
@@ -100,5 +100,5 @@ class Toolbar(QToolBar):
 
     def _search(self, pattern: str) -> None:
         count = self.search.graph.set_search(pattern)
-        restyle(self.search, invalid=count is None)
-        self.matches.setText("" if not pattern else "not valid" if count is None else f"{count} found")
+        restyle(self.search, invalid=count < 0)
+        self.matches.setText("" if not pattern else "not valid" if count < 0 else f"{count} found")

@@ -17,7 +17,7 @@ from pathlib import Path
 from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication
 
-from compressor_gui.core import units
+from compressor_gui.core import layout, units
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import ExportCheck
 from compressor_gui.core.passes import BY_NAME
@@ -183,6 +183,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     finally:
         window.close()
+        layout.close()
         (arguments.output / ".settings.ini").unlink(missing_ok=True)
     return 0
 

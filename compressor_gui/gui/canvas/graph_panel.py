@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QPointF, Qt
+from PySide6.QtCore import QPointF, Qt, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
 
 from compressor_gui.core import units
@@ -65,6 +65,9 @@ class Subject:
 class GraphPanel(QWidget):
     """Shows the document's graphs and keeps the selection, the open scopes and the colours."""
 
+    painted = Signal()
+    """A canvas with a graph on it was painted."""
+
     def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("graphPanel")
@@ -86,6 +89,7 @@ class GraphPanel(QWidget):
         for pane in self._panes:
             row.addWidget(pane, 1)
             pane.canvas.picked.connect(self._pick)
+            pane.canvas.painted.connect(self.painted)
             pane.canvas.toggled.connect(self.toggle_scope)
         left, right = (pane.canvas for pane in self._panes)
         left.moved.connect(lambda step, zoom: self._follow(right, left, step, zoom))
@@ -120,10 +124,10 @@ class GraphPanel(QWidget):
             (canvas for canvas in self.canvases if canvas.hasFocus()), (self.canvases or (self._panes[0].canvas,))[-1]
         )
 
-    @property
-    def busy(self) -> bool:
-        """Whether a newer picture is being made."""
-        return self._drawing
+    def settled(self) -> bool:
+        """Whether what is shown is what the document wants, and nothing moves."""
+        still = not any(canvas.moving for canvas in self.canvases)
+        return still and not self._drawing and (self._wanted is None or self._wanted.is_same(self._shown))
 
     @property
     def folding(self) -> Folding:
@@ -355,7 +359,7 @@ class GraphPanel(QWidget):
             self._panes[0].set_heading("original" if subject.after is None else after, "" if subject.after else name)
         notes = [picture.layout.note for picture in found if picture.layout.note]
         if notes:
-            self._panes[0].note.set_whole(notes[0])
+            self._panes[0].set_heading(self._panes[0].heading.text(), notes[0])
 
     # -- selection and views -------------------------------------------------------------------------------------
 
@@ -422,7 +426,9 @@ class GraphPanel(QWidget):
             elif self._color_by == "sparsity":
                 look.amounts = self._sparsities(picture, of_source=side == 0 and len(shown) > 1)
                 ramp = ("sparsity", "0 %", "100 %")
-            pane.legend.show_what(changes=bool(picture.marks.any()), ramp=ramp)
+            last = side == len(shown) - 1
+            changes = any(drawn.marks.any() for drawn in shown)
+            pane.legend.show_what(changes=changes and last, ramp=ramp if last else ("", "", ""))
             pane.canvas.minimap.renew()
             pane.canvas.update()
 

@@ -43,6 +43,7 @@ class Canvas(QWidget):
     picked = Signal(str)
     toggled = Signal(str)
     moved = Signal(QPointF, float)
+    painted = Signal()
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -283,6 +284,8 @@ class Canvas(QWidget):
         painter = QPainter(self)
         self._paint(painter)
         painter.end()
+        if self.scene is not None:
+            self.painted.emit()
 
     def _paint(self, painter: QPainter) -> None:
         painter.fillRect(QRectF(0, 0, self.width(), self.height()), self._theme.color("graph_canvas"))

@@ -1,0 +1,87 @@
+"""The real window for the tests, and the rule that none leaves anything behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from PySide6.QtCore import QCoreApplication, QEvent
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from compressor_gui.core import layout, pbio
+from compressor_gui.gui.main_window import MainWindow, apply_theme
+from compressor_gui.gui.settings import Settings
+from compressor_gui.gui.theme import Theme, load_fonts
+from tests.support import conv_net
+
+
+@pytest.fixture(scope="session")
+def qapp_cls() -> type[QApplication]:
+    return QApplication
+
+
+@pytest.fixture(scope="session")
+def theme(qapp: QApplication) -> Theme:
+    """The light theme, in use."""
+    qapp.setStyle("Fusion")
+    load_fonts()
+    made = Theme("light")
+    apply_theme(qapp, made)
+    return made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def layout_worker() -> Iterator[None]:
+    """The one process that all windows share, from the first test to the last."""
+    layout.prestart()
+    yield
+    layout.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(qapp: QApplication) -> Iterator[None]:
+    """Fail a test that leaves a thread or a window behind."""
+    threads = set(threading.enumerate())
+    windows = set(map(id, QApplication.topLevelWidgets()))
+    yield
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    left = [t.name for t in threading.enumerate() if t not in threads and t.is_alive()]
+    assert not left, f"threads left: {left}"
+    shown = [w for w in QApplication.topLevelWidgets() if id(w) not in windows and w.isVisible()]
+    assert not shown, f"windows left: {shown}"
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    """A small network in a file: Conv2D, BiasAdd, Relu, MaxPool, MatMul, BiasAdd, Softmax."""
+    path = tmp_path / "net.pb"
+    pbio.write_graph(conv_net(), path)
+    return path
+
+
+@pytest.fixture
+def window(qtbot: QtBot, theme: Theme, tmp_path: Path) -> Iterator[MainWindow]:
+    """The main window, shown, with settings of its own."""
+    made = MainWindow(Settings(tmp_path / "settings.ini"), theme)
+    made.resize(1280, 800)
+    made.show()
+    qtbot.waitExposed(made)
+    yield made
+    made.close()
+    made.deleteLater()
+
+
+@pytest.fixture
+def opened(qtbot: QtBot, window: MainWindow, model_file: Path) -> MainWindow:
+    """The main window with the small network open and everything about it counted."""
+    window.open(model_file)
+    state = window.document
+    qtbot.waitUntil(lambda: not state.state.stale and bool(state.state.magnitudes) and window.graph.settled())
+    return window
