@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compressor_gui.core.errors import GraphError
 from compressor_gui.core.graph import ModelGraph, Node, check_tensor
+from compressor_gui.core.values import RawAttr, Tensor
 
 _LOOP_OPS = frozenset({"Enter", "RefEnter", "Merge", "RefMerge"})
 
@@ -30,14 +31,27 @@ def verify(graph: ModelGraph, before: ModelGraph | None = None) -> None:
             if control and not ref.control and not shared:
                 raise GraphError(f"its input {text!r} stands behind a control input", where=f"node {node.name!r}")
             control = control or ref.control
-        if node.op == "Const" and node.data_refs:
-            raise GraphError("it is a constant and has an input", where=f"node {node.name!r}")
+        if node.op == "Const" and not shared:
+            _check_constant(node)
         if node.op in _LOOP_OPS:
             _check_loop(graph, node)
     for name in graph.outputs:
         if name not in graph:
             raise GraphError("this output is missing", where=f"node {name!r}", hint="name one that is in the graph")
     graph.topological()
+
+
+def _check_constant(node: Node) -> None:
+    value, dtype = node.attrs.get("value"), node.dtype("dtype")
+    words = ""
+    if node.data_refs:
+        words = "it is a constant and has an input"
+    elif not isinstance(value, Tensor) and not (isinstance(value, RawAttr) and value.kind == "tensor"):
+        words = "it is a constant and has no value"
+    elif isinstance(value, Tensor) and dtype is not None and dtype != value.dtype:
+        words = f"it is a constant of {dtype.label}, and its value is of {value.dtype.label}"
+    if words:
+        raise GraphError(words, where=f"node {node.name!r}", hint="the file is damaged")
 
 
 def _check_loop(graph: ModelGraph, node: Node) -> None:

@@ -91,7 +91,7 @@ def _plus(many: object, one: Totals) -> Totals:
 
 
 def quantize(edit: Edit) -> None:
-    edit.add(node("w/q", "Const"), origins=["w"])
+    edit.add(const("w/q", [0, 1], DType.QUINT8), origins=["w"])
     edit.replace(node("w", "Dequantize", "w/q"))
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from compressor_gui.core import pbio, wire
 from compressor_gui.core.errors import GraphError
 from compressor_gui.core.graph import Attrs, ModelGraph, Node
-from compressor_gui.core.values import DType
+from compressor_gui.core.values import DType, RawAttr
 from compressor_gui.core.verify import verify
 from tests.support import const, graph, graphs, node, placeholder
 
@@ -67,6 +67,15 @@ def test_inputs() -> None:
         graph(const("c", 1.0), node("x", "Neg", "^c", "c")), "node 'x': its input 'c' stands behind a control input"
     )
     refused(graph(placeholder("p", ()), const("c", 1.0).with_(inputs=["p"])), "node 'c': it is a constant and has an")
+
+
+def test_constants_have_values() -> None:
+    refused(graph(Node.make("c", "Const", dtype=DType.FLOAT)), "node 'c': it is a constant and has no value")
+    refused(graph(const("c", 1.0).with_(attrs={"value": 1})), "it is a constant and has no value")
+    refused(
+        graph(const("c", 1.0).with_(attrs={"dtype": DType.HALF})), "constant of float16, and its value is of float32"
+    )
+    verify(graph(Node.make("c", "Const", dtype=DType.RESOURCE, value=RawAttr(wire.put_bytes(8, wire.put_int(1, 20))))))
 
 
 def test_attributes_can_be_decoded() -> None:
