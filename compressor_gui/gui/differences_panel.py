@@ -174,18 +174,20 @@ def _groups(diff: Diff, names: Sequence[str], by_step: bool) -> list[tuple[tuple
 
 
 def _group_item(step: int | None, title: str, nodes: list[NodeDiff]) -> QStandardItem:
-    counts = {change: sum(node.change == change for node in nodes) for change in MARKS}
+    # A step that touched a node before another one removed it did not remove it.
+    changes = [node.change if step in (None, node.step) else "changed" for node in nodes]
+    counts = {change: changes.count(change) for change in MARKS}
     item = QStandardItem()
     item.setData(step, Qt.ItemDataRole.UserRole)
     item.setData(title, NODE)
     item.setData(max(counts, key=lambda change: counts[change]), CHANGE)
     item.setData("  ".join(f"{MARKS[change]}{count:,}" for change, count in counts.items() if count), DETAIL)
     item.setToolTip(", ".join(f"{count:,} {change}" for change, count in counts.items() if count))
-    for node in nodes[:MOST]:
+    for node, change in zip(nodes[:MOST], changes, strict=False):
         child = QStandardItem()
         child.setData(node.name, Qt.ItemDataRole.UserRole)
         child.setData(node.name, NODE)
-        child.setData(node.change, CHANGE)
+        child.setData(change, CHANGE)
         child.setData(node.op, DETAIL)
         came = ", ".join(node.origins)
         child.setToolTip("\n".join(part for part in (node.name, node.reason, f"from {came}" if came else "") if part))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.gui.widgets import label, restyle
+
+
+SHOWN_MS = 8000
+"""How long a message that is no error stays."""
 
 
 class MessageBar(QWidget):
@@ -37,11 +41,15 @@ class MessageBar(QWidget):
         close.setProperty("role", "flat")
         close.clicked.connect(self.hide)
         row.addWidget(close, 0, Qt.AlignmentFlag.AlignTop)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self.hide)
         self.hide()
 
     def show_text(self, text: str) -> None:
         """Say what was done."""
         self._show("info", text, "")
+        self._timer.start(SHOWN_MS)
 
     def show_error(self, error: CompressorError) -> None:
         """Say what is wrong, where, and what to do."""
@@ -54,6 +62,7 @@ class MessageBar(QWidget):
             self.hide()
 
     def _show(self, kind: str, what: str, more: str) -> None:
+        self._timer.stop()
         restyle(self.frame, kind=kind)
         self.what.setText(what)
         self.more.setText(more)
