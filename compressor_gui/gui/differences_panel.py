@@ -175,7 +175,7 @@ def _groups(diff: Diff, names: Sequence[str], by_step: bool) -> list[tuple[tuple
 
 def _group_item(step: int | None, title: str, nodes: list[NodeDiff]) -> QStandardItem:
     # A step that touched a node before another one removed it did not remove it.
-    changes = [node.change if step in (None, node.step) else "changed" for node in nodes]
+    changes: list[str] = [node.change if step in (None, node.step) else "changed" for node in nodes]
     counts = {change: changes.count(change) for change in MARKS}
     item = QStandardItem()
     item.setData(step, Qt.ItemDataRole.UserRole)

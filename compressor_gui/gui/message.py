@@ -8,7 +8,6 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QVBoxLayout, QWi
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.gui.widgets import label, restyle
 
-
 SHOWN_MS = 8000
 """How long a message that is no error stays."""
 
