@@ -42,14 +42,16 @@ def median_seconds(action: Callable[[], Any], runs: int = 5) -> float:
     return medians([action], runs)[0]
 
 
-def medians(actions: Sequence[Callable[[], Any]], runs: int = 5) -> list[float]:
+def medians(
+    actions: Sequence[Callable[[], Any]], runs: int = 5, clock: Callable[[], float] = time.perf_counter
+) -> list[float]:
     """The median time of each action. They take turns, so that what else the machine does falls on all of them."""
     seconds: list[list[float]] = [[] for _ in actions]
     for _ in range(runs + 1):
         for action, found in zip(actions, seconds, strict=True):
-            start = time.perf_counter()
+            start = clock()
             action()
-            found.append(time.perf_counter() - start)
+            found.append(clock() - start)
     return [statistics.median(found[1:]) for found in seconds]
 
 
