@@ -18,11 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-_BLOCK = 1 << 20
-"""Weights rounded in one go, to keep temporary arrays small."""
+_BLOCK = 1 << 16
+"""Weights rounded in one go: the temporary arrays stay in the processor's cache, which halves the time."""
 
 _SHORT_CHANNEL = 16
-_WORTHWHILE = 1.1
+_WORTHWHILE = 1.12
 """A symmetric range takes half the bytes of one with a zero point. So the latter is for channels of at least
 ``_SHORT_CHANNEL`` weights (8 bytes are half their size), where its steps are finer by this factor (geometric mean)."""
 
@@ -81,7 +81,7 @@ def encode(weights: np.ndarray, axis: int | None, per_channel: bool, kernel_axes
     grid = _with_zero_point(rows, one=True)
     if per_channel:
         own = _own_grids(rows)
-        per_channel = _expected_error(own, rows) < _measured_error(grid, rows)
+        per_channel = not _fits_every_row(grid, own, rows)
         grid = own if per_channel else grid
     levels = np.empty(rows.shape, np.int16)
     at_once = max(1, _BLOCK // rows.shape[1])
@@ -99,18 +99,17 @@ def _own_grids(rows: np.ndarray) -> _Grid:
     return symmetric if rows.shape[1] < _SHORT_CHANNEL or finer < _WORTHWHILE else grid
 
 
-def _expected_error(grid: _Grid, rows: np.ndarray) -> float:
-    """The squared error of rounding weights that lie anywhere between two levels."""
-    return float(np.square(grid.step, dtype=np.float64).sum() / 12 * rows.shape[1])
-
-
-def _measured_error(grid: _Grid, rows: np.ndarray) -> float:
-    """The squared error of rounding to nearest."""
-    total = 0.0
-    for start in range(0, rows.size, _BLOCK):
-        part = rows.reshape(-1)[start : start + _BLOCK]
-        total += float(np.square(grid.nearest(part)[0] * grid.step[0] - part, dtype=np.float64).sum())
-    return total
+def _fits_every_row(whole: _Grid, own: _Grid, rows: np.ndarray) -> bool:
+    """Whether ``whole`` makes no row's squared error larger than ``own`` does, by whose steps weights that lie anywhere
+    between two levels would be rounded."""
+    expected = np.square(own.step[:, 0], dtype=np.float64) / 12 * rows.shape[1]
+    at_once = max(1, _BLOCK // rows.shape[1])
+    for start in range(0, len(rows), at_once):
+        part = rows[start : start + at_once]
+        error = np.square(whole.nearest(part) * whole.step - part).sum(axis=1, dtype=np.float64)
+        if (error > expected[start : start + at_once]).any():
+            return False
+    return True
 
 
 def _with_zero_point(rows: np.ndarray, one: bool) -> _Grid:

@@ -46,6 +46,6 @@ def _unfit(tensor: Tensor) -> str | None:
     found = stats.summary(tensor)
     if found.not_finite:
         return "it holds values that are not finite (NaN or infinite)"
-    if found.maximum - found.minimum > np.finfo(np.float32).max:
+    if found.maximum - found.minimum > float(np.finfo(np.float32).max):
         return "its values are too far apart for a float32 range"
     return "all its values are equal" if found.minimum == found.maximum else None
