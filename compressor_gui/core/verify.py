@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compressor_gui.core.errors import GraphError
 from compressor_gui.core.graph import ModelGraph, Node, check_tensor
-from compressor_gui.core.values import RawAttr, Tensor
+from compressor_gui.core.values import DType, RawAttr, Tensor
 
 _LOOP_OPS = frozenset({"Enter", "RefEnter", "Merge", "RefMerge"})
 
@@ -50,6 +50,8 @@ def _check_constant(node: Node) -> None:
         words = "it is a constant and has no value"
     elif isinstance(value, Tensor) and dtype is not None and dtype != value.dtype:
         words = f"it is a constant of {dtype.label}, and its value is of {value.dtype.label}"
+    elif isinstance(value, RawAttr) and dtype is not None and dtype != DType.STRING and dtype.numpy is not None:
+        words = f"its value is not a tensor of {dtype.label} that can be read"
     if words:
         raise GraphError(words, where=f"node {node.name!r}", hint="the file is damaged")
 

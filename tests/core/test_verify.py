@@ -75,6 +75,8 @@ def test_constants_have_values() -> None:
     refused(
         graph(const("c", 1.0).with_(attrs={"dtype": DType.HALF})), "constant of float16, and its value is of float32"
     )
+    untyped = RawAttr(wire.put_bytes(8, wire.put_bytes(4, bytes(4))))
+    refused(graph(const("c", 1.0).with_(attrs={"value": untyped})), "its value is not a tensor of float32 that can be")
     verify(graph(Node.make("c", "Const", dtype=DType.RESOURCE, value=RawAttr(wire.put_bytes(8, wire.put_int(1, 20))))))
 
 

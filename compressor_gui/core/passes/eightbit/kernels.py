@@ -148,7 +148,7 @@ def _refused_window(graph: ModelGraph, node: Node) -> str | None:
     strides, window = node.ints("strides"), node.ints("ksize") or (1, 1, 1, 1)
     if node.text("padding") not in ("SAME", "VALID"):
         return f"{node.op} with explicit padding has no 8-bit kernel"
-    if len(strides) != 4 or strides[0] != 1 or strides[3] != 1 or window[0] != 1 or window[3] != 1:
+    if len(strides) != 4 or len(window) != 4 or strides[0] != 1 or strides[3] != 1 or window[0] != 1 or window[3] != 1:
         return f"{node.op} across the batch or the channels has no 8-bit kernel"
     if node.op != "Conv2D":
         return None
@@ -173,8 +173,10 @@ def concat_axis(graph: ModelGraph, node: Node) -> int | None:
     found = int(axis.array)
     if found >= 0:
         return found
-    known = [dims for index, ref in enumerate(refs) if index != at and (dims := _dims(graph, ref)) is not None]
-    return found + len(known[0]) if known else None
+    ranks = [len(dims) for index, ref in enumerate(refs) if index != at and (dims := _dims(graph, ref)) is not None]
+    readers = [graph[name] for name, index in graph.consumers[node.name] if index == 0]
+    ranks += [4 for reader in readers if reader.op in (*_WINDOWED, "DepthwiseConv2dNative")]
+    return found + ranks[0] if ranks else None
 
 
 def _dims(graph: ModelGraph, ref: Ref) -> tuple[int, ...] | None:
