@@ -6,7 +6,8 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from compressor_gui.core import stats, units
-from compressor_gui.core.stats import Magnitudes
+from compressor_gui.core.layers import Layer
+from compressor_gui.core.stats import Magnitudes, WeightSummary
 from compressor_gui.gui.document import Document, State
 from compressor_gui.gui.inspector.histogram import Histogram, WeightHistogram
 from compressor_gui.gui.inspector.later import Later
@@ -33,6 +34,7 @@ class Inspector(QWidget):
         self.setObjectName("inspector")
         self._document = document
         self._later = Later(document.background)
+        self._counted: tuple[Layer, WeightSummary] | None = None
         self.subject: Subject | None = None
 
         self.name = ElidedLabel()
@@ -187,11 +189,17 @@ class Inspector(QWidget):
         source = self._document.state.source
         if layer is not None and table is not None and source is not None:
             self.sensitivity.show_layer(layer.name, self._document.state.magnitudes, source.short)
-        if self.subject is not None and layer is None:
+        if layer is not None:
+            self._later.ask(layer, "summary", lambda: layer.summary, lambda counted: self._show_counted(layer, counted))
+        elif self.subject is not None:
             self._show_constant()
         self._show_amounts()
         if self.sections["histogram"].is_open:
             self._show_histogram()
+
+    def _show_counted(self, layer: Layer, counted: WeightSummary) -> None:
+        self._counted = (layer, counted)
+        self._show_amounts()
 
     def _show_amounts(self) -> None:
         """What a slider moves: facts, and the lines in the plots."""
@@ -199,9 +207,10 @@ class Inspector(QWidget):
         if subject is None or subject.layer is None:
             self.histogram.show_threshold(None)
             return
-        table, wanted = self._table(), self._wanted()
-        exact = not self._document.state.stale and subject.layer_after is not None
-        self.facts.show_facts(layer_facts(subject.layer, subject.layer_after, table, wanted, exact))
+        layer, after, table, wanted = subject.layer, subject.layer_after, self._table(), self._wanted()
+        exact = not self._document.state.stale and after is not None
+        counted = self._counted[1] if self._counted is not None and self._counted[0] is layer else None
+        self.facts.show_facts(layer_facts(layer, after, counted, table, wanted, exact))
         self.histogram.show_threshold(table.threshold_for(wanted) if table and wanted is not None else None)
         self.sensitivity.show_sparsity(wanted)
 

@@ -13,35 +13,43 @@ from compressor_gui.gui.inspector.subject import Subject, scope_of
 
 
 def layer_facts(
-    layer: Layer, after: Layer | None, table: Magnitudes | None, wanted: float | None, exact: bool
+    layer: Layer,
+    after: Layer | None,
+    counted: WeightSummary | None,
+    table: Magnitudes | None,
+    wanted: float | None,
+    exact: bool,
 ) -> list[Fact]:
-    """A layer before and after; counts of the result are exact where ``exact``, else estimated from ``wanted``."""
-    if table is None:  # nothing is counted yet, and counting is not for the window's thread
-        return [Fact("weights", f"{layer.parameters:,}"), Fact("bytes", units.size(layer.bytes))]
-    before = layer.summary
-    facts = [_kept(layer, after if exact else None, wanted)]
-    if wanted is not None:
+    """A layer before and after; counts of the result are exact where ``exact``, else estimated from ``wanted``.
+
+    ``counted`` is the layer's summary, None until it is known: counting is not for the window's thread.
+    """
+    facts = [Fact("weights", f"{layer.parameters:,}")]
+    if wanted is not None and table is not None:
+        facts = [_kept(layer, after if exact else None, wanted)]
         threshold = table.threshold_for(wanted)
         facts.append(Fact("threshold", f"|w| < {units.number(threshold)}", f"weights below {threshold!r} become zero"))
         sparsity = after.sparsity if exact and after else wanted
         mark = "" if exact else "≈"
         facts.append(Fact("zeros", f"{mark}{units.percent(sparsity)}", estimated=not exact))
-    facts += _moments(before)
+    if counted is not None:
+        facts += _moments(counted)
     changed = after is not None and after.bytes != layer.bytes
     stored = f"{units.size(layer.bytes)} → {units.size(after.bytes)}" if changed and after else units.size(layer.bytes)
     facts.append(Fact("bytes", stored, f"{layer.bytes:,} bytes before the recipe"))
-    if after is not None and after.tensor.dtype != layer.tensor.dtype:
-        facts.append(Fact("stored as", f"{layer.tensor.dtype.label} → {after.tensor.dtype.label}"))
+    types = [found.tensor.dtype.label for found in (layer, after) if found is not None]
+    if layer.dequantizer is not None or len(set(types)) > 1:
+        facts.append(Fact("stored as", " → ".join(dict.fromkeys(types))))
     if layer.multiply_adds is not None:
         facts.append(Fact("multiply-adds", units.amount(layer.multiply_adds), f"{layer.multiply_adds:,} for one input"))
     return facts
 
 
-def _kept(layer: Layer, after: Layer | None, wanted: float | None) -> Fact:
+def _kept(layer: Layer, after: Layer | None, wanted: float) -> Fact:
     if after is not None:
         kept, mark = after.nonzero, ""
     else:
-        kept, mark = round(layer.parameters * (1 - (wanted or layer.sparsity))), "≈"
+        kept, mark = round(layer.parameters * (1 - wanted)), "≈"
     value = f"{layer.parameters:,} → {mark}{kept:,}" if kept != layer.parameters else f"{layer.parameters:,}"
     return Fact("weights", value, f"{layer.parameters:,} weights, {mark}{kept:,} of them not zero", bool(mark))
 
