@@ -182,6 +182,8 @@ def test_a_concat_axis_counts_from_the_front() -> None:
     assert done.origins["y_eightbit_concat_dim"] == ("y", "axis")
     unknown = graph(placeholder("x", None), axis, join)
     assert not applied(QuantizeNodes(), unknown).changed
+    read = graph(*unknown.nodes, placeholder("w", (1, 1, 2, 2)), conv("read", "y", "w"))
+    assert value(eightbit(read), "y_eightbit_concat_dim") == 3  # a convolution reads images only
 
 
 def test_batch_norm_has_each_range_behind_its_tensor() -> None:
