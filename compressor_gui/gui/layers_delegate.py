@@ -29,7 +29,7 @@ PAD = 4
 """Left and right of a cell's content; the first column has the panel's own margin."""
 MARGIN = 14
 _HANDLE = 6.0
-_NUMBER = 44
+_NUMBER = 40
 """Pixels for ``≈99.5 %`` beside the slider."""
 _BINS = 24
 

@@ -89,7 +89,7 @@ class WeightHistogram(QWidget):
             self.plot.addItem(item)
         for cut in self.cuts:
             cut.sigDragged.connect(self._dragged)
-            cut.sigPositionChangeFinished.connect(lambda _cut: self.rested.emit())
+            cut.sigPositionChangeFinished.connect(self._let_go)
         self.plot.hovered.connect(self._hover)
         self.plot.left.connect(lambda: self._caption.setText(self._words()))
 
@@ -228,7 +228,14 @@ class WeightHistogram(QWidget):
 
     def _dragged(self, cut: Cut) -> None:
         value = float(cut.value())
+        for other in self.cuts:
+            if other is not cut and not self._logarithmic:
+                other.setValue(-value)
         self.threshold_moved.emit(10.0**value if self._logarithmic else abs(value))
+
+    def _let_go(self, _cut: Cut) -> None:
+        self._cut()  # on the threshold that was reached, which lies between two weights
+        self.rested.emit()
 
     def _hover(self, x: float, _y: float) -> None:
         shown = self._bars

@@ -60,8 +60,8 @@ class Plot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
         axis.setTextPen(self.pen("text_secondary"))
 
     def pen(self, token: str, width: float = 1.0, dashed: bool = False) -> QPen:
-        """A pen of a theme colour."""
-        pen = QPen(self.theme.color(token), width)
+        """A pen of a theme colour, ``width`` in pixels of the type scale: cosmetic pens count the screen's own."""
+        pen = QPen(self.theme.color(token), width * self.devicePixelRatioF())
         pen.setCosmetic(True)
         if dashed:
             pen.setStyle(Qt.PenStyle.CustomDashLine)

@@ -198,7 +198,7 @@ class SensitivityPlot(QWidget):
         else:
             at_x = float(np.clip(x, 0.0, 1.0))
             where, error = units.percent(at_x), float(table.error_at(at_x))
-        self._caption.setText(f"{self._names.get(name, name)}: ≈{units.percent(error)} error at {where}")
+        self._caption.setText(f"{self._names.get(name, name)}: ≈{units.percent(error)} error at {where}, estimated")
 
     def _unhover(self) -> None:
         self._pointed.setData([], [])
