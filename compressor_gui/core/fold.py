@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -151,12 +151,14 @@ def fold(
     *,
     constants: bool = False,
     chains: bool = True,
+    apart: Collection[str] = (),
 ) -> Folded:
     """Fold a graph; ``open_scopes`` None opens what :func:`readable_scopes` would.
 
-    ``constants``: draw constants as boxes. ``chains``: draw a layer (convolution, bias, activation) as one box.
+    ``constants``: draw constants as boxes. ``chains``: draw a layer (convolution, bias, activation) as one box, but for
+    the nodes in ``apart``, which keep boxes of their own.
     """
-    groups = _groups(graph, constants, chains)
+    groups = _groups(graph, constants, chains, apart)
     scopes, paths = _scopes(groups)
     opened = frozenset(scopes) & (readable_scopes(scopes, paths) if open_scopes is None else frozenset(open_scopes))
     shared = shared_scope(group.ops[0].name for group in groups)
@@ -195,7 +197,7 @@ def fold(
 # --- boxes -----------------------------------------------------------------------------------------------------------
 
 
-def _groups(graph: ModelGraph, constants: bool, chains: bool) -> list[_Group]:
+def _groups(graph: ModelGraph, constants: bool, chains: bool, apart: Collection[str]) -> list[_Group]:
     order = graph.topological()
     readers = {name: {user for user, _ in users} for name, users in graph.consumers.items()}
     wanted = set(graph.outputs)
@@ -214,7 +216,9 @@ def _groups(graph: ModelGraph, constants: bool, chains: bool) -> list[_Group]:
     for node in order:
         if node.name in folded:
             continue
-        into = _chain_of(node, graph, group_of, readers, folded) if chains else None
+        into = _chain_of(node, graph, group_of, readers, folded) if chains and node.name not in apart else None
+        if into is not None and into.ops[-1].name in apart:
+            into = None
         if into is None:
             into = _Group([])
             groups.append(into)
@@ -294,7 +298,8 @@ def _box(group: _Group, title: str, scope: str, graph: ModelGraph) -> Box:
 
 def _title(name: str, op: str) -> str:
     """A name without the parts at its end that only repeat the op; of a long one, the end that fits a box."""
-    parts = name.split("/")
+    # quantize_nodes names what it adds after the layer and the part played there, which the op says already.
+    parts = name.partition("_eightbit_")[0].split("/")
     while len(parts) > 1 and parts[-1].rstrip("_0123456789").lower() in (_SAYS_NOTHING | {op.lower()}):
         parts.pop()
     start = 0

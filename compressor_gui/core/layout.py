@@ -27,6 +27,8 @@ from compressor_gui.core.worker import Worker, WorkerDied
 BOX_WIDTH, BOX_HEIGHT = 204.0, 44.0
 COLUMN, ROW = 236.0, 80.0
 """Distance between neighbouring boxes' centres, in the units of the picture (pixels at 1:1)."""
+_LINE_GAP = 0.1
+"""Columns between long edges that run side by side."""
 _SHELF_COLUMNS = 40
 """Unconnected parts are set side by side in shelves that are at least so wide."""
 
@@ -157,8 +159,26 @@ class _Shelves:
 
 def _finished(column: Floats, row: Floats, bends: Sequence[Sequence[tuple[float, float]]]) -> Layout:
     points = np.array([point for route in bends for point in route], np.float64).reshape(-1, 2)
+    column, points[:, 0] = _narrowed(column, points[:, 0])
     starts = np.cumsum([0, *map(len, bends)])
     return Layout(column * COLUMN, row * ROW, points * (COLUMN, ROW), np.asarray(starts, np.int64))
+
+
+def _narrowed(column: Floats, bends: Floats) -> tuple[Floats, Floats]:
+    """The same columns, closer together where no row has a box: there, long edges run side by side."""
+    every = np.unique(np.round(np.concatenate([column, bends]), 6))
+    if len(every) < 2:
+        return column, bends
+    boxes = np.sort(column)
+    middle = (every[1:] + every[:-1]) / 2
+    after = np.searchsorted(boxes, middle)
+    nearest = np.minimum(
+        np.abs(middle - boxes[np.clip(after - 1, 0, None)]),
+        np.abs(middle - boxes[np.clip(after, None, len(boxes) - 1)]),
+    )
+    gaps = np.where(nearest < 0.5, np.diff(every), np.minimum(np.diff(every), _LINE_GAP))
+    places = np.concatenate([[0.0], np.cumsum(gaps)])
+    return np.interp(column, every, places), np.interp(bends, every, places)
 
 
 # --- the window's side -----------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from PySide6.QtGui import QFont, QLinearGradient, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
 from compressor_gui.gui.canvas.painter import SIGNS, draw_badge
-from compressor_gui.gui.theme import SMALL, Theme, font
+from compressor_gui.gui.theme import RADIUS, SMALL, Theme, font
 
 HEIGHT = 24
 _WORDS = ("added", "removed", "changed")
@@ -23,7 +23,7 @@ class Legend(QWidget):
         self._theme = theme
         self._changes = False
         self._ramp = ("", "", "")
-        self.resize(420, HEIGHT)
+        self.hide()
         theme.changed.connect(self.update)
 
     def show_what(self, *, changes: bool, ramp: tuple[str, str, str] = ("", "", "")) -> None:
@@ -31,12 +31,17 @@ class Legend(QWidget):
         if (changes, ramp) != (self._changes, self._ramp):
             self._changes, self._ramp = changes, ramp
             self.update()
+        self.resize(16 + (224 if changes else 0) + (300 if ramp[0] else 0), HEIGHT)
         self.setVisible(changes or bool(ramp[0]))
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint it."""
         painter = QPainter(self)
-        paint_legend(painter, self._theme, QPointF(0, 0), self._changes, self._ramp)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self._theme.color("graph_canvas", 0.85))
+        painter.drawRoundedRect(self.rect(), RADIUS, RADIUS)
+        paint_legend(painter, self._theme, QPointF(8, 0), self._changes, self._ramp)
         painter.end()
 
 

@@ -131,7 +131,7 @@ class Painter:
             if frame.rect.intersects(view):
                 painter.setPen(_cosmetic(self.theme.color("hairline")))
                 painter.setBrush(self.theme.color("op_other_fill", 0.28))
-                painter.drawRoundedRect(frame.rect, 10, 10)
+                painter.drawPath(frame.path)
                 self._caption(painter, frame, self.theme.color("text_secondary"), scale)
         for frame in scene.regions:
             if frame.rect.intersects(view):
@@ -139,7 +139,7 @@ class Painter:
                 pen.setDashPattern([4, 3])
                 painter.setPen(pen)
                 painter.setBrush(self.theme.color("region_8bit_fill", 0.75))
-                painter.drawRoundedRect(frame.rect, 10, 10)
+                painter.drawPath(frame.path)
                 self._caption(painter, frame, self.theme.color("region_8bit_line"), scale)
 
     def _caption(self, painter: QPainter, frame: Frame, color: QColor, scale: float) -> None:
@@ -212,11 +212,14 @@ class Painter:
             chosen = {edge: picture.tensor_text(edge) for edge in scene.edges_in(view).tolist()} | dict(chosen)
         taken: set[tuple[int, int]] = set()
         strong = set(look.edge_texts)
+        captions = [QRectF(f.rect.left(), f.rect.top(), 240, 20) for f in scene.frames if f.rect.intersects(view)]
         for edge in sorted(chosen, key=lambda edge: edge not in strong):
             text = chosen[edge]
             x, y = scene.edge_points(edge)[-1].tolist()
             place = (round(x / 60), round(y / 14))
             if not text or place in taken or not view.contains(QPointF(x, y)):
+                continue
+            if edge not in strong and any(caption.contains(QPointF(x, y - 16)) for caption in captions):
                 continue
             taken.add(place)
             painter.setPen(self._accent if edge in strong else self.theme.color("text_secondary"))
@@ -229,7 +232,10 @@ class Painter:
         rects, kinds = scene.qt_rects, scene.picture.folded.boxes
         mine = colors[boxes]
         for color in np.unique(mine).tolist():
-            painter.setBrush(self._fills[color])
+            # Fills are pale, made to be read upon; without text they need more of its strength.
+            painter.setBrush(
+                self._fills[color] if scale >= NO_TEXT else _mixed(self._fills[color], self._texts[color], 0.2)
+            )
             chosen = boxes[mine == color].tolist()
             if scale < NO_TEXT:
                 painter.drawRects([rects[box] for box in chosen])
@@ -254,7 +260,6 @@ class Painter:
     def _dots(self, painter: QPainter, scene: Scene, boxes: Ints, colors: Ints, view: QRectF, scale: float) -> None:
         width, height = math.ceil(view.width() * scale) + 1, math.ceil(view.height() * scale) + 1
         image = np.zeros((height, width), np.uint32)
-        # Fills are pale, made to be read upon; dots need their text's strength.
         table = np.array([_mixed(a, b, 0.45).rgba() for a, b in zip(self._fills, self._texts, strict=True)], np.uint32)
         left = np.asarray((scene.x[boxes] - BOX_WIDTH / 2 - view.left()) * scale, np.int64)
         top = np.asarray((scene.y[boxes] - BOX_HEIGHT / 2 - view.top()) * scale, np.int64)
@@ -328,9 +333,9 @@ class Painter:
             text = self.elided(text, SMALL, weight, 150)
             width = metrics.horizontalAdvance(text)
             cells = {
-                (int((x + step) / 40), int((y + side) / 8))
+                (int((x + step) / 40), int((y + side) / 7))
                 for step in range(0, int(width) + 40, 40)
-                for side in (-7, 7)
+                for side in (-7, 0, 7)
             }
             there = QRectF(place.x(), place.y() - 6 / scale, width / scale, 12 / scale)
             if cells & taken or len(scene.boxes_in(there)):

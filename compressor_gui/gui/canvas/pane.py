@@ -67,6 +67,7 @@ class Pane(QWidget):
         self.heading = label("", "heading")
         self.note = ElidedLabel()
         self.note.setProperty("role", "small")
+        self._note = ""
         self.crumbs = Breadcrumbs()
         self.legend = Legend(theme, self.canvas)
         self.crumbs.clicked.connect(self._go)
@@ -88,6 +89,7 @@ class Pane(QWidget):
     def set_heading(self, heading: str, note: str) -> None:
         """Name the graph."""
         self.heading.setText(heading.upper())
+        self._note = note
         self.note.set_whole(note)
 
     def show_way(self) -> None:
@@ -99,7 +101,7 @@ class Pane(QWidget):
             inner = found.id if found.kind == "scope" else found.scope
             scopes = [scope for scope in scene.picture.folded.scopes if inner.startswith(scope)]
         self.crumbs.set_scopes(tuple(sorted(scopes, key=len)))
-        self.note.setVisible(not scopes)
+        self.note.set_whole("" if scopes else self._note)
 
     def _go(self, scope: str) -> None:
         scene = self.canvas.scene
@@ -113,4 +115,4 @@ class Pane(QWidget):
         """Keep the legend at the bottom left."""
         super().resizeEvent(event)
         room = QRectF(self.canvas.rect())
-        self.legend.move(16, int(room.height()) - HEIGHT - 10)
+        self.legend.move(8, int(room.height()) - HEIGHT - 10)

@@ -14,6 +14,7 @@ from compressor_gui.core.fold import Folded, fold
 from compressor_gui.core.graph import ModelGraph, Node, parse_ref
 from compressor_gui.core.layout import Layout, aligned, layout
 from compressor_gui.core.shapes import infer_shapes
+from compressor_gui.core.values import DType
 
 SAME, ADDED, REMOVED, CHANGED = range(4)
 """How a box differs."""
@@ -56,35 +57,45 @@ class Picture:
             outputs = self.shapes.get(ref.name, ())
             shape = outputs[ref.port] if ref.port < len(outputs) else None
             known = str(shape) if shape is not None and shape.dims is not None else ""
-            kind = tensor_type(self.graph[ref.name], ref.port)
-            texts.append(f"{kind} {known}".strip())
-        if len(tensors) > 1:
-            texts = list(dict.fromkeys(text.split(" ")[0] if text.endswith("scalar") else text for text in texts))
-        return ", ".join(filter(None, texts))
+            texts.append(f"{tensor_type(self.graph[ref.name], ref.port)} {known}".strip())
+        ranges = [text.split(" ")[0] for text in texts if text.startswith(("min", "max"))]
+        main = [text for text in texts if not text.startswith(("min", "max"))]
+        return ", ".join(filter(None, dict.fromkeys(main or ranges)))
 
 
 def tensor_type(node: Node, port: int) -> str:
-    """The type of an output, empty for float: for the ops that have outputs of more than one type, by position."""
-    if port and (node.op.startswith(("Quantize", "Requantize")) and port < 3):
-        return "min" if port == 1 else "max"
-    if node.op.startswith("RequantizationRange"):
+    """The type of an output, empty for float; ``min`` and ``max`` for the two floats behind an 8-bit tensor."""
+    op = node.op
+    if op.startswith("RequantizationRange"):
         return ("min", "max")[min(port, 1)]
-    for key in ("out_type", "dtype", "DstT", "output_type", "Tparams" if node.op == "Gather" else "T"):
+    if port in (1, 2) and op.startswith(("Quantize", "Requantize")):
+        return ("min", "max")[port - 1]
+    keys = {"Dequantize": ("dtype",), "QuantizeV2": ("T",), "Shape": ("out_type",), "Cast": ("DstT",)}
+    if op == "Dequantize" and node.dtype("dtype") is None:
+        return ""
+    for key in keys.get(op, ("out_type", "Toutput", "dtype", "output_type", "Tparams", "T")):
         found = node.dtype(key)
         if found is not None:
-            label = str(found.label)
-            return "" if label in ("float32", "float") else label
-    return ""
+            return "" if found == DType.FLOAT else str(found.label)
+    return "quint8" if op.startswith("Quantized") else ""
 
 
 # --- making them -----------------------------------------------------------------------------------------------------
 
 
 def single(graph: ModelGraph, folding: Folding, diff: Diff | None = None, *, before: bool = False) -> Picture:
-    """One graph; with a diff, its boxes are marked (``before``: the graph is the one compared from)."""
-    folded = fold(graph, folding.open_scopes, constants=folding.constants, chains=folding.chains)
+    """One graph; with a diff, its boxes are marked (``before``: the graph is the one compared from).
+
+    A layer whose nodes were taken apart has a box for each, so that it can be seen what became of them.
+    """
     changes = {} if diff is None else node_changes(diff, before)
+    folded = _fold(graph, folding, changes)
     return Picture(graph, folded, layout(folded), box_marks(folded, changes))
+
+
+def _fold(graph: ModelGraph, folding: Folding, changes: Mapping[str, int]) -> Folded:
+    apart = {name for name, change in changes.items() if change == REMOVED}
+    return fold(graph, folding.open_scopes, constants=folding.constants, chains=folding.chains, apart=apart)
 
 
 def pair(before: ModelGraph, after: ModelGraph, diff: Diff, folding: Folding) -> tuple[Picture, Picture]:
@@ -113,11 +124,8 @@ def _new_scopes(left: Picture, after: ModelGraph, folding: Folding) -> frozenset
 def overlay(before: ModelGraph, after: ModelGraph, diff: Diff, folding: Folding) -> Picture:
     """Both graphs in one: everything of the compressed one, and what was removed where it stood."""
     union = united(before, after, diff)
-    folded = fold(union, folding.open_scopes, constants=folding.constants, chains=folding.chains)
     changes = {**node_changes(diff, True), **node_changes(diff, False)}
-    for node in diff.nodes:
-        if node.change == "removed" and node.name not in after:
-            changes[node.name] = REMOVED
+    folded = _fold(union, folding, changes)
     return Picture(union, folded, layout(folded), box_marks(folded, changes))
 
 

@@ -12,20 +12,23 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QLineF, QPointF, QRectF
 from PySide6.QtGui import QPainterPath
 
-from compressor_gui.core.layout import BOX_HEIGHT, BOX_WIDTH
+from compressor_gui.core.layout import BOX_HEIGHT, BOX_WIDTH, ROW
 from compressor_gui.gui.canvas.picture import Picture
 
 REGION_MARGIN = 16.0
 CAPTION_SPACE = 14.0
+_LARGEST_OUTLINE = 300
+"""A region of more boxes is always a rectangle: joining outlines takes time that grows with their square."""
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """A rectangle behind boxes: an 8-bit region or an open scope."""
 
     rect: QRectF
+    path: QPainterPath
     caption: str
     scope: str = ""
 
@@ -205,15 +208,37 @@ class Scene:
 
     @cached_property
     def regions(self) -> tuple[Frame, ...]:
-        """The 8-bit regions."""
-        return tuple(
-            Frame(self.rect_of(list(region.boxes)).adjusted(*_margins(CAPTION_SPACE)), region.caption)
-            for region in self.picture.folded.regions
-        )
+        """The 8-bit regions: rectangles, or outlines of their boxes where a rectangle would hold strangers."""
+        frames = []
+        for region in self.picture.folded.regions:
+            boxes = list(region.boxes)
+            rect = self.rect_of(boxes).adjusted(*_margins(CAPTION_SPACE))
+            path = QPainterPath()
+            if len(self.boxes_in(rect)) == len(boxes) or len(boxes) > _LARGEST_OUTLINE:
+                path.addRoundedRect(rect, 10, 10)
+            else:
+                path = self._outline(boxes)
+            frames.append(Frame(rect, path, region.caption))
+        return tuple(frames)
+
+    def _outline(self, boxes: list[int]) -> QPainterPath:
+        """Boxes that grow until those in neighbouring rows meet; the uppermost have room for a caption."""
+        path = QPainterPath()
+        grow = (ROW - BOX_HEIGHT) / 2
+        top = self.y[boxes].min()
+        for box in boxes:
+            one = QPainterPath()
+            above = max(grow, REGION_MARGIN + CAPTION_SPACE) if self.y[box] == top else grow
+            one.addRect(self.rect(box).adjusted(-REGION_MARGIN, -above, REGION_MARGIN, grow))
+            path = path.united(one)
+        return path.simplified()
 
     @cached_property
     def scopes(self) -> tuple[Frame, ...]:
-        """The open scopes that hold their rectangle alone, outermost first: a frame around strangers would mislead."""
+        """The open scopes that hold their rectangle alone, outermost first: a frame around strangers would mislead.
+
+        Left out are those whose caption would stand on another's: in an 8-bit region, or at the top of an outer scope.
+        """
         folded = self.picture.folded
         inside: dict[str, list[int]] = {}
         parents = {box.id: box.scope for box in folded.boxes if box.kind == "scope"}
@@ -222,13 +247,20 @@ class Scene:
             while scope:
                 inside.setdefault(scope, []).append(index)
                 scope = self._parent(scope, parents)
-        frames = []
+        in_regions = {box for region in folded.regions for box in region.boxes}
+        frames: list[Frame] = []
         for scope in sorted(inside, key=len):
             rect = self.rect_of(inside[scope])
-            if 1 < len(inside[scope]) == len(self.boxes_in(rect.adjusted(1, 1, -1, -1))):
-                depth = scope.count("/")
-                margins = _margins(CAPTION_SPACE, max(13.0 - depth, 8.0))
-                frames.append(Frame(rect.adjusted(*margins), scope.rstrip("/").rsplit("/", 1)[-1], scope))
+            if len(inside[scope]) < 2 or not in_regions.isdisjoint(inside[scope]):
+                continue
+            if len(inside[scope]) != len(self.boxes_in(rect.adjusted(1, 1, -1, -1))):
+                continue
+            rect.adjust(*_margins(CAPTION_SPACE, max(13.0 - scope.count("/"), 8.0)))
+            if any(f.rect.intersects(rect) and abs(f.rect.top() - rect.top()) < CAPTION_SPACE for f in frames):
+                continue
+            path = QPainterPath()
+            path.addRoundedRect(rect, 10, 10)
+            frames.append(Frame(rect, path, scope.rstrip("/").rsplit("/", 1)[-1], scope))
         return tuple(frames)
 
     def _parent(self, scope: str, known: dict[str, str]) -> str:
