@@ -1,7 +1,8 @@
 """The lines that a worker process and its client exchange: one JSON object a line, versioned and checked on both sides.
 
 To the worker: ``{"v": 1, "id": 7, "ask": "check_export", "with": {...}}`` and ``{"v": 1, "cancel": 7}``.
-From it: ``{"v": 1, "id": 7, "event": "progress" | "done" | "failed" | "cancelled", "with": {...}}``.
+From it: ``{"v": 1, "id": 7, "event": "progress" | "piece" | "done" | "failed" | "cancelled",
+"with": {...}}``.
 What stands under ``with`` is a frozen dataclass whose annotations are the schema.
 """
 
@@ -32,6 +33,8 @@ class Request(Generic[R]):
 
     name: ClassVar[str] = ""
     answer: ClassVar[type] = dict
+    piece: ClassVar[type | None] = None
+    """What comes before the answer, piece by piece; None: nothing does."""
 
     def after_crash(self) -> Self | None:
         """What to ask a new process when the old one crashed on this request; None gives up."""
@@ -45,6 +48,13 @@ class Progress:
     done: int
     total: int
     message: str = ""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of the answer that is ready already."""
+
+    part: Any
 
 
 @dataclass(frozen=True)
@@ -77,8 +87,14 @@ class Died:
     details: str = ""
 
 
-Event = Progress | Done | Failed | Cancelled | Died
-_EVENTS: dict[str, type] = {"progress": Progress, "done": Done, "failed": Failed, "cancelled": Cancelled}
+Event = Progress | Piece | Done | Failed | Cancelled | Died
+_EVENTS: dict[str, type] = {
+    "progress": Progress,
+    "piece": Piece,
+    "done": Done,
+    "failed": Failed,
+    "cancelled": Cancelled,
+}
 _NAMES = {kind: name for name, kind in _EVENTS.items()}
 
 
@@ -108,15 +124,17 @@ def parse_request(line: bytes, known: Iterable[type[Request]]) -> tuple[int, Req
     return build(data.get("id"), int), build(data.get("with"), kind, "request")
 
 
-def parse_event(line: bytes, answer: type) -> tuple[int, Event]:
-    """Read a line sent by a worker, whose result is an ``answer``. Raises ProtocolError."""
+def parse_event(line: bytes, request: type[Request]) -> tuple[int, Event]:
+    """Read a line that a worker sent in answer to a ``request``. Raises ProtocolError."""
     data = _parse(line)
     kind = _EVENTS.get(data.get("event", ""))
     if kind is None:
         raise ProtocolError(f"there is no event {data.get('event')!r}")
     event: Event = build(data.get("with"), kind, "event")
     if isinstance(event, Done):
-        event = Done(build(event.result, answer, "result"))
+        event = Done(build(event.result, request.answer, "result"))
+    elif isinstance(event, Piece):
+        event = Piece(build(event.part, request.piece, "part"))
     return build(data.get("id"), int), event
 
 

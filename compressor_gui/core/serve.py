@@ -16,6 +16,7 @@ from compressor_gui.core.protocol import (
     Done,
     Event,
     Failed,
+    Piece,
     Progress,
     ProtocolError,
     Request,
@@ -46,6 +47,11 @@ class Job:
         """Report ``done`` of ``total`` steps. Raises Stop if the job has been cancelled."""
         self.check()
         self._send(self.number, Progress(done, total, message))
+
+    def piece(self, part: object) -> None:
+        """Send a part of the answer ahead. Raises Stop if the job has been cancelled."""
+        self.check()
+        self._send(self.number, Piece(part))
 
 
 Handlers = Mapping[type[Request], Callable[[Any, Job], Any]]

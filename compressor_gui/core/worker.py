@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import compressor_gui
 from compressor_gui.core.errors import CompressorError
@@ -25,6 +25,7 @@ from compressor_gui.core.protocol import (
     Done,
     Event,
     Failed,
+    Piece,
     Progress,
     ProtocolError,
     Request,
@@ -36,7 +37,7 @@ from compressor_gui.core.protocol import (
 
 R = TypeVar("R")
 Listener = Callable[[int, Event], None]
-"""Called with the job's number and each of its events, the last of which is not Progress. The calls come from a thread
+"""Called with the job's number and each of its events, the last of which is neither Progress nor Piece. The calls come from a thread
 of the worker's, or from the one that cancels."""
 
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP"}
@@ -198,13 +199,21 @@ class Worker:
         if not running:
             self._tell(job, Cancelled())
 
-    def run(self, request: Request[R], on_progress: Callable[[Progress], None] | None = None) -> R:
+    def run(
+        self,
+        request: Request[R],
+        on_progress: Callable[[Progress], None] | None = None,
+        on_piece: Callable[[Any], None] | None = None,
+    ) -> R:
         """Do a job and wait for its answer. Raises CompressorError, WorkerDied or JobCancelled."""
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         number = self.submit(request, lambda _, event: events.put(event))
         try:
-            while isinstance(event := events.get(), Progress):
-                if on_progress:
+            while isinstance(event := events.get(), Progress | Piece):
+                if isinstance(event, Piece):
+                    if on_piece:
+                        on_piece(event.part)
+                elif on_progress:
                     on_progress(event)
         except BaseException:
             self.cancel(number)
@@ -296,10 +305,10 @@ class Worker:
         reason = ""
         try:
             while answer := read_line(process.stdout):
-                number, event = parse_event(answer, request.answer)
+                number, event = parse_event(answer, type(request))
                 if number not in (0, job.number):  # 0: the worker could not tell, and there is only this one
                     continue
-                if not isinstance(event, Progress):
+                if not isinstance(event, Progress | Piece):
                     return event
                 self._tell(job, event)
         except ProtocolError as error:

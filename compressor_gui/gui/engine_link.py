@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Signal
 
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import Cancelled, Died, Done, EngineClient, Event, Failed, Progress
-from compressor_gui.core.protocol import Request
+from compressor_gui.core.protocol import Piece, Request
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class _Callbacks:
     done: Callable[[object], None]
     failed: Callable[[CompressorError], None]
     cancelled: Callable[[], None]
+    piece: Callable[[object], None] | None
 
 
 class EngineLink(QObject):
@@ -53,11 +54,12 @@ class EngineLink(QObject):
         done: Callable[[object], None],
         failed: Callable[[CompressorError], None],
         cancelled: Callable[[], None],
+        piece: Callable[[object], None] | None = None,
     ) -> int:
-        """Queue a job; one of the callbacks is called in the GUI thread when it ends."""
+        """Queue a job; one of the callbacks is called in the GUI thread when it ends, ``piece`` with parts before."""
         number = self.client.submit(request)
         self.jobs[number] = RunningJob(number, title, time.monotonic())
-        self._callbacks[number] = _Callbacks(done, failed, cancelled)
+        self._callbacks[number] = _Callbacks(done, failed, cancelled, piece)
         self.status = "engine working"
         self.changed.emit()
         return number
@@ -75,6 +77,10 @@ class EngineLink(QObject):
         if isinstance(event, Progress):
             self.jobs[number] = replace(self.jobs[number], done=event.done, total=event.total, message=event.message)
             self.changed.emit()
+            return
+        if isinstance(event, Piece):
+            if piece := self._callbacks[number].piece:
+                piece(event.part)
             return
         del self.jobs[number]
         callbacks = self._callbacks.pop(number)

@@ -60,12 +60,12 @@ outputs = st.builds(
 
 @given(st.builds(ExportCheck, st.lists(outputs, max_size=2).map(tuple), names, names, st.booleans(), number))
 def test_a_result_survives_the_line(result: ExportCheck) -> None:
-    assert parse_event(event_line(3, Done(result)), ExportCheck) == (3, Done(result))
+    assert parse_event(event_line(3, Done(result)), CheckExport) == (3, Done(result))
 
 
 @pytest.mark.parametrize("event", [Progress(1, 2, "half"), Failed("what", "where", "hint"), Cancelled()])
 def test_other_events_survive_the_line(event: Event) -> None:
-    assert parse_event(event_line(1, event), ExportCheck) == (1, event)
+    assert parse_event(event_line(1, event), CheckExport) == (1, event)
 
 
 def test_a_wish_to_cancel_survives_the_line() -> None:
@@ -106,12 +106,12 @@ def test_garbage_is_refused_on_both_sides(line: bytes) -> None:
     with pytest.raises(ProtocolError):
         parse_request(line, [CheckExport])
     with pytest.raises(ProtocolError):
-        parse_event(line, ExportCheck)
+        parse_event(line, CheckExport)
 
 
 @given(st.binary(max_size=80))
 def test_no_bytes_bring_the_parser_down(line: bytes) -> None:
-    for parse in (lambda: parse_request(line, [CheckExport]), lambda: parse_event(line, ExportCheck)):
+    for parse in (lambda: parse_request(line, [CheckExport]), lambda: parse_event(line, CheckExport)):
         with pytest.raises(ProtocolError):
             parse()
 
