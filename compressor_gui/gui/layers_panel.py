@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QModelIndex, QPoint, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
+from PySide6.QtGui import QAction, QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -36,6 +36,10 @@ from compressor_gui.gui.layers_model import HEADINGS, Column, LayersModel, Layer
 from compressor_gui.gui.theme import UNIT, Theme
 from compressor_gui.gui.widgets import label
 
+_SPARED = (Column.OP, Column.SENSITIVITY)
+"""Columns that a narrow panel does without, the first one first."""
+_NAME_ROOM = 88
+"""Pixels that the names have before columns are left out for them."""
 _SORTS = {"order": None, "name": Column.NAME, "op": Column.OP, "size": Column.SIZE, "sparsity": Column.SPARSITY}
 
 
@@ -64,6 +68,10 @@ class LayersView(QTableView):
         super().__init__(parent)
         self._layers = model
         self._grip = 0.0
+        self._chosen: set[Column] = {
+            column for column, heading in HEADINGS.items() if heading.shown and column != Column.NAME
+        }
+        self._spared: tuple[Column, ...] = _SPARED
         self.proxy = LayersProxy(model)
         self.setModel(self.proxy)
         self._delegate = LayersDelegate(model, self.proxy, theme, self)
@@ -94,8 +102,8 @@ class LayersView(QTableView):
         for column, heading in HEADINGS.items():
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Interactive)
             header.resizeSection(column, heading.width)
-            header.setSectionHidden(column, not heading.shown)
         header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
+        self._fit_columns()
 
     def column_menu(self) -> QMenu:
         """The menu that shows and hides columns; the names always stay."""
@@ -105,11 +113,32 @@ class LayersView(QTableView):
             if column == Column.NAME:
                 continue
             action = QAction(heading.title, menu, checkable=True)
-            action.setChecked(not self.isColumnHidden(column))
+            action.setChecked(column in self._chosen)
             action.setToolTip(heading.tip)
-            action.toggled.connect(lambda shown, column=column: self.setColumnHidden(column, not shown))
+            action.toggled.connect(lambda shown, column=column: self.show_column(column, shown))
             menu.addAction(action)
         return menu
+
+    def show_column(self, column: Column, shown: bool) -> None:
+        """Show or hide a column, as the user wants it."""
+        self._chosen = self._chosen | {column} if shown else self._chosen - {column}
+        self._spared = tuple(spared for spared in self._spared if spared != column or not shown)
+        self._fit_columns()
+
+    def _fit_columns(self) -> None:
+        """Show the chosen columns; in a narrow panel the names' room comes before what their tooltips say too."""
+        room = self.viewport().width() - _NAME_ROOM
+        shown = set(self._chosen)
+        for spared in self._spared:
+            if sum(self.columnWidth(column) or HEADINGS[column].width for column in shown) > room:
+                shown.discard(spared)
+        for column in HEADINGS:
+            self.setColumnHidden(column, column != Column.NAME and column not in shown)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Make the columns fit."""
+        super().resizeEvent(event)
+        self._fit_columns()
 
     def _choose_columns(self, at: QPoint) -> None:
         self.column_menu().popup(self.horizontalHeader().mapToGlobal(at))
@@ -305,6 +334,7 @@ class LayersPanel(QWidget):
     def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("layersPanel")
+        self.setMinimumWidth(344)
         self._document = document
         self._theme = theme
         self.model = LayersModel(document, self)

@@ -335,3 +335,13 @@ def test_the_dark_theme_is_taken_at_once(qtbot: QtBot, document: Document, tmp_p
     light = made.view.grab().toImage()
     theme.choose("dark")
     assert made.view.grab().toImage() != light
+
+
+def test_a_narrow_panel_leaves_the_names_room(filled: LayersPanel) -> None:
+    filled.resize(filled.minimumWidth(), 600)
+    assert filled.view.isColumnHidden(Column.OP)
+    assert filled.view.columnWidth(Column.NAME) >= 88
+    filled.view.show_column(Column.OP, True)  # who asks for it gets it
+    assert not filled.view.isColumnHidden(Column.OP)
+    filled.resize(700, 600)
+    assert not filled.view.isColumnHidden(Column.SENSITIVITY)

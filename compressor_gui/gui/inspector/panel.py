@@ -32,6 +32,7 @@ class Inspector(QWidget):
     def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("inspector")
+        self.setMinimumWidth(316)
         self._document = document
         self._later = Later(document.background)
         self._counted: tuple[Layer, WeightSummary] | None = None
