@@ -37,8 +37,8 @@ from compressor_gui.core.protocol import (
 
 R = TypeVar("R")
 Listener = Callable[[int, Event], None]
-"""Called with the job's number and each of its events, the last of which is neither Progress nor Piece. The calls come from a thread
-of the worker's, or from the one that cancels."""
+"""Called with the job's number and each of its events, the last neither Progress nor Piece. The calls come from a
+thread of the worker's, or from the one that cancels."""
 
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP"}
 _log = logging.getLogger(__name__)
