@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from compressor_gui.core import layout, pbio
+from compressor_gui.core.fold import fold
 from compressor_gui.gui.main_window import MainWindow, apply_theme
 from compressor_gui.gui.settings import Settings
 from compressor_gui.gui.theme import Theme, load_fonts
@@ -40,7 +41,7 @@ def theme(qapp: QApplication) -> Theme:
 @pytest.fixture(scope="session", autouse=True)
 def layout_worker() -> Iterator[None]:
     """The one process that all windows share, from the first test to the last."""
-    layout.prestart()
+    layout.layout(fold(conv_net()))  # waits for it, so that no test sees its threads begin
     yield
     layout.close()
 

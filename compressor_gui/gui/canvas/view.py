@@ -79,7 +79,10 @@ class Canvas(QWidget):
         """Show a picture. The box that holds the node ``anchor`` stays where it is on the screen (default: the selected
         one if it is in view, else the one in the middle); ``fresh`` looks at it as if for the first time."""
         self._animation.stop()
-        old, self.look = self.scene, Look()
+        old = self.scene
+        if old is not None and old.count and not anchor:
+            anchor = self._anchor(old)
+        self.look = Look()
         if picture is None:
             self.scene = None
             self.minimap.renew()
@@ -90,7 +93,7 @@ class Canvas(QWidget):
             self._untouched = True
             self.first_look()
         else:
-            self._move_to(picture, old, anchor or self._anchor(old))
+            self._move_to(picture, old, anchor)
         self.minimap.renew()
         self.update()
 
@@ -120,6 +123,7 @@ class Canvas(QWidget):
         if duration <= 0 or len(folded.boxes) > ANIMATED_UP_TO or not self.isVisible():
             self._animate(1.0)
         else:
+            self._animate(0.0)  # from now on the boxes are the new picture's
             self._animation.setDuration(duration)
             self._animation.start()
 
