@@ -1,0 +1,51 @@
+"""A model by its path and recipe, replayed here and loaded in TensorFlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from compressor_gui.core import pbio
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.measure import ModelRef
+from compressor_gui.core.recipe import Recipe, Replayer
+from compressor_gui.core.trust import refuse_untrusted
+from compressor_gui.engine.session import LoadedGraph
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A graph as the core reads it, loaded in TensorFlow. ``outputs`` are those asked for, under their new names."""
+
+    ref: ModelRef
+    graph: ModelGraph
+    loaded: LoadedGraph
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The nodes that the model computes."""
+        return self.graph.outputs
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.loaded.__exit__(*error)
+
+
+def read_model(ref: ModelRef) -> ModelGraph:
+    """The graph that the recipe makes of the file. Raises CompressorError, for ops that may do harm too."""
+    graph = pbio.read_graph(ref.path, outputs=ref.outputs or None)
+    missing = [name for name in ref.outputs if name not in graph]
+    if missing:
+        raise CompressorError(f"its output {missing[0]!r} is missing", where=ref.path)
+    if not ref.allow_unsafe_ops:
+        refuse_untrusted(graph, ref.path)
+    return Replayer(graph).replay(Recipe.from_json(ref.recipe)).graph if ref.recipe else graph
+
+
+def load_model(ref: ModelRef, *, remapping: bool = True) -> Model:
+    """Read, replay and load a model. Raises CompressorError where it can't be read, is refused or does not load."""
+    graph = read_model(ref)
+    return Model(ref, graph, LoadedGraph(pbio.to_bytes(graph), graph, where=ref.path, remapping=remapping))
