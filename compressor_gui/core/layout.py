@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import base64
+import queue
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -19,16 +20,21 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.fold import Folded
-from compressor_gui.core.protocol import Request
+from compressor_gui.core.protocol import Died, Done, Event, Request
 from compressor_gui.core.serve import Job, serve
-from compressor_gui.core.worker import Worker, WorkerDied
+from compressor_gui.core.worker import Worker
 
 BOX_WIDTH, BOX_HEIGHT = 204.0, 44.0
 COLUMN, ROW = 236.0, 80.0
 """Distance between neighbouring boxes' centres, in the units of the picture (pixels at 1:1)."""
 _LINE_GAP = 0.1
 """Columns between long edges that run side by side."""
+_EXACT_UP_TO = 2000
+_STACK = 1 << 29
+_PATIENCE = 20.0
+"""Seconds after which a plain layout takes the place of one that is not ready."""
 _SHELF_COLUMNS = 40
 """Unconnected parts are set side by side in shelves that are at least so wide."""
 
@@ -99,7 +105,22 @@ def unpack(text: str, dtype: type) -> NDArray[Any]:
 
 def place(request: Place, _job: Job | None = None) -> Placed:
     """Answer a request: one sugiyama layout for each connected part, the parts side by side."""
-    found = sugiyama(request.count, unpack(request.edges, np.int32).reshape(-1, 2))
+    answers: list[Layout | BaseException] = []
+
+    def work() -> None:
+        try:
+            answers.append(sugiyama(request.count, unpack(request.edges, np.int32).reshape(-1, 2)))
+        except BaseException as error:
+            answers.append(error)
+
+    # fast-sugiyama walks graphs in depth on the stack: a chain of a hundred thousand boxes needs a large one.
+    threading.stack_size(_STACK)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    found = answers[0]
+    if isinstance(found, BaseException):
+        raise found
     return Placed(pack(found.x), pack(found.y), pack(found.bends), pack(found.bend_start))
 
 
@@ -107,9 +128,11 @@ def sugiyama(count: int, edges: Edges) -> Layout:
     """Layered positions of ``count`` boxes; ``edges`` have no cycles, loops or doubles."""
     from fast_sugiyama import from_edges
 
-    parts = (
-        from_edges([(int(a), int(b)) for a, b in edges], vertex_spacing=1.0, check_layout=False) if len(edges) else []
-    )
+    # Shortest edges and fewest crossings take time that grows with the square; a large graph takes the next best.
+    exact = count <= _EXACT_UP_TO
+    options = {"ranking_type": "minimize" if exact else "down", "transpose": exact}
+    pairs = [(int(a), int(b)) for a, b in edges]
+    parts = from_edges(pairs, vertex_spacing=1.0, check_layout=False, **options) if pairs else []
     column = np.full(count, np.nan)
     row = np.zeros(count)
     routes: dict[tuple[int, int], list[tuple[float, float]]] = {}
@@ -231,16 +254,32 @@ def _layout(count: int, wanted: Edges) -> Layout:
     edges, turned = without_cycles(count, wanted)
     unique, back = np.unique(edges, axis=0, return_inverse=True) if len(edges) else (edges, np.zeros(0, np.int64))
     try:
-        answer = _shared_worker().run(Place(count, pack(unique.astype(np.int32))))
+        answer = _ask(Place(count, pack(unique.astype(np.int32))))
         found = Layout(
             unpack(answer.x, np.float64),
             unpack(answer.y, np.float64),
             unpack(answer.bends, np.float64).reshape(-1, 2),
             unpack(answer.bend_start, np.int64),
         )
-    except WorkerDied as died:
-        found = replace(plain(count, unique), note=f"This is a plain layout: {died.what}.")
+    except CompressorError as error:
+        found = replace(plain(count, unique), note=f"This is a plain layout: {error.what}.")
     return _for_all_edges(found, np.asarray(back).reshape(-1), turned)
+
+
+def _ask(request: Place) -> Placed:
+    """The worker's answer. Raises CompressorError when it died or took too long."""
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    worker = _shared_worker()
+    job = worker.submit(request, lambda _, event: events.put(event))
+    try:
+        event = events.get(timeout=_PATIENCE)
+    except queue.Empty:
+        worker.cancel(job)
+        raise CompressorError(f"a better one takes more than {_PATIENCE:.0f} s") from None
+    if isinstance(event, Done):
+        answer: Placed = event.result
+        return answer
+    raise CompressorError(event.reason if isinstance(event, Died) else getattr(event, "what", "it was cancelled"))
 
 
 def _for_all_edges(found: Layout, back: NDArray[np.int64], turned: NDArray[np.bool_]) -> Layout:

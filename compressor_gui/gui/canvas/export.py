@@ -34,6 +34,8 @@ def export_scenes(
         )
     if not any(scene.count for scene in scenes):
         raise CompressorError("there is nothing to draw", where=str(path), hint="open a model first")
+    for scene in scenes:
+        scene.picture.find_shapes()
     size = _size(scenes)
     if size.width() <= 0 or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise CompressorError(

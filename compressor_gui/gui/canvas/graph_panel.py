@@ -304,6 +304,7 @@ class GraphPanel(QWidget):
             self._drawing = False
             if self._wanted is not None and wanted.before is self._wanted.before:
                 self._show(found, wanted)
+                self._find_shapes(found)
             self._draw()
 
         def failed(error: Exception) -> None:
@@ -312,6 +313,20 @@ class GraphPanel(QWidget):
             raise error
 
         self._document.drawing.run(wanted.draw, done, failed)
+
+    def _find_shapes(self, found: tuple[Picture, ...]) -> None:
+        def work() -> None:
+            for picture in found:
+                picture.find_shapes()
+
+        def done(_: None) -> None:
+            for canvas in self.canvases:
+                canvas.update()
+
+        def failed(error: Exception) -> None:
+            raise error
+
+        self._document.drawing.run(work, done, failed)
 
     @property
     def _pictures(self) -> tuple[Picture, ...]:

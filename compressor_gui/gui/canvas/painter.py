@@ -50,7 +50,7 @@ class Painter:
 
     def __init__(self, theme: Theme) -> None:
         self.theme = theme
-        self._elided: dict[tuple[str, int, int], str] = {}
+        self._elided: dict[tuple[str, int, int], tuple[str, float]] = {}
         self._fonts: dict[tuple[int, int], tuple[QFont, QFontMetricsF]] = {}
         self.renew()
 
@@ -290,12 +290,12 @@ class Painter:
             painter.setPen(self._texts[color])
             for box in boxes[mine == color].tolist():
                 rect, kind = scene.rect(box), kinds[box]
-                text = self.elided(kind.label, size, QFont.Weight.DemiBold, room)
+                text, _ = self.elided(kind.label, size, QFont.Weight.DemiBold, room)
                 if two and kind.title:
                     painter.setFont(bold)
                     painter.drawText(QPointF(rect.left() + 9, rect.top() + 18.5), text)
                     painter.setFont(small)
-                    title = self.elided(kind.title, SMALL, QFont.Weight.Normal, room)
+                    title, _ = self.elided(kind.title, SMALL, QFont.Weight.Normal, room)
                     painter.drawText(QPointF(rect.left() + 9, rect.top() + 34.5), title)
                 else:
                     painter.drawText(rect.adjusted(9, 0, -9, 0), Qt.AlignmentFlag.AlignVCenter, text)
@@ -320,30 +320,26 @@ class Painter:
             for frame in scene.frames
             if frame.rect.intersects(view) and frame.rect.height() * scale > 26
         ]
-        heaviest = sorted(boxes.tolist(), key=lambda box: (kinds[box].kind != "scope", -kinds[box].bytes))
-        for box in heaviest[:MAP_LABELS]:
+        for box in scene.most_telling(boxes, MAP_LABELS).tolist():
             scope = kinds[box].kind == "scope"
             name = kinds[box].label if scope else kinds[box].title.partition(" · ")[0]
             wanted.append((QPointF(scene.x[box] + BOX_WIDTH / 2 + 5 / scale, scene.y[box]), name, scope))
-        taken: set[tuple[int, int]] = set()
+        room = _Room(view.width() * scale, view.height() * scale)
+        room.take(
+            (scene.x[boxes] - BOX_WIDTH / 2 - view.left()) * scale,
+            (scene.y[boxes] - BOX_HEIGHT / 2 - view.top()) * scale,
+            BOX_WIDTH * scale,
+            BOX_HEIGHT * scale,
+        )
         for place, text, strong in wanted:
             x, y = (place.x() - view.left()) * scale, (place.y() - view.top()) * scale
             weight = QFont.Weight.DemiBold if strong else QFont.Weight.Normal
             shown, metrics = self.font(SMALL, weight)
-            text = self.elided(text, SMALL, weight, 150)
-            width = metrics.horizontalAdvance(text)
-            cells = {
-                (int((x + step) / 40), int((y + side) / 7))
-                for step in range(0, int(width) + 40, 40)
-                for side in (-7, 0, 7)
-            }
-            there = QRectF(place.x(), place.y() - 6 / scale, width / scale, 12 / scale)
-            if cells & taken or len(scene.boxes_in(there)):
-                continue
-            taken |= cells
-            painter.setFont(shown)
-            painter.setPen(self.theme.color("text" if strong else "text_secondary"))
-            painter.drawText(QPointF(x, y + metrics.ascent() / 2 - 1), text)
+            text, width = self.elided(text, SMALL, weight, 150)
+            if room.claim(x + 3, y - 7, width, 14):
+                painter.setFont(shown)
+                painter.setPen(self.theme.color("text" if strong else "text_secondary"))
+                painter.drawText(QPointF(x, y + metrics.ascent() / 2 - 1), text)
 
     # -- fonts ---------------------------------------------------------------------------------------------------
 
@@ -355,16 +351,51 @@ class Painter:
             self._fonts[key] = (made, QFontMetricsF(made))
         return self._fonts[key]
 
-    def elided(self, text: str, size: int, weight: QFont.Weight, room: int) -> str:
-        """``text`` in ``room`` pixels, the middle left out; remembered."""
+    def elided(self, text: str, size: int, weight: QFont.Weight, room: int) -> tuple[str, float]:
+        """``text`` in ``room`` pixels, the middle left out, and its width; remembered."""
         key = (text, size * 1000 + int(weight), room)
         found = self._elided.get(key)
         if found is None:
             if len(self._elided) > 50_000:
                 self._elided.clear()
             metrics = self.font(size, weight)[1]
-            found = self._elided[key] = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, room)
+            short = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, room)
+            found = self._elided[key] = (short, metrics.horizontalAdvance(short))
         return found
+
+
+class _Room:
+    """Which parts of the screen are taken, in cells of a few pixels."""
+
+    WIDE, HIGH = 8, 7
+
+    def __init__(self, width: float, height: float) -> None:
+        self._taken = np.zeros((int(height / self.HIGH) + 3, int(width / self.WIDE) + 3), bool)
+
+    def take(self, left: NDArray[np.float64], top: NDArray[np.float64], width: float, height: float) -> None:
+        """Take the rectangles of one size at these corners."""
+        rows, columns = self._taken.shape
+        for down in np.arange(0, height + self.HIGH, self.HIGH):
+            y = np.asarray((top + min(down, height)) // self.HIGH, np.int64)
+            for across in np.arange(0, width + self.WIDE, self.WIDE):
+                x = np.asarray((left + min(across, width)) // self.WIDE, np.int64)
+                inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
+                self._taken[y[inside], x[inside]] = True
+
+    def claim(self, left: float, top: float, width: float, height: float) -> bool:
+        """Take a rectangle if all of it is free; what is outside is not."""
+        if left < 0 or top < 0:
+            return False
+        rows = slice(int(top / self.HIGH), int((top + height) / self.HIGH) + 1)
+        columns = slice(int(left / self.WIDE), int((left + width) / self.WIDE) + 1)
+        if (
+            rows.stop > self._taken.shape[0]
+            or columns.start >= self._taken.shape[1]
+            or self._taken[rows, columns].any()
+        ):
+            return False
+        self._taken[rows, columns] = True
+        return True
 
 
 def _cosmetic(color: QColor, width: float = 1.0) -> QPen:

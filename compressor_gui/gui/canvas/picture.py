@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from compressor_gui.core.fold import Folded, fold
 from compressor_gui.core.graph import ModelGraph, Node, parse_ref
 from compressor_gui.core.layout import Layout, aligned, layout
 from compressor_gui.core.shapes import infer_shapes
-from compressor_gui.core.values import DType
+from compressor_gui.core.values import DType, Shape
 
 SAME, ADDED, REMOVED, CHANGED = range(4)
 """How a box differs."""
@@ -41,10 +40,13 @@ class Picture:
     layout: Layout
     marks: Marks
 
-    @cached_property
-    def shapes(self) -> Mapping[str, tuple]:
-        """Node -> the shapes of its outputs."""
-        return infer_shapes(self.graph)
+    shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
+    """Node -> the shapes of its outputs, once :meth:`find_shapes` has been called: a picture does not wait for them."""
+
+    def find_shapes(self) -> None:
+        """Work out the tensors' shapes. Takes a while in a large graph."""
+        if not self.shapes:
+            self.shapes.update(infer_shapes(self.graph))
 
     def tensor_text(self, edge: int) -> str:
         """What flows along an edge: its type where it is not float, and its shape where it is known."""

@@ -86,6 +86,20 @@ class Scene:
             & (self.y < view.bottom() + BOX_HEIGHT / 2)
         )
 
+    def most_telling(self, boxes: Ints, count: int) -> Ints:
+        """Of these boxes the first ``count``: scopes, then those with most bytes."""
+        here = np.zeros(self.count, bool)
+        here[boxes] = True
+        found: Ints = self._by_weight[here[self._by_weight]][:count]
+        return found
+
+    @cached_property
+    def _by_weight(self) -> Ints:
+        boxes = self.picture.folded.boxes
+        weight = np.array([box.bytes for box in boxes], np.int64)
+        closed = np.array([box.kind == "scope" for box in boxes], bool)
+        return np.lexsort((-weight, ~closed))
+
     def box_at(self, point: QPointF, margin: float = 0.0) -> int:
         """The box under a point, or -1."""
         inside = np.flatnonzero(
