@@ -27,6 +27,7 @@ from compressor_gui.core.recipe import Recipe
 from compressor_gui.core.values import DType
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.inspector import Inspector
+from compressor_gui.gui.inspector import values as values_module
 from compressor_gui.gui.inspector.histogram import BINS, Histogram
 from compressor_gui.gui.inspector.node_facts import MAX_LINKS, attr_text, op_text
 from compressor_gui.gui.inspector.pictures import MAX_SIDE, MIDDLE, ZERO, image_of, picture_of
@@ -427,8 +428,28 @@ def test_values_are_exported(qtbot: QtBot, conv_values: Inspector, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_export_that_fails_says_so(qtbot: QtBot, conv_values: Inspector, tmp_path: Path) -> None:
-    with qtbot.waitSignal(conv_values.failed) as seen:
+def test_too_many_cells_are_not_copied(
+    qtbot: QtBot, conv_values: Inspector, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(values_module, "MAX_COPIED", 5)
+    with qtbot.waitSignal(document.failed) as seen:
+        qtbot.mouseClick(conv_values.values.copy_button, Qt.MouseButton.LeftButton)
+    assert "too many for the clipboard" in str(seen.args[0])
+
+
+def test_the_slice_stays_when_the_weights_change(qtbot: QtBot, conv_values: Inspector, document: Document) -> None:
+    document.show("compressed")
+    conv_values.values._axes[1].setValue(2)
+    document.prune_layer(document.state.source.layers[0], 0.5)  # type: ignore[union-attr]
+    settle(qtbot, document)
+    assert conv_values.values._axes[1].value() == 2
+    made = document.state.made
+    assert made is not None
+    assert np.array_equal(conv_values.values.model.array, made.layers[0].weights[:, 2, 0, :])
+
+
+def test_export_that_fails_says_so(qtbot: QtBot, conv_values: Inspector, document: Document, tmp_path: Path) -> None:
+    with qtbot.waitSignal(document.failed) as seen:
         conv_values.values.export_to(tmp_path / "missing" / "w.npy")
     assert isinstance(seen.args[0], CompressorError)
     assert "can't be written" in str(seen.args[0])

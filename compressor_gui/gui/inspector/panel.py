@@ -24,9 +24,8 @@ from compressor_gui.gui.widgets import ElidedLabel, label
 
 
 class Inspector(QWidget):
-    """Everything about the selected node. ``failed(error)``: a CompressorError to show; ``exported(path)``."""
+    """Everything about the selected node. ``exported(path)``: values were written to a file."""
 
-    failed = Signal(object)
     exported = Signal(object)
 
     def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
@@ -69,7 +68,7 @@ class Inspector(QWidget):
         for part in (self.histogram, self.sensitivity):
             part.rested.connect(document.end_merge)
         self.node.chosen.connect(document.select)
-        self.values.failed.connect(self.failed)
+        self.values.failed.connect(document.failed)
         self.values.written.connect(self.exported)
         for key in ("histogram", "picture", "values"):
             self.sections[key].opened.connect(self._show_heavy)

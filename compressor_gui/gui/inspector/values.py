@@ -33,6 +33,8 @@ from compressor_gui.gui.widgets import clear
 
 ROW_HEIGHT, SCROLL_ROOM = 22, 12
 """Pixels of a row, and of the scroll bar under the table."""
+MAX_COPIED = 100_000
+"""Cells that are written to the clipboard; more would stop the window for long."""
 ALL = -1
 """An axis that runs across the table."""
 
@@ -132,22 +134,23 @@ class ValuesModel(QAbstractTableModel):
 class _Table(QTableView):
     """A table that copies its selection as tab-separated text."""
 
+    copy_wanted = Signal()
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Copy."""
         if event.matches(QKeySequence.StandardKey.Copy):
-            QGuiApplication.clipboard().setText(self.selected_text())
+            self.copy_wanted.emit()
         else:
             super().keyPressEvent(event)
 
-    def selected_text(self) -> str:
-        """The selection's rectangle, a line for each row, tabs between the columns."""
+    def selected_cells(self) -> np.ndarray:
+        """The selection, which is one rectangle."""
         selection, model = self.selectionModel().selection(), self.model()
         assert isinstance(model, ValuesModel)
         if selection.isEmpty():
-            return ""
-        found = selection.first()  # selections are contiguous: there is one rectangle
-        part = model.array[found.top() : found.bottom() + 1, found.left() : found.right() + 1]
-        return "\n".join("\t".join(text_of(value) for value in row) for row in part)
+            return model.array[:0, :0]
+        found = selection.first()
+        return model.array[found.top() : found.bottom() + 1, found.left() : found.right() + 1]
 
 
 class Values(QWidget):
@@ -163,10 +166,12 @@ class Values(QWidget):
         self._background = background
         self._array: np.ndarray | None = None
         self._name = ""
+        self._place: tuple[str, tuple[int, ...]] = ("", ())
         self._axes: list[QSpinBox] = []
         self.model = ValuesModel()
         self.table = _Table()
         self.table.setModel(self.model)
+        self.table.copy_wanted.connect(self._copy)
         self.table.setObjectName("valuesTable")
         self.table.setAccessibleName("Values")
         self.table.setFont(font(BODY - 1))
@@ -198,7 +203,12 @@ class Values(QWidget):
 
     def show_values(self, name: str, array: np.ndarray | None) -> None:
         """Show an array of any rank; None clears."""
+        same_place = array is not None and self._array is not None and (name, array.shape) == self._place
         self._array, self._name = array, name
+        if same_place:  # another version of the same weight: the slice that was chosen stays
+            self._show_plane()
+            return
+        self._place = (name, array.shape if array is not None else ())
         clear(self._selectors)
         self._axes = []
         if array is None:
@@ -238,7 +248,13 @@ class Values(QWidget):
     def _copy(self) -> None:
         if not self.table.selectionModel().hasSelection():
             self.table.selectAll()
-        QGuiApplication.clipboard().setText(self.table.selected_text())
+        cells = self.table.selected_cells()
+        if cells.size > MAX_COPIED:
+            words = f"{cells.size:,} cells are too many for the clipboard"
+            self.failed.emit(CompressorError(words, hint=f"select {MAX_COPIED:,} or fewer, or export the values"))
+        else:
+            text = "\n".join("\t".join(text_of(value) for value in row) for row in cells)
+            QGuiApplication.clipboard().setText(text)
 
     def _export(self) -> None:
         if self._array is None:
