@@ -60,8 +60,7 @@ class QuantizeWeights(Pass):
     def _store(self, edit: Edit, node: Node, array: np.ndarray, layer: Layer | None) -> None:
         axis = layer.channel_axis if layer else None
         per_channel = self.per_channel and axis is not None and _pays(array, axis)
-        kernel_axes = tuple(range(array.ndim - 2)) if layer and "Conv" in layer.op and array.ndim > 2 else ()
-        found = encode(array, axis, per_channel, kernel_axes)
+        found = encode(array, axis, per_channel)
         codes = DType.QINT8 if found.mode == "SCALED" else DType.QUINT8
         parts = (
             ("const", codes, found.codes),
