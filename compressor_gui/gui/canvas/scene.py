@@ -78,13 +78,19 @@ class Scene:
         )
 
     def boxes_in(self, view: QRectF) -> Ints:
-        """The boxes that a rectangle touches."""
-        return np.flatnonzero(
-            (self.x > view.left() - BOX_WIDTH / 2)
-            & (self.x < view.right() + BOX_WIDTH / 2)
-            & (self.y > view.top() - BOX_HEIGHT / 2)
-            & (self.y < view.bottom() + BOX_HEIGHT / 2)
-        )
+        """The boxes that a rectangle touches, in the picture's order."""
+        order, y = self._from_top
+        first = np.searchsorted(y, view.top() - BOX_HEIGHT / 2, "right")
+        last = np.searchsorted(y, view.bottom() + BOX_HEIGHT / 2, "left")
+        near = order[first:last]
+        x = self.x[near]
+        return np.sort(near[(x > view.left() - BOX_WIDTH / 2) & (x < view.right() + BOX_WIDTH / 2)])
+
+    @cached_property
+    def _from_top(self) -> tuple[Ints, Floats]:
+        """The boxes from top to bottom, and their y."""
+        order = np.argsort(self.y, kind="stable")
+        return order, self.y[order]
 
     def most_telling(self, boxes: Ints, count: int) -> Ints:
         """Of these boxes the first ``count``: scopes, then those with most bytes."""
