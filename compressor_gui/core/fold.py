@@ -179,7 +179,7 @@ def fold(
         if closed:
             placed.add(closed)
             parent = path[path.index(closed) - 1] if path.index(closed) else ""
-            boxes.append(_scope_box(closed, parent, scope_box[closed]))
+            boxes.append(_scope_box(closed, parent, shared, scope_box[closed]))
         else:
             boxes.append(
                 _box(
@@ -336,12 +336,12 @@ def _detail(node: Node, graph: ModelGraph) -> str:
     return ""
 
 
-def _scope_box(scope: str, parent: str, groups: list[_Group]) -> Box:
+def _scope_box(scope: str, parent: str, shared: str, groups: list[_Group]) -> Box:
     ops = [node for group in groups for node in group.ops]
     constants = [node for group in groups for node in group.constants]
     families = Counter(family(group.ops[0].op) for group in groups if family(group.ops[0].op) != "other")
     of = families.most_common(1)[0][0] if families else "other"
-    label = scope.removeprefix(parent).rstrip("/")
+    label = scope.removeprefix(parent or shared).rstrip("/")
     members = (*(node.name for node in ops), *(node.name for node in constants))
     size = sum(map(_bytes, groups))
     title = f"{len(groups)} boxes" + (f" · {units.size(size)}" if size else "")

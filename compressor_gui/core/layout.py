@@ -32,6 +32,7 @@ COLUMN, ROW = 236.0, 80.0
 _LINE_GAP = 0.1
 """Columns between long edges that run side by side."""
 _EXACT_UP_TO = 2000
+"""Shortest edges and fewest crossings take time that grows with the square; a larger graph takes the next best."""
 _STACK = 1 << 29
 _PATIENCE = 20.0
 """Seconds after which a plain layout takes the place of one that is not ready."""
@@ -126,12 +127,19 @@ def place(request: Place, _job: Job | None = None) -> Placed:
 
 def sugiyama(count: int, edges: Edges) -> Layout:
     """Layered positions of ``count`` boxes; ``edges`` have no cycles, loops or doubles."""
+    if count <= _EXACT_UP_TO:
+        found = _sugiyama(count, edges, ranking_type="minimize", transpose=True)
+        if (found.y[edges[:, 0]] < found.y[edges[:, 1]]).all():  # version 0.5.3 lets an edge in a thousand lead up
+            return found
+    return _sugiyama(count, edges, ranking_type="down", transpose=False)
+
+
+def _sugiyama(count: int, edges: Edges, **options: object) -> Layout:
     from fast_sugiyama import from_edges
 
-    # Shortest edges and fewest crossings take time that grows with the square; a large graph takes the next best.
-    exact = count <= _EXACT_UP_TO
-    options = {"ranking_type": "minimize" if exact else "down", "transpose": exact}
-    pairs = [(int(a), int(b)) for a, b in edges]
+    # fast-sugiyama takes ids at and above the number of boxes with edges for bends, so these are numbered anew.
+    linked, renumbered = np.unique(edges, return_inverse=True)
+    pairs = [(int(a), int(b)) for a, b in renumbered.reshape(-1, 2)]
     parts = from_edges(pairs, vertex_spacing=1.0, check_layout=False, **options) if pairs else []
     column = np.full(count, np.nan)
     row = np.zeros(count)
@@ -141,13 +149,12 @@ def sugiyama(count: int, edges: Edges) -> Layout:
         left, top = shelves.place(width + 1, round(height) + 1)
         where = {node: (x + left, height - y + top) for node, (x, y) in positions}
         for node, (x, y) in where.items():
-            if node < count:
-                column[node], row[node] = x, y
-        routes.update(_routes(count, split or [], where))
+            if node < len(linked):
+                column[linked[node]], row[linked[node]] = x, y
+        routes.update(_routes(len(linked), split or [], where))
     for node in np.flatnonzero(np.isnan(column)):
         column[node], row[node] = shelves.place(1, 1)
-    bends = [routes.get((int(a), int(b)), []) for a, b in edges]
-    return _finished(column, row, bends)
+    return _finished(column, row, [routes.get(pair, []) for pair in pairs])
 
 
 def _routes(
@@ -193,13 +200,15 @@ def _narrowed(column: Floats, bends: Floats) -> tuple[Floats, Floats]:
     if len(every) < 2:
         return column, bends
     boxes = np.sort(column)
-    middle = (every[1:] + every[:-1]) / 2
-    after = np.searchsorted(boxes, middle)
-    nearest = np.minimum(
-        np.abs(middle - boxes[np.clip(after - 1, 0, None)]),
-        np.abs(middle - boxes[np.clip(after, None, len(boxes) - 1)]),
+    low, high = every[:-1], every[1:]
+    before = low - boxes[np.clip(np.searchsorted(boxes, low + 1e-6) - 1, 0, None)]
+    behind = boxes[np.clip(np.searchsorted(boxes, high - 1e-6), None, len(boxes) - 1)] - high
+    # Half a column beside a box is its own; a negative distance means that there is no box on that side.
+    own = np.where(before >= -1e-6, np.maximum(0.5 - before, 0), 0) + np.where(
+        behind >= -1e-6, np.maximum(0.5 - behind, 0), 0
     )
-    gaps = np.where(nearest < 0.5, np.diff(every), np.minimum(np.diff(every), _LINE_GAP))
+    own = np.minimum(own, high - low)
+    gaps = own + np.minimum(high - low - own, _LINE_GAP)
     places = np.concatenate([[0.0], np.cumsum(gaps)])
     return np.interp(column, every, places), np.interp(bends, every, places)
 
