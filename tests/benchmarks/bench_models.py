@@ -43,7 +43,8 @@ def lines() -> Iterator[str]:
                 remark += "" if found["verified"] else f" NOT VERIFIED: {found['failure']}"
                 yield (
                     f"| {model.stem} | {title} | {found['nodes_before']:,} → {found['nodes_after']:,} "
-                    f"| {found['bytes_before']:,} → {found['bytes_after']:,} | {found['ratio']:.3f} | {outputs}{remark} |"
+                    f"| {found['bytes_before']:,} → {found['bytes_after']:,} | {found['ratio']:.3f} "
+                    f"| {outputs}{remark} |"
                 )
 
 
