@@ -16,8 +16,7 @@ from compressor_gui.core.jobs import CheckExport, ExportCheck
 from compressor_gui.core.serve import Job
 from compressor_gui.core.trust import refuse_untrusted
 from compressor_gui.core.units import shape as shape_text
-from compressor_gui.core.values import DType
-from compressor_gui.engine.inputs import Guess, guesses, has_unknowns, make_feeds
+from compressor_gui.engine.inputs import Guess, fitting, guesses, has_unknowns, make_feeds
 from compressor_gui.engine.session import HOPELESS, TF_ERRORS, LoadedGraph, brief, failure, plain
 
 SAMPLES = 4
@@ -138,28 +137,10 @@ def _run_candidate(model: _Model, reference: _Reference, renamed: Mapping[str, s
     for number, feeds in enumerate(reference.feeds):
         job.progress(2 + SAMPLES + number, 2 + 2 * SAMPLES, "running the compressed graph")
         try:
-            values.append(model.loaded.run(fetches, _fitting(model.graph, feeds)))
+            values.append(model.loaded.run(fetches, fitting(model.graph, feeds)))
         except TF_ERRORS as error:
             raise failure(error, "TensorFlow does not run the compressed graph", model.loaded.where) from None
     return values
-
-
-def _fitting(graph: ModelGraph, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The feeds, quantized where the compressed graph's placeholder wants that (``quantized_input``)."""
-    return {name: _quantized(graph, name, value) for name, value in feeds.items() if name in graph}
-
-
-def _quantized(graph: ModelGraph, name: str, value: np.ndarray) -> np.ndarray:
-    wanted = graph[name].dtype("dtype")
-    readers = (graph[reader] for reader, _ in graph.consumers[name])
-    dequantize = next((reader for reader in readers if reader.op == "Dequantize"), None)
-    if wanted != DType.QUINT8 or value.dtype.kind != "f" or dequantize is None:
-        return value
-    minimum, maximum = graph.constant(dequantize, 1), graph.constant(dequantize, 2)
-    if minimum is None or maximum is None:
-        return value
-    low, high = float(minimum.array.reshape(-1)[0]), float(maximum.array.reshape(-1)[0])
-    return np.clip(np.rint((value - low) / (high - low) * 255), 0, 255).astype(np.uint8)
 
 
 def _flat(fetches: Mapping[str, list[str]]) -> list[str]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph, Node
+from compressor_gui.core.placeholders import channels_that_are_read, placeholders, row_that_is_read
 from compressor_gui.core.values import DType
 
 _SIZES = (128, 224, 256, 64, 32, 28, 299, 320, 512)
@@ -41,19 +42,6 @@ def guesses() -> Iterator[Guess]:
     yield Guess(largest=1)
 
 
-def placeholders(graph: ModelGraph) -> tuple[Node, ...]:
-    """The placeholders that the outputs depend on; those with a default keep it."""
-    needed: set[str] = set()
-    waiting = [name for name in graph.outputs if name in graph]
-    while waiting:
-        name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
-            waiting += [ref.name for ref in graph[name].refs if ref.name in graph]
-    wanted = (node for node in graph.nodes if node.op in ("Placeholder", "PlaceholderV2"))
-    return tuple(node for node in wanted if node.name in needed)
-
-
 def make_feeds(graph: ModelGraph, guess: Guess, seed: int) -> dict[str, np.ndarray]:
     """A value for every placeholder; the same seed and guess give the same values.
 
@@ -64,6 +52,24 @@ def make_feeds(graph: ModelGraph, guess: Guess, seed: int) -> dict[str, np.ndarr
         random = np.random.default_rng((seed, number))
         feeds[node.name] = _value(node, _dims(graph, node, guess), guess, random)
     return feeds
+
+
+def fitting(graph: ModelGraph, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The feeds, quantized where the compressed graph's placeholder wants that (``quantized_input``)."""
+    return {name: _quantized(graph, name, value) for name, value in feeds.items() if name in graph}
+
+
+def _quantized(graph: ModelGraph, name: str, value: np.ndarray) -> np.ndarray:
+    wanted = graph[name].dtype("dtype")
+    readers = (graph[reader] for reader, _ in graph.consumers[name])
+    dequantize = next((reader for reader in readers if reader.op == "Dequantize"), None)
+    if wanted != DType.QUINT8 or value.dtype.kind != "f" or dequantize is None:
+        return value
+    minimum, maximum = graph.constant(dequantize, 1), graph.constant(dequantize, 2)
+    if minimum is None or maximum is None:
+        return value
+    low, high = float(minimum.array.reshape(-1)[0]), float(maximum.array.reshape(-1)[0])
+    return np.clip(np.rint((value - low) / (high - low) * 255), 0, 255).astype(np.uint8)
 
 
 def has_unknowns(graph: ModelGraph) -> bool:
@@ -77,33 +83,14 @@ def _dims(graph: ModelGraph, node: Node, guess: Guess) -> tuple[int, ...]:
     shape = node.shape()
     dims = shape.dims if shape is not None else None
     if dims is None:
-        read = _row_that_is_read(graph, node)
+        read = row_that_is_read(graph, node)
         dims = (-1, read) if read else {0: (), 1: (-1,), 4: (-1, -1, -1, -1)}[guess.rank]
     if len(dims) == 4 and dims[3] < 0 and dims[1] < 0:
-        dims = (*dims[:3], _channels_that_are_read(graph, node) or guess.channels)
+        dims = (*dims[:3], channels_that_are_read(graph, node) or guess.channels)
     if len(dims) == 2 and dims[1] < 0:
-        dims = (dims[0], _row_that_is_read(graph, node) or guess.size)
+        dims = (dims[0], row_that_is_read(graph, node) or guess.size)
     known = [1 if d < 0 and axis == 0 else guess.size if d < 0 else d for axis, d in enumerate(dims)]
     return tuple(known)
-
-
-def _row_that_is_read(graph: ModelGraph, node: Node) -> int | None:
-    """The length of the rows that a MatMul directly behind the placeholder reads."""
-    for name, index in graph.consumers[node.name]:
-        weight = graph.constant(graph[name], 1) if graph[name].op == "MatMul" and index == 0 else None
-        if weight is not None and weight.array.ndim == 2:
-            return int(weight.array.shape[1 if graph[name].flag("transpose_b") else 0])
-    return None
-
-
-def _channels_that_are_read(graph: ModelGraph, node: Node) -> int | None:
-    """The channels that a convolution directly behind the placeholder reads."""
-    for name, index in graph.consumers[node.name]:
-        read = graph[name].op in ("Conv2D", "DepthwiseConv2dNative") and index == 0
-        weight = graph.constant(graph[name], 1) if read else None
-        if weight is not None and weight.array.ndim == 4:
-            return int(weight.array.shape[2])
-    return None
 
 
 def _value(node: Node, dims: tuple[int, ...], guess: Guess, random: np.random.Generator) -> np.ndarray:
