@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from compressor_gui.core import layers as core_layers
 from compressor_gui.core import pbio
@@ -28,6 +28,8 @@ from compressor_gui.core.verify import verify
 from compressor_gui.gui.background import Background, Superseded
 
 View = Literal["original", "compressed", "compare", "overlay"]
+REST = 120
+"""Milliseconds without a frame after which what is dragged counts as resting."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +124,8 @@ class Document(QObject):
         self._merge = ""
         self._replayer: Replayer | None = None
         self._replaying = False
+        self._resting = QTimer(self, singleShot=True, interval=REST)
+        self._resting.timeout.connect(self._replay)
 
     def set(self, **changes: Any) -> None:
         """Change some fields of the state and tell the views."""
@@ -204,6 +208,9 @@ class Document(QObject):
     def end_merge(self) -> None:
         """The next change is a step of its own."""
         self._merge = ""
+        if self._resting.isActive():
+            self._resting.stop()
+            self._replay()
 
     def undo(self) -> None:
         """Go one recipe back."""
@@ -224,11 +231,18 @@ class Document(QObject):
             changes.setdefault("step", None)
         undo, redo = self._cursor > 0, self._cursor + 1 < len(self._history)
         self.set(recipe=recipe, can_undo=undo, can_redo=redo, error=None, **changes)
-        self._replay()
+        if self._merge:
+            self._resting.start()
+        else:
+            self._resting.stop()
+            self._replay()
 
     def _replay(self) -> None:
-        """Replay the newest recipe; one replay at a time, and one that was overtaken stops at its next step."""
-        if self._replaying or self._replayer is None or not self.state.stale:
+        """Replay the newest recipe; one replay at a time, and one that was overtaken stops at its next step.
+
+        While something is dragged, only once it rests: the replay's thread would take the frames' time.
+        """
+        if self._replaying or self._resting.isActive() or self._replayer is None or not self.state.stale:
             return
         source, recipe, replayer = self.state.source, self.state.recipe, self._replayer
         assert source is not None
@@ -321,6 +335,7 @@ class Document(QObject):
 
     def close(self) -> None:
         """Stop the background work."""
+        self._resting.stop()
         self.background.close()
         self.drawing.close()
 

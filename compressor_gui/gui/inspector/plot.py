@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFrame, QWidget
 
 from compressor_gui.gui.theme import SMALL, Theme, font
 
-pg.setConfigOptions(antialias=True)
+pg.setConfigOptions(antialias=True, mouseRateLimit=-1)  # Qt joins moves that come too fast; none is to be dropped
 
 
 class Plot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
