@@ -51,7 +51,7 @@ _SAYS_NOTHING = {
     "depthwise", "fusedbatchnormv", "separable_conv2d", "relu", "conv2d", "conv3d", "conv2d_transpose", "identity",
     "readvariableop", "reshape",
 }  # fmt: skip
-_TITLE_LENGTH = 26
+_TITLE_LENGTH = 32
 
 
 def family(op: str) -> str:
@@ -181,14 +181,7 @@ def fold(
             parent = path[path.index(closed) - 1] if path.index(closed) else ""
             boxes.append(_scope_box(closed, parent, shared, scope_box[closed]))
         else:
-            boxes.append(
-                _box(
-                    group,
-                    _title(group.ops[0].name.removeprefix(shared), group.ops[0].op),
-                    path[-1] if path else "",
-                    graph,
-                )
-            )
+            boxes.append(_box(group, shared, path[-1] if path else "", graph))
         owner.update(dict.fromkeys(boxes[-1].members, len(boxes) - 1))
     edges, tensors = _edges(graph, owner)
     return Folded(tuple(boxes), edges, tensors, owner, _regions(graph, owner), scopes, opened)
@@ -277,7 +270,7 @@ def _with_quantizers(
     return [group for group in groups if id(group) not in gone]
 
 
-def _box(group: _Group, title: str, scope: str, graph: ModelGraph) -> Box:
+def _box(group: _Group, shared: str, scope: str, graph: ModelGraph) -> Box:
     head = group.ops[0]
     ops = [node.op for node in group.ops]
     if head.op == "QuantizeV2" and len(ops) > 1:
@@ -290,22 +283,21 @@ def _box(group: _Group, title: str, scope: str, graph: ModelGraph) -> Box:
     of = family(head.op)
     if of == "other" and len(ops) > 1 and all(op in _AFFINE for op in ops):
         of = "normalisation"
-    detail = _detail(head, graph)
-    text = f"{title} · {detail}" if detail else title
+    title = _title(head.name.removeprefix(shared), head.op, _detail(head, graph))
     members = (*(node.name for node in group.ops), *(node.name for node in group.constants))
-    return Box(head.name, kind, of, label, text, members, len(group.constants), scope, _bytes(group))
+    return Box(head.name, kind, of, label, title, members, len(group.constants), scope, _bytes(group))
 
 
-def _title(name: str, op: str) -> str:
-    """A name without the parts at its end that only repeat the op; of a long one, the end that fits a box."""
+def _title(name: str, op: str, detail: str) -> str:
+    """A name without the parts at its end that only repeat the op, then the detail; of a long one, the end that fits."""
     # quantize_nodes names what it adds after the layer and the part played there, which the op says already.
     parts = name.partition("_eightbit_")[0].split("/")
     while len(parts) > 1 and parts[-1].rstrip("_0123456789").lower() in (_SAYS_NOTHING | {op.lower()}):
         parts.pop()
-    start = 0
-    while start < len(parts) - 1 and len("/".join(parts[start:])) > _TITLE_LENGTH:
-        start += 1
-    return ("…/" if start else "") + "/".join(parts[start:])
+    behind = f" · {detail}" if detail else ""
+    while len(parts) > 1 and len("/".join(parts)) + len(behind) > _TITLE_LENGTH:
+        parts.pop(0)
+    return "/".join(parts) + behind
 
 
 def _bytes(group: _Group) -> int:

@@ -127,34 +127,54 @@ def place(request: Place, _job: Job | None = None) -> Placed:
 
 def sugiyama(count: int, edges: Edges) -> Layout:
     """Layered positions of ``count`` boxes; ``edges`` have no cycles, loops or doubles."""
-    if count <= _EXACT_UP_TO:
-        found = _sugiyama(count, edges, ranking_type="minimize", transpose=True)
-        if (found.y[edges[:, 0]] < found.y[edges[:, 1]]).all():  # version 0.5.3 lets an edge in a thousand lead up
-            return found
-    return _sugiyama(count, edges, ranking_type="down", transpose=False)
-
-
-def _sugiyama(count: int, edges: Edges, **options: object) -> Layout:
     from fast_sugiyama import from_edges
 
-    # fast-sugiyama takes ids at and above the number of boxes with edges for bends, so these are numbered anew.
-    linked, renumbered = np.unique(edges, return_inverse=True)
-    pairs = [(int(a), int(b)) for a, b in renumbered.reshape(-1, 2)]
-    parts = from_edges(pairs, vertex_spacing=1.0, check_layout=False, **options) if pairs else []
-    column = np.full(count, np.nan)
-    row = np.zeros(count)
-    routes: dict[tuple[int, int], list[tuple[float, float]]] = {}
-    shelves = _Shelves(sum(width + 1 for _, width, _, _ in parts))
-    for positions, width, height, split in sorted(parts, key=lambda part: (-len(part[0]), min(p[0] for p in part[0]))):
+    exact = count <= _EXACT_UP_TO
+    options = {"ranking_type": "minimize" if exact else "down", "transpose": exact}
+    column, row = np.zeros(count), np.zeros(count)
+    bends: list[list[tuple[float, float]]] = [[] for _ in edges]
+    laid_out = []
+    for boxes, inside in _parts(count, edges):
+        # One part at a time, its boxes numbered from 0: fast-sugiyama gives the ids from a part's size on to its bends.
+        number = dict(zip(boxes, range(len(boxes)), strict=True))
+        pairs = [(number[a], number[b]) for a, b in edges[inside].tolist()]
+        found = (
+            from_edges(pairs, vertex_spacing=1.0, check_layout=False, **options)
+            if pairs
+            else [([(0, (0, 0))], 0, 0, [])]
+        )
+        laid_out.append((boxes, inside, pairs, found[0]))
+    shelves = _Shelves(sum(part[1] + 1 for *_, part in laid_out))
+    for boxes, inside, pairs, (positions, width, height, split) in laid_out:
         left, top = shelves.place(width + 1, round(height) + 1)
         where = {node: (x + left, height - y + top) for node, (x, y) in positions}
-        for node, (x, y) in where.items():
-            if node < len(linked):
-                column[linked[node]], row[linked[node]] = x, y
-        routes.update(_routes(len(linked), split or [], where))
-    for node in np.flatnonzero(np.isnan(column)):
-        column[node], row[node] = shelves.place(1, 1)
-    return _finished(column, row, [routes.get(pair, []) for pair in pairs])
+        for node, box in enumerate(boxes):
+            column[box], row[box] = where[node]
+        routes = dict(_routes(len(boxes), split or [], where))
+        for edge, pair in zip(inside, pairs, strict=True):
+            bends[edge] = routes.get(pair, [])
+    return _finished(column, row, bends)
+
+
+def _parts(count: int, edges: Edges) -> list[tuple[list[int], list[int]]]:
+    """The connected parts, the largest first: their boxes and the indices of their edges."""
+    root = list(range(count))
+
+    def find(box: int) -> int:
+        while root[box] != box:
+            root[box] = root[root[box]]
+            box = root[box]
+        return box
+
+    pairs = edges.tolist()
+    for a, b in pairs:
+        root[find(a)] = find(b)
+    parts: dict[int, tuple[list[int], list[int]]] = {}
+    for box in range(count):
+        parts.setdefault(find(box), ([], []))[0].append(box)
+    for index, (a, _) in enumerate(pairs):
+        parts[find(a)][1].append(index)
+    return sorted(parts.values(), key=lambda part: -len(part[0]))
 
 
 def _routes(
