@@ -111,8 +111,8 @@ def compress(
     console.result(report, lambda: _text(report, output, replay))
     for note in checked.check.notes if checked.check else ():
         console.note(note)
-    if checked.check is not None and checked.check.remapper_off:
-        console.note("TensorFlow crashed with its default rewrites; the check ran without Grappler's remapper")
+    if checked.check is not None and checked.check.left_out:
+        console.note(checked.check.left_out)
     if not written:
         reason = checked.failure or "an output is not finite or has another shape"
         console.problem(f"the check failed, nothing was written: {reason} (--no-verify writes it all the same)")
@@ -198,6 +198,7 @@ def _report(
         "verified": checked.verified,
         "failure": checked.failure or None,
         "remapper_off": check.remapper_off if check else False,
+        "onednn_off": check.onednn_off if check else False,
         "inputs": list(check.inputs) if check else [],
         "outputs": [dataclasses.asdict(output) for output in check.outputs] if check else [],
         "steps": [

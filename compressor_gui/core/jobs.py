@@ -6,9 +6,10 @@ The engine is the process that has TensorFlow. It gets paths, never tensors. :mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
+from compressor_gui.core.caution import Cautious, Ran
 from compressor_gui.core.protocol import Cancelled, Died, Done, Event, Failed, Progress, Request
 from compressor_gui.core.worker import JobCancelled, Listener, Worker, WorkerDied
 
@@ -69,17 +70,15 @@ class OutputCheck:
 
 
 @dataclass(frozen=True)
-class ExportCheck:
+class ExportCheck(Ran):
     """The compressed graph loads; its ``outputs`` are empty where no input could be made that the original runs on.
 
-    ``remapper_off``: TensorFlow crashed with its default rewrites, and ran without Grappler's remapper.
     ``inputs``: what was fed, as ``name float32 1×224×224×3``. ``notes``: sentences for the user.
     """
 
     outputs: tuple[OutputCheck, ...]
     inputs: tuple[str, ...]
     notes: tuple[str, ...]
-    remapper_off: bool
     seconds: float
 
     @property
@@ -89,12 +88,12 @@ class ExportCheck:
 
 
 @dataclass(frozen=True)
-class CheckExport(Request[ExportCheck]):
+class CheckExport(Cautious[ExportCheck]):
     """Run two graph files on the same synthetic inputs in stock TensorFlow and compare their outputs.
 
     ``outputs`` are names of nodes in the original, ``candidate_outputs`` their names in the candidate (empty: the
     same). Graphs with ops that are not on the list of harmless ones (:mod:`.trust`) are refused, unless
-    ``allow_unsafe_ops``. Without ``remapping``, Grappler's remapper is off in both.
+    ``allow_unsafe_ops``.
     """
 
     name: ClassVar[str] = "check_export"
@@ -106,11 +105,6 @@ class CheckExport(Request[ExportCheck]):
     candidate_outputs: tuple[str, ...] = ()
     seed: int = 0
     allow_unsafe_ops: bool = False
-    remapping: bool = True
-
-    def after_crash(self) -> CheckExport | None:
-        """TensorFlow 2.21's remapper crashes on graphs that run without it; so that is tried before they are blamed."""
-        return replace(self, remapping=False) if self.remapping else None
 
 
 class EngineClient(Worker):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from compressor_gui.core.caution import Cautious, Ran
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.jobs import OutputCheck
 from compressor_gui.core.protocol import Request
@@ -69,7 +70,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Predictions:
+class Predictions(Ran):
     """Predictions, in the order of the examples."""
 
     items: tuple[Prediction, ...]
@@ -77,7 +78,7 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class LabelImage(Request[Predictions]):
+class LabelImage(Cautious[Predictions]):
     """What ``label_image`` does: the ``top`` classes of each example, of ``model`` and of ``against`` beside it."""
 
     name: ClassVar[str] = "label_image"
@@ -119,7 +120,7 @@ class Fidelity:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Ran):
     """The answer to :class:`Evaluate`; ``against`` and ``fidelity`` are there when a second model was given.
 
     ``mcnemar_p`` is the exact two-sided p-value of McNemar's test on the examples that only one of both gets right.
@@ -132,11 +133,10 @@ class Evaluation:
     skipped: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     seconds: float = 0.0
-    remapper_off: bool = False
 
 
 @dataclass(frozen=True)
-class Evaluate(Request[Evaluation]):
+class Evaluate(Cautious[Evaluation]):
     """Accuracy of ``model`` on the data, and of ``against`` (the original) on the same batches."""
 
     name: ClassVar[str] = "evaluate"
@@ -147,7 +147,6 @@ class Evaluate(Request[Evaluation]):
     against: ModelRef | None = None
     batch: int = 32
     output: str = ""
-    remapping: bool = True
 
 
 # -- ranges ----------------------------------------------------------------------------------------
@@ -168,7 +167,7 @@ class RangeHistogram:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Ran):
     """Ranges from ``n`` examples by ``method``, node -> (min, max), and the histograms they were chosen from, so that
     another method needs no second run."""
 
@@ -181,7 +180,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Calibrate(Request[Calibration]):
+class Calibrate(Cautious[Calibration]):
     """Run the model's RequantizationRange nodes' inputs in float on ``data.limit`` examples and choose ranges."""
 
     name: ClassVar[str] = "calibrate"
@@ -212,7 +211,7 @@ class LayerCurve:
 
 
 @dataclass(frozen=True)
-class SensitivityResult:
+class SensitivityResult(Ran):
     """The curves; ``metric`` is ``top1`` (a fraction) or ``sqnr_db`` (the worst output's), ``baseline`` the untouched
     model's value on the same examples."""
 
@@ -223,12 +222,16 @@ class SensitivityResult:
     seconds: float = 0.0
     reused: int = 0
     """Points that the cache had already."""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Sensitivity(Request[SensitivityResult]):
+class Sensitivity(Cautious[SensitivityResult]):
     """Sweep the layers; a :class:`LayerCurve` is sent as a piece whenever one has grown. ``metric`` ``auto`` is top1
-    where the data has labels. ``cache`` is the folder of finished points (empty: the user's cache folder)."""
+    where the data has labels. ``cache`` is the folder of finished points (empty: the user's cache folder).
+
+    ``refine``: how many sparsities are added where a curve bends most. ``scheduler``: empty for this process,
+    ``processes:N``, or a Dask scheduler's address (``tcp://...``)."""
 
     name: ClassVar[str] = "sensitivity"
     answer: ClassVar[type] = SensitivityResult
@@ -239,6 +242,7 @@ class Sensitivity(Request[SensitivityResult]):
     layers: tuple[str, ...] = ()
     sparsities: tuple[float, ...] = SPARSITIES
     bits: tuple[int, ...] = BITS
+    refine: int = 2
     metric: str = "auto"
     batch: int = 32
     activation_bytes: int = 1_000_000_000
@@ -262,7 +266,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class LatencyResult:
+class LatencyResult(Ran):
     """Timings, taken in turns in one process, warm; ``speedup`` is against / model (above 1: the model is faster)."""
 
     batch: int
@@ -271,11 +275,10 @@ class LatencyResult:
     model: Timing
     against: Timing | None = None
     speedup: float | None = None
-    remapper_off: bool = False
 
 
 @dataclass(frozen=True)
-class Latency(Request[LatencyResult]):
+class Latency(Cautious[LatencyResult]):
     """Time the model, and ``against`` in turns with it. ``threads`` 0: as TensorFlow chooses."""
 
     name: ClassVar[str] = "latency"
@@ -287,14 +290,13 @@ class Latency(Request[LatencyResult]):
     threads: int = 0
     runs: int = 50
     nodes: int = 20
-    remapping: bool = True
 
 
 # -- other formats ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Imported:
+class Imported(Ran):
     """The frozen graph that was written, its inputs and outputs, and sentences for the user."""
 
     path: str
@@ -304,7 +306,7 @@ class Imported:
 
 
 @dataclass(frozen=True)
-class ImportModel(Request[Imported]):
+class ImportModel(Cautious[Imported]):
     """Freeze a SavedModel, Keras file (safe mode), checkpoint with ``.meta`` or TF Hub folder into ``target``."""
 
     name: ClassVar[str] = "import_model"
@@ -320,7 +322,7 @@ FORMATS = ("pb", "pbtxt", "saved_model", "tflite", "tflite_dynamic", "tflite_int
 
 
 @dataclass(frozen=True)
-class ExportedModel:
+class ExportedModel(Ran):
     """What was written, its bytes, and what its outputs were against the model's own."""
 
     path: str
@@ -330,7 +332,7 @@ class ExportedModel:
 
 
 @dataclass(frozen=True)
-class ExportModel(Request[ExportedModel]):
+class ExportModel(Cautious[ExportedModel]):
     """Write the model in another format, load it again and run it before it is said to be done. ``tflite_int8``
     calibrates on ``data``."""
 

@@ -68,7 +68,8 @@ class _Job:
 class _Process:
     """One run of the worker's program, the last lines of its standard error at hand."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, environment: dict[str, str]) -> None:
+        self.environment = environment
         package = str(Path(compressor_gui.__file__).parent.parent)
         paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
         self.popen = subprocess.Popen(
@@ -78,7 +79,7 @@ class _Process:
             stderr=subprocess.PIPE,
             # Its own session: Ctrl+C in a terminal is the client's to handle. A safe path: no numpy.py of the user's.
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": paths, "PYTHONSAFEPATH": "1"},
+            env={**os.environ, **environment, "PYTHONPATH": paths, "PYTHONSAFEPATH": "1"},
         )
         self.stdin = cast(BinaryIO, self.popen.stdin)
         self.stdout = cast(BinaryIO, self.popen.stdout)
@@ -296,7 +297,7 @@ class Worker:
         except ProtocolError as error:
             return Failed(str(error))
         try:
-            process = self._started()
+            process = self._started(request.environment())
         except OSError as error:
             return Died(f"its process can't be started: {error.strerror or error}")
         if process is None:
@@ -318,16 +319,17 @@ class Worker:
             self._process = None
         return process.wait(reason)
 
-    def _started(self) -> _Process | None:
-        """The running process, started if there is none; None when the worker has been closed or the job cancelled."""
+    def _started(self, environment: dict[str, str]) -> _Process | None:
+        """A running process with these variables; None when the worker has been closed or the job cancelled."""
         with self._lock:
-            if self._process and not self._process.running:
+            if self._process and not (self._process.running and self._process.environment == environment):
+                self._process.kill()
                 self._process.wait()
                 self._process = None
             if self._closed or (self._current and self._current.cancelled):
                 return None
             if self._process is None:
-                self._process = _Process(self.module)
+                self._process = _Process(self.module, environment)
             return self._process
 
     def _tell(self, job: _Job, event: Event) -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
+from compressor_gui.core.caution import Cautious, Ran
 from compressor_gui.core.errors import CompressorError
-from compressor_gui.core.jobs import CheckExport, EngineInfo, ExportCheck, Hello
-from compressor_gui.core.serve import Job, serve
+from compressor_gui.core.jobs import CheckExport, EngineInfo, Hello
+from compressor_gui.core.protocol import Request
+from compressor_gui.core.serve import Handlers, Job, serve
 
 
 def _need_tensorflow() -> str:
@@ -24,13 +29,23 @@ def _hello(_request: Hello, _job: Job) -> EngineInfo:
     return EngineInfo(_need_tensorflow(), platform.python_version())
 
 
-def _check_export(request: CheckExport, job: Job) -> ExportCheck:
-    job.progress(0, 0, "starting TensorFlow")
-    _need_tensorflow()
-    from compressor_gui.engine.check import check_export
+def _job(place: str) -> Callable[[Any, Job], Any]:
+    """The handler at ``module.function``, imported with the first request that needs it."""
 
-    return check_export(request, job)
+    def handle(request: Request, job: Job) -> Any:
+        job.progress(0, 0, "starting TensorFlow")
+        _need_tensorflow()
+        module, function = place.split(".")
+        answer = getattr(import_module(f"compressor_gui.engine.{module}"), function)(request, job)
+        return answer.after(request.caution) if isinstance(request, Cautious) and isinstance(answer, Ran) else answer
 
+    return handle
+
+
+HANDLERS: Handlers = {
+    Hello: _hello,
+    CheckExport: _job("check.check_export"),
+}
 
 if __name__ == "__main__":
-    serve({Hello: _hello, CheckExport: _check_export})
+    serve(HANDLERS)

@@ -73,7 +73,6 @@ def check_export(request: CheckExport, job: Job) -> ExportCheck:
         outputs=tuple(outputs),
         inputs=reference.described,
         notes=reference.notes,
-        remapper_off=not request.remapping,
         seconds=time.perf_counter() - start,
     )
 
@@ -86,7 +85,7 @@ def _load(path: str, outputs: tuple[str, ...], request: CheckExport) -> _Model:
         raise CompressorError(f"its output {missing[0]!r} is missing", where=path)
     if not request.allow_unsafe_ops:
         refuse_untrusted(graph, path)
-    return _Model(graph, LoadedGraph(data, graph, where=path, remapping=request.remapping))
+    return _Model(graph, LoadedGraph(data, graph, where=path))
 
 
 def _run_original(model: _Model, seed: int, job: Job) -> _Reference:

@@ -45,7 +45,7 @@ def read_model(ref: ModelRef) -> ModelGraph:
     return Replayer(graph).replay(Recipe.from_json(ref.recipe)).graph if ref.recipe else graph
 
 
-def load_model(ref: ModelRef, *, remapping: bool = True) -> Model:
+def load_model(ref: ModelRef) -> Model:
     """Read, replay and load a model. Raises CompressorError where it can't be read, is refused or does not load."""
     graph = read_model(ref)
-    return Model(ref, graph, LoadedGraph(pbio.to_bytes(graph), graph, where=ref.path, remapping=remapping))
+    return Model(ref, graph, LoadedGraph(pbio.to_bytes(graph), graph, where=ref.path))

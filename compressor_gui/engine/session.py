@@ -16,6 +16,7 @@ with warnings.catch_warnings():
     from google.protobuf.message import DecodeError
 
 from compressor_gui.core import pbio
+from compressor_gui.core.caution import REMAPPER
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
 
@@ -27,23 +28,26 @@ HOPELESS = (tf.errors.UnimplementedError, tf.errors.NotFoundError, tf.errors.Res
 
 VERSION: str = tf.__version__
 
+REMAPPING = os.environ.get(REMAPPER) != "0"
+"""Whether Grappler's remapper is on in this process."""
+
 _UNSENT = (tf.resource, tf.variant)
 
 
 class LoadedGraph:
     """A GraphDef imported into a TensorFlow graph, with a session on it."""
 
-    def __init__(self, data: bytes, graph: ModelGraph, *, where: str, remapping: bool = True) -> None:
+    def __init__(self, data: bytes, graph: ModelGraph, *, where: str) -> None:
         """``data`` are the file's bytes, ``graph`` what the core read from them.
 
-        Raises CompressorError where TensorFlow refuses the graph. Without ``remapping``, Grappler's remapper is off.
+        Raises CompressorError where TensorFlow refuses the graph.
         """
         try:
             definition = tf.compat.v1.GraphDef.FromString(data)
         except DecodeError:  # it is the text form
             definition = tf.compat.v1.GraphDef.FromString(pbio.to_bytes(graph))
         config = tf.compat.v1.ConfigProto()
-        if not remapping:
+        if not REMAPPING:
             config.graph_options.rewrite_options.remapping = 2  # RewriterConfig.OFF
         self.where = where
         self._graph = tf.Graph()

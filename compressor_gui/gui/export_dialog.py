@@ -295,7 +295,7 @@ class ExportDialog(QDialog):
                 self._table.addWidget(label(sqnr), row, 1, Qt.AlignmentFlag.AlignRight)
                 share = label("–" if agreement is None else units.percent(agreement))
                 self._table.addWidget(share, row, 2, Qt.AlignmentFlag.AlignRight)
-            notes = list(self.check.notes)
+            notes = [*self.check.notes, *filter(None, [self.check.left_out])]
             if self.check.inputs:
                 notes.append(f"Measured on synthetic input: {', '.join(self.check.inputs[:3])}.")
             self.notes.setText("\n".join(notes))

@@ -257,7 +257,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> type[FakeEngine]:
 
 def checked(finite: bool = True, remapper_off: bool = False) -> ExportCheck:
     output = OutputCheck("softmax", 31.25, 0.75, finite, False, (1, 10))
-    return ExportCheck((output,), ("input float32 1×8×8×3",), ("a note",), remapper_off, 1.0)
+    return ExportCheck((output,), ("input float32 1×8×8×3",), ("a note",), 1.0, remapper_off=remapper_off)
 
 
 def test_what_was_measured_is_reported(model: Path, small: Path, engine: type[FakeEngine]) -> None:

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressor_gui.core import protocol
+from compressor_gui.core.caution import ONEDNN, REMAPPER
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import CheckExport, ExportCheck, Hello, OutputCheck
 from compressor_gui.core.protocol import (
@@ -45,7 +46,7 @@ text = st.text(st.characters(codec=None, categories=("L", "N", "P", "Zs", "Cs", 
 names = st.lists(text, max_size=3).map(tuple)
 
 
-@given(st.builds(CheckExport, text, text, names, names, st.integers(0, 2**40), st.booleans(), st.booleans()))
+@given(st.builds(CheckExport, text, text, names, names, st.integers(0, 2**40), st.booleans()))
 def test_a_request_survives_the_line(request: CheckExport) -> None:
     line = request_line(7, request)
     assert line.count(b"\n") == 1
@@ -58,7 +59,7 @@ outputs = st.builds(
 )
 
 
-@given(st.builds(ExportCheck, st.lists(outputs, max_size=2).map(tuple), names, names, st.booleans(), number))
+@given(st.builds(ExportCheck, st.lists(outputs, max_size=2).map(tuple), names, names, number))
 def test_a_result_survives_the_line(result: ExportCheck) -> None:
     assert parse_event(event_line(3, Done(result)), CheckExport) == (3, Done(result))
 
@@ -131,10 +132,24 @@ def test_numbers_that_json_lacks_are_not_sent() -> None:
         event_line(1, Done(OutputCheck("x", math.nan, None, True, False, ())))
 
 
-def test_the_check_is_asked_again_without_the_remapper_once() -> None:
-    again = CheckExport("a", "b", ("x",)).after_crash()
-    assert again == CheckExport("a", "b", ("x",), remapping=False)
-    assert again.after_crash() is None
+def test_after_a_crash_the_remapper_is_left_out_then_onednn_too() -> None:
+    first = CheckExport("a", "b", ("x",))
+    second = first.after_crash()
+    third = second and second.after_crash()
+    assert third is not None
+    assert second == CheckExport("a", "b", ("x",), caution=1)
+    assert third.after_crash() is None
+    found = [request.environment() for request in (first, second, third)]
+    assert found == [{}, {REMAPPER: "0"}, {REMAPPER: "0", ONEDNN: "0"}]
+
+
+def test_an_answer_says_what_was_left_out() -> None:
+    answers = [ExportCheck((), (), (), 0.0).after(caution) for caution in range(3)]
+    assert [(a.remapper_off, a.onednn_off) for a in answers] == [(False, False), (True, False), (True, True)]
+    assert answers[0].left_out == ""
+    assert "remapper" in answers[1].left_out
+    assert "oneDNN" not in answers[1].left_out
+    assert "oneDNN" in answers[2].left_out
 
 
 # --- the client ------------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def test_the_same_graph_is_equal_and_a_renamed_output_found(check: Check) -> Non
 
 @pytest.mark.tensorflow
 def test_without_the_remapper_it_is_said(check: Check) -> None:
-    assert check(scaled(1.0), remapping=False).remapper_off
+    assert check(scaled(1.0), caution=1).remapper_off
 
 
 @pytest.mark.tensorflow
