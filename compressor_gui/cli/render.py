@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -12,6 +9,7 @@ from pathlib import Path
 import click
 
 from compressor_gui.cli.console import Console, as_file, read_model, with_console
+from compressor_gui.cli.pictures import check_kind, draw, write_picture
 from compressor_gui.core import pbio, units
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import Progress
@@ -35,14 +33,12 @@ def render(console: Console, model: str, other: str | None, output: str, theme: 
     """
     start = time.perf_counter()
     console.stdout_taken = output == "-"
-    target = Path("-.svg" if output == "-" else output)
-    if target.suffix.lower() not in _KINDS:
-        raise CompressorError("a picture is .svg, .png or .pdf", where=output, hint="choose one of these endings")
+    kind = check_kind(output, _KINDS)
     if model == other == "-":
         raise CompressorError("both graphs can't come from standard input", hint="name a file for one of them")
     if output != "-":
         for source in (model, other):
-            pbio.refuse_source(target, source)
+            pbio.refuse_source(Path(output), source)
     data, _ = read_model(model)
     other_data = read_model(other)[0] if other else b""
     console.progress(Progress(0, 0, "drawing"))
@@ -51,36 +47,10 @@ def render(console: Console, model: str, other: str | None, output: str, theme: 
         as_file(other or "", other_data) as other_file,
         tempfile.TemporaryDirectory(prefix="compressor-") as folder,
     ):
-        made = Path(folder, f"picture{target.suffix.lower()}")
+        made = Path(folder, f"picture{kind}")
         compare = ["--compare", other_file] if other else []
-        _draw([model_file, *compare, "-o", str(made), "--theme", theme])
+        draw("render", model_file, *compare, "-o", str(made), "--theme", theme)
         picture = made.read_bytes()
-    _write(picture, output)
+    write_picture(picture, output)
     report = {"picture": output, "bytes": len(picture), "seconds": round(time.perf_counter() - start, 3)}
     console.result(report, lambda: iter([f"{output}: {units.size(len(picture))}"]))
-
-
-def _write(picture: bytes, output: str) -> None:
-    try:
-        if output == "-":
-            sys.stdout.buffer.write(picture)
-        else:
-            Path(output).write_bytes(picture)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise CompressorError(f"it can't be written: {error.strerror}", where=output) from None
-
-
-def _draw(arguments: list[str]) -> None:
-    """Run the drawing. Raises CompressorError with its last message where it fails."""
-    command = [sys.executable, "-P", "-m", "compressor_gui.gui.render", *arguments]
-    done = subprocess.run(
-        command, env={"QT_QPA_PLATFORM": "offscreen", **os.environ}, stdin=subprocess.DEVNULL, capture_output=True
-    )
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise CompressorError(
-            f"the picture could not be drawn: {said[-1] if said else f'exit code {done.returncode}'}",
-            hint="is PySide6 installed, with the system libraries that it needs?",
-        )

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from compressor_gui.core.errors import CompressorError, PassError
 from compressor_gui.core.graph import Edit, ModelGraph
+from compressor_gui.core.ranges_file import read_json, read_ranges
 from compressor_gui.core.verify import verify
 
 Kind = Literal["number", "integer", "flag", "choice", "text", "names", "amounts", "ranges", "renames"]
@@ -194,14 +193,9 @@ def _names(value: Any) -> Names:
     return tuple(_string(name) for name in value)
 
 
-def _pairs(value: Any) -> dict[str, Any]:
-    if isinstance(value, str):  # a JSON file, read once so that the recipe holds its content
-        try:
-            value = json.loads(Path(value).read_text("utf-8"))
-        except OSError as error:
-            raise CompressorError(f"it can't be read: {error.strerror}", where=value) from None
-        except ValueError:
-            raise CompressorError("it is not a JSON file", where=value, hint='write {"node": [min, max]}') from None
+def _pairs(value: Any, read: Callable[[str], Any] = read_json) -> dict[str, Any]:
+    if isinstance(value, str):  # a file, read once so that the recipe holds its content
+        value = read(value)
     return {_string(k): v for k, v in dict(value).items()}
 
 
@@ -218,7 +212,7 @@ _COERCE: dict[Kind, Any] = {
     "text": _string,
     "names": _names,
     "amounts": lambda value: tuple(sorted((k, _number(v)) for k, v in _pairs(value).items())),
-    "ranges": lambda value: tuple(sorted((k, _range(v)) for k, v in _pairs(value).items())),
+    "ranges": lambda value: tuple(sorted((k, _range(v)) for k, v in _pairs(value, read_ranges).items())),
     "renames": lambda value: tuple(sorted((k, _string(v)) for k, v in _pairs(value).items())),
 }
 _WORDS: dict[Kind, str] = {
@@ -229,7 +223,7 @@ _WORDS: dict[Kind, str] = {
     "text": "text",
     "names": "a list of names",
     "amounts": "a map of names to numbers",
-    "ranges": "a map of names to [min, max], or a JSON file that holds one",
+    "ranges": "a map of names to [min, max], or a file of ranges (JSON, or a log)",
     "renames": "a map of names to names",
 }
 

@@ -1,7 +1,7 @@
 """Fixed ranges instead of ranges found at run time, as the Graph Transform Tool's transform of this name makes them.
 
-Source: ``tensorflow/tools/graph_transforms/freeze_requantization_ranges.cc``, which reads a log; here the ranges come
-as JSON, node -> [min, max].
+Source: ``tensorflow/tools/graph_transforms/freeze_requantization_ranges.cc``, which reads a log; here ranges may
+come as JSON too (see :mod:`..ranges_file`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FreezeRequantizationRanges(Pass):
     title: ClassVar[str] = "Freeze ranges"
     summary: ClassVar[str] = "Replace the ranges that 8-bit layers find at run time by stored ones."
 
-    ranges: Ranges = param((), "ranges", "Ranges", "Layer -> [min, max], or a JSON file that holds this.")
+    ranges: Ranges = param((), "ranges", "Ranges", "Layer -> [min, max], or a file of ranges: JSON, or a log.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
