@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDropEvent
@@ -33,7 +34,6 @@ from compressor_gui.gui.document import Document, State
 from compressor_gui.gui.engine_link import EngineLink
 from compressor_gui.gui.export_dialog import ExportDialog
 from compressor_gui.gui.help_dialog import HelpDialog
-from compressor_gui.gui.inspector.panel import Inspector
 from compressor_gui.gui.jobs_tray import JobsTray
 from compressor_gui.gui.layers_panel import LayersPanel
 from compressor_gui.gui.message import MessageBar
@@ -44,8 +44,12 @@ from compressor_gui.gui.theme import Choice, Theme, font
 from compressor_gui.gui.toolbar import Toolbar
 from compressor_gui.gui.welcome import WelcomePage
 
+if TYPE_CHECKING:
+    from compressor_gui.gui.inspector.panel import Inspector
+
 MODELS = "TensorFlow graphs (*.pb *.pbtxt);;All files (*)"
 RECIPES = "Recipes (*.json);;All files (*)"
+LATER = Qt.ConnectionType(Qt.ConnectionType.QueuedConnection.value | Qt.ConnectionType.SingleShotConnection.value)
 LAYOUT_VERSION = 1
 """Raised when the docks change, so that an old remembered layout is not forced on new ones."""
 
@@ -99,7 +103,8 @@ class MainWindow(QMainWindow):
         self.layers = LayersPanel(document, theme)
         self.layers.open_requested.connect(self.ask_open)
         self.differences = DifferencesPanel(document, theme)
-        self.inspector = Inspector(document, theme)
+        self._inspector: Inspector | None = None
+        self.graph.painted.connect(lambda: self.inspector, LATER)
         self.recipe = RecipePanel(document, theme)
         self.jobs = JobsTray(self.engine)
         bottom = QWidget()
@@ -116,7 +121,7 @@ class MainWindow(QMainWindow):
         self.docks = {
             "layers": dock("layersDock", "Layers", self.layers, theme, self),
             "differences": dock("differencesDock", "Differences", self.differences, theme, self),
-            "inspector": dock("inspectorDock", "Inspector", self.inspector, theme, self),
+            "inspector": dock("inspectorDock", "Inspector", QWidget(), theme, self),
             "recipe": dock("recipeDock", "Recipe", bottom, theme, self),
         }
         self.addDockWidget(left, self.docks["layers"])
@@ -133,6 +138,18 @@ class MainWindow(QMainWindow):
         holder.addWidget(self.status)
         self.addToolBar(Qt.ToolBarArea.BottomToolBarArea, holder)
         self.status_bar = holder
+
+    @property
+    def inspector(self) -> Inspector:
+        """The inspector. It is made once a graph has been painted: its plots take longer to import than all else."""
+        if self._inspector is None:
+            from compressor_gui.gui.inspector.panel import Inspector
+
+            self._inspector = Inspector(self.document, self.theme)
+            self._inspector.exported.connect(lambda path: self.message.show_text(f"Saved {path}"))
+            self.docks["inspector"].widget().deleteLater()
+            self.docks["inspector"].setWidget(self._inspector)
+        return self._inspector
 
     def _menu(self) -> QMenu:
         """The menu of all actions, the recent files and the panels among them."""
