@@ -6,10 +6,12 @@ The engine is the process that has TensorFlow. It gets paths, never tensors. :mo
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import ClassVar
 
 from compressor_gui.core.caution import Cautious, Ran
+from compressor_gui.core.memory import parse_bytes
 from compressor_gui.core.protocol import Cancelled, Died, Done, Event, Failed, Progress, Request
 from compressor_gui.core.worker import JobCancelled, Listener, Worker, WorkerDied
 
@@ -33,6 +35,10 @@ __all__ = [
 
 EXACT_DB = 999.0
 """The SQNR of an output that is equal to the original's: JSON has no infinity. Its negative is the worst."""
+
+
+MEMORY = "COMPRESSOR_ENGINE_MEMORY"
+"""The variable that says how much memory the engine may have."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,13 @@ class CheckExport(Cautious[ExportCheck]):
 
 
 class EngineClient(Worker):
-    """Asks the engine, ``python -m compressor_gui.engine``."""
+    """Asks the engine, ``python -m compressor_gui.engine``.
 
-    def __init__(self, on_event: Listener | None = None) -> None:
-        super().__init__("compressor_gui.engine", on_event)
+    ``memory_bytes`` is what it may have, 0 for no limit; unless given, it is what the variable
+    ``COMPRESSOR_ENGINE_MEMORY`` says (``4GB``). Raises CompressorError where that is no size.
+    """
+
+    def __init__(self, on_event: Listener | None = None, *, memory_bytes: int | None = None) -> None:
+        if memory_bytes is None:
+            memory_bytes = parse_bytes(os.environ.get(MEMORY, "0"), MEMORY)
+        super().__init__("compressor_gui.engine", on_event, memory_bytes=memory_bytes)

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 import compressor_gui
+from compressor_gui.core import units
 from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.memory import MemoryWatch
 from compressor_gui.core.protocol import (
     Cancelled,
     Died,
@@ -68,7 +70,7 @@ class _Job:
 class _Process:
     """One run of the worker's program, the last lines of its standard error at hand."""
 
-    def __init__(self, module: str, environment: dict[str, str]) -> None:
+    def __init__(self, module: str, environment: dict[str, str], memory_bytes: int) -> None:
         self.environment = environment
         package = str(Path(compressor_gui.__file__).parent.parent)
         paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
@@ -87,6 +89,7 @@ class _Process:
         self._tail: deque[bytes] = deque(maxlen=40)
         self._drain = threading.Thread(target=self._keep_tail, daemon=True)
         self._drain.start()
+        self.memory = MemoryWatch(self.popen.pid, memory_bytes, self.kill) if memory_bytes else None
 
     def _keep_tail(self) -> None:
         while line := self._stderr.readline(4096):
@@ -114,6 +117,8 @@ class _Process:
             self.kill()
             code = self.popen.wait()
         self._drain.join()
+        if self.memory:
+            self.memory.close()
         for stream in (self.stdin, self.stdout, self._stderr):
             with contextlib.suppress(BrokenPipeError):
                 stream.close()
@@ -137,9 +142,16 @@ class Worker:
     :meth:`Request.after_crash` says), and the next job starts a new one. Its methods may be called from any thread.
     """
 
-    def __init__(self, module: str, on_event: Listener | None = None, *, patience: float = 2.0) -> None:
-        """``patience``: seconds that a running job has to answer a cancel before its process is killed."""
+    def __init__(
+        self, module: str, on_event: Listener | None = None, *, patience: float = 2.0, memory_bytes: int = 0
+    ) -> None:
+        """``patience``: seconds that a running job has to answer a cancel before its process is killed.
+
+        ``memory_bytes``: what the process may have, 0 for no limit. It may be set at any time, and holds for the
+        processes that are started from then on.
+        """
         self.module = module
+        self.memory_bytes = memory_bytes
         self._on_event = on_event or (lambda job, event: None)
         self._patience = patience
         self._numbers = itertools.count(1)
@@ -317,7 +329,11 @@ class Worker:
             process.kill()
         with self._lock:
             self._process = None
-        return process.wait(reason)
+        died = process.wait(reason)
+        if process.memory and process.memory.exceeded:
+            words = f"this needs more memory than the {units.size(process.memory.limit)} that it may have"
+            return Failed(words, hint="allow more, or take smaller batches")
+        return died
 
     def _started(self, environment: dict[str, str]) -> _Process | None:
         """A running process with these variables; None when the worker has been closed or the job cancelled."""
@@ -329,7 +345,7 @@ class Worker:
             if self._closed or (self._current and self._current.cancelled):
                 return None
             if self._process is None:
-                self._process = _Process(self.module, environment)
+                self._process = _Process(self.module, environment, self.memory_bytes)
             return self._process
 
     def _tell(self, job: _Job, event: Event) -> None:

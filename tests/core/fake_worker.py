@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from compressor_gui.core.caution import ONEDNN, REMAPPER, Cautious
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.protocol import Request
 from compressor_gui.core.serve import Job, serve
@@ -18,6 +20,17 @@ from compressor_gui.core.serve import Job, serve
 class Answer:
     value: str
     pid: int
+
+
+@dataclass(frozen=True)
+class Run(Cautious[Answer]):
+    """As :class:`Do`, of the kind that is asked again more cautiously after a crash."""
+
+    name: ClassVar[str] = "run"
+    answer: ClassVar[type] = Answer
+
+    what: str = "crash_unless_off"
+    value: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,28 @@ def crash(request: Do, job: Job) -> str:
     return "not reached"
 
 
+def crash_unless_off(request: Do | Run, job: Job) -> str:
+    """What TensorFlow does on a graph that it only runs without a part of it."""
+    wanted = request.value.split()
+    if any(os.environ.get(name) != "0" for name in wanted):
+        os.kill(os.getpid(), signal.SIGABRT)
+    return " ".join(name for name in (REMAPPER, ONEDNN) if os.environ.get(name) == "0")
+
+
+def take_memory(request: Do, job: Job) -> str:
+    """Take so many MB and keep them."""
+    taken = b"x" * (int(request.value) << 20)
+    threading.Event().wait()
+    return f"not reached with {len(taken)}"
+
+
+def take_memory_elsewhere(request: Do, job: Job) -> str:
+    """The same in a process of its own."""
+    program = f"taken = b'x' * ({request.value} << 20); import threading; threading.Event().wait()"
+    subprocess.run([sys.executable, "-c", program])
+    return "not reached"
+
+
 def leave(request: Do, job: Job) -> str:
     os._exit(3)
 
@@ -91,13 +126,27 @@ def too_much(request: Do, job: Job) -> str:
 
 ACTIONS = {
     f.__name__: f
-    for f in (echo, wait_politely, wait_stubbornly, crash, leave, babble, print_much, refuse, fail, too_much)
+    for f in (
+        echo,
+        wait_politely,
+        wait_stubbornly,
+        crash,
+        crash_unless_off,
+        take_memory,
+        take_memory_elsewhere,
+        leave,
+        babble,
+        print_much,
+        refuse,
+        fail,
+        too_much,
+    )
 }
 
 
-def do(request: Do, job: Job) -> Answer:
+def do(request: Do | Run, job: Job) -> Answer:
     return Answer(ACTIONS[request.what](request, job), os.getpid())
 
 
 if __name__ == "__main__":
-    serve({Do: do})
+    serve({Do: do, Run: do})

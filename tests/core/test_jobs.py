@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from compressor_gui.core import protocol
 from compressor_gui.core.caution import ONEDNN, REMAPPER
 from compressor_gui.core.errors import CompressorError
-from compressor_gui.core.jobs import CheckExport, ExportCheck, Hello, OutputCheck
+from compressor_gui.core.jobs import MEMORY, CheckExport, EngineClient, ExportCheck, Hello, OutputCheck
+from compressor_gui.core.memory import parse_bytes
 from compressor_gui.core.protocol import (
     Cancelled,
     Died,
@@ -35,7 +36,7 @@ from compressor_gui.core.protocol import (
     request_line,
 )
 from compressor_gui.core.worker import JobCancelled, Worker, WorkerDied
-from tests.core.fake_worker import Answer, Do
+from tests.core.fake_worker import Answer, Do, Run
 
 FAKE = "tests.core.fake_worker"
 
@@ -297,6 +298,47 @@ def test_after_a_crash_the_request_is_asked_as_it_says(worker: Worker) -> None:
     assert seen[0].message == "its process was ended by SIGSEGV; trying again"
     with pytest.raises(WorkerDied, match="SIGSEGV"):
         worker.run(Do("crash", retry="crash"))
+
+
+@pytest.mark.parametrize("needed", ["", REMAPPER, f"{REMAPPER} {ONEDNN}"])
+def test_a_process_that_crashes_is_started_again_with_less(worker: Worker, needed: str) -> None:
+    seen: list[Progress] = []
+    assert worker.run(Run(value=needed), seen.append).value == needed
+    assert [event.message for event in seen] == ["its process was ended by SIGABRT; trying again"] * len(needed.split())
+
+
+def test_what_crashes_with_nothing_left_to_leave_out_is_given_up(worker: Worker) -> None:
+    with pytest.raises(WorkerDied, match="SIGABRT"):
+        worker.run(Run(value=f"{REMAPPER} {ONEDNN} SOMETHING_ELSE"))
+    assert worker.run(Run()).value == ""  # the next job has everything again
+
+
+def test_a_process_above_its_memory_is_ended_with_a_sentence() -> None:
+    with Worker(FAKE, memory_bytes=150_000_000) as worker:
+        assert worker.run(Do(value="small")).value == "small"
+        for action in ("take_memory", "take_memory_elsewhere"):
+            with pytest.raises(CompressorError, match=r"more memory than the 150 MB .*allow more"):
+                worker.run(Do(action, "200"))
+        worker.memory_bytes = 0
+        assert worker.run(Do(value="still here")).value == "still here"
+
+
+@pytest.mark.parametrize(("text", "size"), [("0", 0), ("4GB", 4 * 10**9), (" 1.5 gb", 15 * 10**8), ("300M", 3 * 10**8)])
+def test_memory_is_written_as_people_do(text: str, size: int) -> None:
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1", "4 GiBs", "1e9"])
+def test_what_is_no_memory_is_said(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MEMORY, text)
+    with pytest.raises(CompressorError, match=r"COMPRESSOR_ENGINE_MEMORY: .* is no size of memory"):
+        EngineClient()
+
+
+def test_the_variable_sets_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MEMORY, "2GB")
+    assert EngineClient().memory_bytes == 2 * 10**9
+    assert EngineClient(memory_bytes=0).memory_bytes == 0
 
 
 def test_an_exit_is_no_crash_and_not_tried_again(worker: Worker) -> None:
