@@ -289,7 +289,7 @@ def _box(group: _Group, shared: str, scope: str, graph: ModelGraph) -> Box:
 
 
 def _title(name: str, op: str, detail: str) -> str:
-    """A name without the parts at its end that only repeat the op, then the detail; of a long one, the end that fits."""
+    """A name without the parts at its end that only repeat the op, and the detail; of a long one the end that fits."""
     # quantize_nodes names what it adds after the layer and the part played there, which the op says already.
     parts = name.partition("_eightbit_")[0].split("/")
     while len(parts) > 1 and parts[-1].rstrip("_0123456789").lower() in (_SAYS_NOTHING | {op.lower()}):

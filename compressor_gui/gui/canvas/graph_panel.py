@@ -94,6 +94,8 @@ class GraphPanel(QWidget):
         left, right = (pane.canvas for pane in self._panes)
         left.moved.connect(lambda step, zoom: self._follow(right, left, step, zoom))
         right.moved.connect(lambda step, zoom: self._follow(left, right, step, zoom))
+        left.drifted.connect(lambda: self._follow(right, left, QPointF(), left.zoom))
+        right.drifted.connect(lambda: self._follow(left, right, QPointF(), right.zoom))
         self._panes[1].hide()
 
         self.color_combo = QComboBox()
@@ -338,16 +340,18 @@ class GraphPanel(QWidget):
         if fresh and before is not None and self._pictures and found:
             fresh = False  # the same model in another view: stay where we are
         anchor, self._anchor = self._anchor, ""
-        was = self._panes[0].canvas.center, self._panes[0].canvas.zoom
+        lead = self._panes.index(next(pane for pane in self._panes if pane.canvas is self.canvas))
+        if len(found) < 2 or self._panes[1].canvas.picture is None:
+            lead = 0
         self._panes[1].setVisible(len(found) > 1)
-        new_pane = len(found) > 1 and self._panes[1].canvas.picture is None
         for index, pane in enumerate(self._panes):
-            pane.canvas.set_picture(found[index] if index < len(found) else None, anchor, fresh=fresh)
-        if new_pane and not fresh:
-            left, right = self._panes[0].canvas, self._panes[1].canvas
-            left.finish_moving()
-            assert right.scene is not None
-            right.set_view(QPointF(right.scene.bounds.center().x(), left.center.y()), left.zoom or was[1], tell=False)
+            shown = found[index] if index < len(found) else None
+            alone = fresh or pane.canvas.picture is None
+            pane.canvas.set_picture(shown, anchor, fresh=alone, anchored=index == lead)
+        if len(found) > 1:
+            leader, other = self._panes[lead].canvas, self._panes[1 - lead].canvas
+            leader.set_view(leader.center, leader.zoom, tell=False)
+            other.set_view(QPointF(other.center.x(), leader.center.y()), leader.zoom, tell=False)
         self._head(found, subject)
         self._select(self._document.state.selected, reveal=False)
         self._highlight()

@@ -108,7 +108,7 @@ def pair(before: ModelGraph, after: ModelGraph, diff: Diff, folding: Folding) ->
             left.folded.open_scopes | _new_scopes(left, after, folding), folding.constants, folding.chains
         )
     right = single(after, folding, diff)
-    pairs = corresponding(diff, left.folded, right.folded)
+    pairs = corresponding(left, right, diff)
     layouts = aligned(left.layout, right.layout, pairs)
     return (
         Picture(before, left.folded, layouts[0], left.marks),
@@ -192,15 +192,22 @@ def box_marks(folded: Folded, changes: Mapping[str, int]) -> Marks:
     return marks
 
 
-def corresponding(diff: Diff, left: Folded, right: Folded) -> list[tuple[int, int]]:
-    """Pairs of boxes of which one came from the other."""
-    found: dict[tuple[int, int], None] = {}
+def corresponding(before: Picture, after: Picture, diff: Diff) -> list[tuple[int, int]]:
+    """Pairs of boxes of which one came from the other, as often as that pair is worth being at the same height.
+
+    The same node counts most, and what does the same in 8 bits (Conv2D, QuantizedConv2D) as much; ranges and the like
+    that also came from it least.
+    """
+    worth: dict[tuple[int, int], int] = {}
     for node in diff.nodes:
-        here = right.owner.get(node.name) if node.change != "removed" else None
+        here = after.folded.owner.get(node.name) if node.change != "removed" else None
         if here is None:
             continue
         for origin in node.origins or (node.name,):
-            there = left.owner.get(origin)
-            if there is not None:
-                found[there, here] = None
-    return list(found)
+            there = before.folded.owner.get(origin)
+            if there is None:
+                continue
+            old, new = before.graph[origin].op, after.graph[node.name].op
+            value = 6 if new in (old, f"Quantized{old}") and old != "Const" else 2 if origin == node.name else 1
+            worth[there, here] = max(value, worth.get((there, here), 0))
+    return [pair for pair, value in worth.items() for _ in range(value)]

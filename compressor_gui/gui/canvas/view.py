@@ -43,6 +43,8 @@ class Canvas(QWidget):
     picked = Signal(str)
     toggled = Signal(str)
     moved = Signal(QPointF, float)
+    drifted = Signal()
+    """The view went along with a box that moved to another layout."""
     painted = Signal()
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
@@ -75,12 +77,17 @@ class Canvas(QWidget):
         """What is shown."""
         return self.scene.picture if self.scene else None
 
-    def set_picture(self, picture: Picture | None, anchor: str = "", *, fresh: bool = False) -> None:
+    def set_picture(
+        self, picture: Picture | None, anchor: str = "", *, fresh: bool = False, anchored: bool = True
+    ) -> None:
         """Show a picture. The box that holds the node ``anchor`` stays where it is on the screen (default: the selected
-        one if it is in view, else the one in the middle); ``fresh`` looks at it as if for the first time."""
+        one if it is in view, else the one in the middle), unless another canvas leads and this one is not ``anchored``;
+        ``fresh`` looks at it as if for the first time."""
         self._animation.stop()
         old = self.scene
-        if old is not None and old.count and not anchor:
+        if not anchored:
+            anchor = ""
+        elif old is not None and old.count and not anchor:
             anchor = self._anchor(old)
         self.look = Look()
         if picture is None:
@@ -138,6 +145,7 @@ class Canvas(QWidget):
         self.look.edges_fade = ease
         if fixed >= 0:
             self.center = QPointF(float(self.scene.x[fixed]), float(self.scene.y[fixed])) - shift
+            self.drifted.emit()
         if done:
             self._way = None
             self.minimap.renew()
@@ -179,8 +187,8 @@ class Canvas(QWidget):
         zoom = float(np.clip(zoom, MIN_ZOOM, MAX_ZOOM))
         step = center - self.center
         self.center, self.zoom = center, zoom
+        self._untouched = False
         if tell:
-            self._untouched = False
             self.moved.emit(step, zoom)
         self.minimap.place()
         self.update()
@@ -205,6 +213,7 @@ class Canvas(QWidget):
                 middle = center.x()
             center = QPointF(middle, bounds.top() + self.height() / zoom / 2 - MARGIN / zoom)
         self.set_view(center, zoom, tell=False)
+        self._untouched = True
 
     def fit(self, rect: QRectF | None = None) -> None:
         """See the whole graph, or a rectangle of it."""
