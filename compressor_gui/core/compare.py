@@ -29,10 +29,38 @@ def compare_output(name: str, originals: Sequence[np.ndarray], candidates: Seque
     return OutputCheck(name, sqnr, agreement, finite, equal, shape)
 
 
+class Noise:
+    """The SQNR of one output, added up batch by batch; see OutputCheck for what counts how."""
+
+    def __init__(self) -> None:
+        self._signal = self._noise = 0.0
+        self._broken = False
+
+    def add(self, original: np.ndarray, candidate: np.ndarray) -> None:
+        """Take in one batch of the output."""
+        if original.shape != candidate.shape:
+            self._broken = True
+        elif not (np.issubdtype(original.dtype, np.number) or original.dtype == bool):
+            self._broken |= not np.array_equal(original, candidate)
+        else:
+            valid = np.isfinite(original)
+            x, y = original[valid].astype(np.float64), candidate[valid].astype(np.float64)
+            self._broken |= not np.isfinite(y).all()
+            self._signal += float(np.sum(np.square(x)))
+            self._noise += float(np.sum(np.square(x - y)))
+
+    @property
+    def db(self) -> float:
+        """Between -EXACT_DB and EXACT_DB."""
+        return -EXACT_DB if self._broken else _decibel(self._signal, self._noise)
+
+
 def sqnr_db(signal: np.ndarray, other: np.ndarray) -> float:
     """10 log10(sum x^2 / sum (x - y)^2) in dB, clamped to +-EXACT_DB; EXACT_DB where there is no noise."""
-    power = float(np.sum(np.square(signal)))
-    noise = float(np.sum(np.square(signal - other)))
+    return _decibel(float(np.sum(np.square(signal))), float(np.sum(np.square(signal - other))))
+
+
+def _decibel(power: float, noise: float) -> float:
     if noise == 0:
         return EXACT_DB
     return max(-EXACT_DB, min(EXACT_DB, 10 * math.log10(power / noise))) if power else -EXACT_DB

@@ -11,6 +11,8 @@ from typing import Any
 from compressor_gui.core.caution import Cautious, Ran
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import CheckExport, EngineInfo, Hello
+from compressor_gui.core.measure import Sensitivity
+from compressor_gui.core.measure import Calibrate
 from compressor_gui.core.protocol import Request
 from compressor_gui.core.serve import Handlers, Job, serve
 
@@ -45,6 +47,8 @@ def _job(place: str) -> Callable[[Any, Job], Any]:
 HANDLERS: Handlers = {
     Hello: _hello,
     CheckExport: _job("check.check_export"),
+    Calibrate: _job("calibrate.calibrate"),
+    Sensitivity: _job("sensitivity.sensitivity"),
 }
 
 if __name__ == "__main__":
