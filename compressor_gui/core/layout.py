@@ -248,8 +248,9 @@ def prestart() -> None:
 
 
 def close() -> None:
-    """End the worker's process; the next layout starts another."""
+    """End the worker's process and forget its answers; the next layout starts another."""
     global _worker
+    _recent.clear()
     with _lock:
         worker, _worker = _worker, None
     if worker is not None:
