@@ -149,7 +149,7 @@ class Painter:
         painter.setFont(shown)
         painter.setPen(color)
         text = metrics.elidedText(frame.caption, Qt.TextElideMode.ElideMiddle, frame.rect.width() - 24)
-        painter.drawText(QPointF(frame.rect.left() + 14, frame.rect.top() + 7 + metrics.ascent()), text)
+        painter.drawText(frame.corner + QPointF(14, 7 + metrics.ascent()), text)
 
     # -- edges ---------------------------------------------------------------------------------------------------
 
@@ -212,7 +212,7 @@ class Painter:
             chosen = {edge: picture.tensor_text(edge) for edge in scene.edges_in(view).tolist()} | dict(chosen)
         taken: set[tuple[int, int]] = set()
         strong = set(look.edge_texts)
-        captions = [QRectF(f.rect.left(), f.rect.top(), 240, 20) for f in scene.frames if f.rect.intersects(view)]
+        captions = [QRectF(f.corner.x(), f.corner.y(), 240, 20) for f in scene.frames if f.rect.intersects(view)]
         for edge in sorted(chosen, key=lambda edge: edge not in strong):
             text = chosen[edge]
             x, y = scene.edge_points(edge)[-1].tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from compressor_gui.gui.canvas.legend import HEIGHT, Legend
 from compressor_gui.gui.canvas.view import Canvas
@@ -74,6 +74,7 @@ class Pane(QWidget):
 
         head = QWidget()
         head.setFixedHeight(36)
+        head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # two panes stay equally wide
         self.extra = QHBoxLayout(head)
         self.extra.setContentsMargins(16, 0, 8, 0)
         self.extra.setSpacing(8)

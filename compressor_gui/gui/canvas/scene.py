@@ -25,10 +25,11 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A rectangle behind boxes: an 8-bit region or an open scope."""
+    """What stands behind boxes, an 8-bit region or an open scope; its caption begins at ``corner``."""
 
     rect: QRectF
     path: QPainterPath
+    corner: QPointF
     caption: str
     scope: str = ""
 
@@ -233,12 +234,14 @@ class Scene:
         for region in self.picture.folded.regions:
             boxes = list(region.boxes)
             rect = self.rect_of(boxes).adjusted(*_margins(CAPTION_SPACE))
-            path = QPainterPath()
+            path, corner = QPainterPath(), rect.topLeft()
             if len(self.boxes_in(rect)) == len(boxes) or len(boxes) > _LARGEST_OUTLINE:
                 path.addRoundedRect(rect, 10, 10)
             else:
                 path = self._outline(boxes)
-            frames.append(Frame(rect, path, region.caption))
+                top = min(boxes, key=lambda box: (self.y[box], self.x[box]))
+                corner.setX(self.rect(top).left() - REGION_MARGIN)
+            frames.append(Frame(rect, path, corner, region.caption))
         return tuple(frames)
 
     def _outline(self, boxes: list[int]) -> QPainterPath:
@@ -280,7 +283,7 @@ class Scene:
                 continue
             path = QPainterPath()
             path.addRoundedRect(rect, 10, 10)
-            frames.append(Frame(rect, path, scope.rstrip("/").rsplit("/", 1)[-1], scope))
+            frames.append(Frame(rect, path, rect.topLeft(), scope.rstrip("/").rsplit("/", 1)[-1], scope))
         return tuple(frames)
 
     def _parent(self, scope: str, known: dict[str, str]) -> str:
