@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -12,21 +13,45 @@ from compressor_gui.core.jobs import EXACT_DB, OutputCheck
 
 def compare_output(name: str, originals: Sequence[np.ndarray], candidates: Sequence[np.ndarray]) -> OutputCheck:
     """Compare what one output was for several inputs; see OutputCheck for the measures and their units."""
-    pairs = list(zip(originals, candidates, strict=True))
-    shape = tuple(originals[0].shape)
-    if any(x.shape != y.shape for x, y in pairs):
-        return OutputCheck(name, -EXACT_DB, None, False, False, shape)
-    if not all(np.issubdtype(a.dtype, np.number) or a.dtype == bool for pair in pairs for a in pair):
-        equal = all(np.array_equal(x, y) for x, y in pairs)
-        return OutputCheck(name, EXACT_DB if equal else -EXACT_DB, None, True, equal, shape)
-    x = np.stack([a for a, _ in pairs]).astype(np.float64)
-    y = np.stack([b for _, b in pairs]).astype(np.float64)
-    valid = np.isfinite(x)
-    finite = bool(np.isfinite(y[valid]).all())
-    equal = np.array_equal(x, y, equal_nan=True)
-    sqnr = EXACT_DB if equal else sqnr_db(x[valid], y[valid]) if finite else -EXACT_DB
-    agreement = _argmax_agreement(x, y) if np.issubdtype(originals[0].dtype, np.floating) else None
-    return OutputCheck(name, sqnr, agreement, finite, equal, shape)
+    comparison = Comparison(name)
+    for original, candidate in zip(originals, candidates, strict=True):
+        comparison.add(original[np.newaxis], candidate[np.newaxis])
+    return dataclasses.replace(comparison.check, shape=tuple(originals[0].shape))
+
+
+class Comparison:
+    """One output beside the original's, taken in batch by batch; :attr:`check` has the measures."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._noise = Noise()
+        self._finite = self._equal = True
+        self._agreed = self._rows = 0
+        self._shape: tuple[int, ...] = ()
+
+    def add(self, original: np.ndarray, candidate: np.ndarray) -> None:
+        """Take in one batch of the output; rows are along the last axis."""
+        self._shape = self._shape or tuple(original.shape)
+        self._noise.add(original, candidate)
+        numbers = original.dtype.kind in "fiuc" or original.dtype == np.bool_
+        if original.shape != candidate.shape:
+            self._finite = self._equal = False
+            return
+        floating = original.dtype.kind == "f"
+        self._equal &= np.array_equal(original, candidate, equal_nan=floating)
+        if numbers:
+            self._finite &= bool(np.isfinite(candidate[np.isfinite(original)]).all())
+        if floating and original.ndim > 1 and original.shape[-1] > 1 and original.size:
+            agreed = _agreements(original, candidate)
+            self._agreed += int(agreed.sum())
+            self._rows += agreed.size
+
+    @property
+    def check(self) -> OutputCheck:
+        """The measures of all batches so far; ``shape`` is the first batch's."""
+        sqnr = EXACT_DB if self._equal else self._noise.db
+        agreement = self._agreed / self._rows if self._rows else None
+        return OutputCheck(self.name, sqnr, agreement, self._finite, self._equal, self._shape)
 
 
 class Noise:
@@ -66,9 +91,8 @@ def _decibel(power: float, noise: float) -> float:
     return max(-EXACT_DB, min(EXACT_DB, 10 * math.log10(power / noise))) if power else -EXACT_DB
 
 
-def _argmax_agreement(x: np.ndarray, y: np.ndarray) -> float | None:
-    """The share of rows whose largest value in ``y`` is one of the largest in ``x`` too; 0..1."""
-    if x.ndim < 2 or x.shape[-1] < 2 or x.size == 0:
-        return None
+def _agreements(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """For each row, whether the largest value in ``y`` is one of the largest in ``x`` too."""
     chosen = np.take_along_axis(x, np.argmax(y, axis=-1, keepdims=True), axis=-1)
-    return float(np.mean(chosen >= x.max(axis=-1, keepdims=True)))
+    agreed: np.ndarray = chosen >= x.max(axis=-1, keepdims=True)
+    return agreed

@@ -37,6 +37,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.sources)
 
+    def counted(self, output: np.ndarray) -> np.ndarray:
+        """An output without the rows that come from copies, where its first axis is the batch."""
+        fed = {value.shape[0] for value in self.feeds.values() if value.ndim}
+        return output[: len(self)] if output.ndim and len(self) < output.shape[0] and output.shape[0] in fed else output
+
     @property
     def nbytes(self) -> int:
         """Bytes of all values."""
@@ -123,30 +128,33 @@ class Dataset:
     # -- decoding --
 
     def _pipeline(self) -> Any:
+        plain = tf.autograph.experimental.do_not_convert
         listing = self._source.listing
         if self.spec.split != "all":
             keys = None if self._source.keys is None else tf.constant(list(self._source.keys))
-            listing = listing.filter(
-                lambda index, *_: self._in_split(
-                    tf.strings.as_string(index) if keys is None else tf.gather(keys, index)
-                )
-            )
+
+            def inside(index: Any, _: Any) -> Any:
+                return self._in_split(tf.strings.as_string(index) if keys is None else keys[index])
+
+            listing = listing.filter(plain(inside))
 
         def decode(index: Any, part: Any) -> tuple[Any, Any, Any]:
             value, label = self._source.load(index, part)
             return index, _prepared(value, self.spec), label
 
-        made = listing.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).ignore_errors()
+        def scale(index: Any, value: Any, label: Any) -> tuple[Any, Any, Any]:
+            return index, _scaled(value, self.spec), label
+
+        made = listing.map(plain(decode), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).ignore_errors()
         if self.spec.limit:
             made = made.take(self.spec.limit)
-        batched = made.batch(self.batch)
-        return batched.map(lambda index, value, label: (index, _scaled(value, self.spec), label)).prefetch(2)
+        return made.batch(self.batch).map(plain(scale)).prefetch(2)
 
     def _decoded(self) -> Iterator[Batch]:
         expected = 0
         try:
             for index, value, label in self._pipeline():
-                indices = [int(at) for at in index]
+                indices = index.numpy().tolist()
                 for at in indices:
                     self._skip(range(expected, at))
                     expected = at + 1
@@ -266,8 +274,9 @@ def _as_picture(picture: Any, spec: DataSpec) -> Any:
         picture = picture[..., :3]
     elif spec.channels == 1 and have in (3, 4):
         picture = tf.image.rgb_to_grayscale(picture[..., :3])
-    if spec.height and spec.width:
-        picture = tf.compat.v1.image.resize_bilinear(picture[tf.newaxis], (spec.height, spec.width))[0]
+    size = [spec.height, spec.width]
+    if all(size) and picture.shape[:2] != size:
+        picture = tf.raw_ops.ResizeBilinear(images=picture[tf.newaxis], size=size)[0]
     return picture[..., ::-1] if spec.order == "BGR" and spec.channels == 3 else picture
 
 

@@ -133,13 +133,15 @@ def _arrays(path: str, values: np.ndarray, labels: np.ndarray | None, names: dat
         if len(numbers) != count:
             raise CompressorError(f"there are {count} examples, but {len(numbers)} labels", where=path)
 
+    classes = tf.constant(numbers)
+    held = None if isinstance(values, np.memmap) else tf.constant(values)  # what a file maps is read piece by piece
+
     def load(index: Any, _: Any) -> tuple[Any, Any]:
-        value, label = tf.numpy_function(
-            lambda at: (np.ascontiguousarray(values[at]), numbers[at]), [index], (values.dtype, np.int64)
-        )
+        if held is not None:
+            return held[index], classes[index]
+        value = tf.numpy_function(lambda at: np.ascontiguousarray(values[at]), [index], values.dtype)
         value.set_shape(values.shape[1:])
-        label.set_shape(())
-        return value, label
+        return value, classes[index]
 
     indices = tf.data.Dataset.range(count).map(lambda index: (index, index))
     name = Path(path).name
