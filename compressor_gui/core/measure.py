@@ -156,8 +156,8 @@ METHODS = ("minmax", "moving_average", "percentile", "kl", "mse")
 
 @dataclass(frozen=True)
 class RangeHistogram:
-    """What an activation's values were: ``counts`` in even bins from ``low`` to ``high``, and the means of the
-    batches' minima and maxima (for the moving average)."""
+    """What an activation's values were: ``counts`` in even bins from ``low`` to ``high``, the smallest and the largest
+    value or 0, and the means of the batches' minima and maxima (for the moving average)."""
 
     low: float
     high: float
@@ -181,7 +181,8 @@ class Calibration(Ran):
 
 @dataclass(frozen=True)
 class Calibrate(Cautious[Calibration]):
-    """Run the model's RequantizationRange nodes' inputs in float on ``data.limit`` examples and choose ranges."""
+    """Run the model's RequantizationRange nodes' inputs in float on ``data.limit`` examples and choose ranges; see
+    :mod:`.ranges` for the methods. A recipe without quantize_nodes is completed with it."""
 
     name: ClassVar[str] = "calibrate"
     answer: ClassVar[type] = Calibration
@@ -189,6 +190,7 @@ class Calibrate(Cautious[Calibration]):
     model: ModelRef
     data: DataSpec
     method: str = "minmax"
+    percentile: float = 99.99
     batch: int = 16
 
 
@@ -255,8 +257,8 @@ class Sensitivity(Cautious[SensitivityResult]):
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds of one run: median and 90th percentile; examples a second; the slowest nodes (name, op, median
-    ms); peak memory of the engine in bytes while it ran."""
+    """Milliseconds of one run: median and 90th percentile; examples a second; the slowest nodes (name, kernel that ran,
+    median ms), slowest first; peak memory of the engine in bytes, TensorFlow's own included, while it alone ran."""
 
     median_ms: float
     p90_ms: float
@@ -267,7 +269,10 @@ class Timing:
 
 @dataclass(frozen=True)
 class LatencyResult(Ran):
-    """Timings, taken in turns in one process, warm; ``speedup`` is against / model (above 1: the model is faster)."""
+    """Timings, taken in turns in one process, warm; ``speedup`` is against / model (above 1: the model is faster).
+
+    ``batch`` is the one that ran: a model whose batch is fixed keeps it, and a note says so.
+    """
 
     batch: int
     threads: int
@@ -275,6 +280,7 @@ class LatencyResult(Ran):
     model: Timing
     against: Timing | None = None
     speedup: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -290,6 +296,11 @@ class Latency(Cautious[LatencyResult]):
     threads: int = 0
     runs: int = 50
     nodes: int = 20
+
+    def environment(self) -> dict[str, str]:
+        """The threads are those of a process: TensorFlow makes its pools once, with the first session."""
+        threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(self.threads))
+        return {**super().environment(), **(threads if self.threads else {})}
 
 
 # -- other formats ----------------------------------------------------------------------------------------

@@ -46,11 +46,16 @@ def read_ranges(path: str) -> Any:
     return log_ranges(records) if records else _json(text, path)
 
 
-def write_ranges(path: str | Path, ranges: Mapping[str, Limits]) -> None:
-    """Write ranges as JSON, in order of names. Raises CompressorError."""
+def ranges_text(ranges: Mapping[str, Limits]) -> str:
+    """A file of ranges: JSON, a line a node, in order of names."""
     lines = (f" {json.dumps(name, ensure_ascii=False)}: {json.dumps(list(ranges[name]))}" for name in sorted(ranges))
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def write_ranges(path: str | Path, ranges: Mapping[str, Limits]) -> None:
+    """Write :func:`ranges_text`. Raises CompressorError."""
     try:
-        Path(path).write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+        Path(path).write_text(ranges_text(ranges), "utf-8")
     except OSError as error:
         raise CompressorError(f"it can't be written: {error.strerror}", where=str(path)) from None
 

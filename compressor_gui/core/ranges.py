@@ -1,0 +1,265 @@
+"""Ranges of activations from examples: histograms made in one pass, and the methods that choose a range from them.
+
+What is measured is what each RequantizationRange node stands for. Where :class:`.passes.QuantizeNodes` makes that node,
+it is the result of the float operation; in a file that is in 8 bits already, the qint32 tensor that the node reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.measure import METHODS, RangeHistogram
+from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
+from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
+from compressor_gui.core.ranges_file import Limits
+from compressor_gui.core.recipe import Recipe, Replayer, Step
+
+BINS = 2048
+"""Bins of a histogram."""
+
+PERCENTILE = 99.99
+"""Percent of the values that the method ``percentile`` keeps below the maximum, and above the minimum."""
+
+_FINE = 4 * BINS  # widening halves the resolution in use, so that at least 2 * BINS are always left
+_LEVELS = 256
+_SMALLEST = 0.01
+"""The maximum where all values are 0: any range has a code for them, but it must not be empty."""
+
+
+# -- what has to be measured ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationPlan:
+    """What to run for a recipe's ranges.
+
+    ``tensors``: RequantizationRange node -> what to fetch from ``graph``: a float tensor, or a qint32 one with its
+    minimum and maximum. ``recipe`` has a quantize_nodes step; ``notes`` are sentences for the user.
+    """
+
+    graph: ModelGraph
+    tensors: Mapping[str, tuple[str, ...]]
+    recipe: Recipe
+    notes: tuple[str, ...] = ()
+
+
+def plan_calibration(
+    source: ModelGraph, recipe: Recipe, progress: Callable[[int, int, str], None] | None = None
+) -> CalibrationPlan:
+    """Find the activations whose range is found at run time, and the float graph that computes them.
+
+    A recipe without quantize_nodes is completed with it, unless the graph is in 8 bits already. Raises
+    CompressorError where nothing is requantized.
+    """
+    notes: tuple[str, ...] = ()
+    at = _quantizing_step(recipe)
+    if at is None:
+        replay = Replayer(source).replay(_without_ranges(recipe, 0), progress)
+        if _range_nodes(replay.graph):
+            return CalibrationPlan(replay.graph, _range_inputs(replay.graph), recipe)
+        at = len(recipe.steps)
+        recipe = recipe.adding(QuantizeNodes())
+        notes = ("The recipe does not quantize layers: quantize_nodes was added at its end.",)
+    stage = Replayer(source).replay(replace(recipe, steps=recipe.steps[: at + 1]), progress).stages[-1]
+    made = [name for name in _range_nodes(stage.after) if name not in stage.before]
+    tensors = _range_inputs(stage.before) | {name: (f"{stage.result.origins[name][0]}:0",) for name in made}
+    if not tensors:
+        raise CompressorError(
+            "no activation of this model is requantized over a range found at run time",
+            where="quantize_nodes",
+            hint="take its fallback range away, or choose a model with operations that have an 8-bit kernel",
+        )
+    return CalibrationPlan(stage.before, tensors, recipe, notes)
+
+
+def with_ranges(recipe: Recipe, ranges: Mapping[str, Limits]) -> Recipe:
+    """The recipe with these ranges stored right behind quantize_nodes (without one, at the end), in place of others."""
+    at = _quantizing_step(recipe)
+    recipe = _without_ranges(recipe, 0 if at is None else at)
+    return recipe.adding(FreezeRequantizationRanges(tuple(ranges.items())), None if at is None else at + 1)
+
+
+def _quantizing_step(recipe: Recipe) -> int | None:
+    found = (n for n, s in enumerate(recipe.steps) if s.enabled and isinstance(s.transform, QuantizeNodes))
+    return next(found, None)
+
+
+def _without_ranges(recipe: Recipe, start: int) -> Recipe:
+    def kept(number: int, step: Step) -> bool:
+        return number < start or not isinstance(step.transform, FreezeRequantizationRanges)
+
+    return replace(recipe, steps=tuple(step for number, step in enumerate(recipe.steps) if kept(number, step)))
+
+
+def _range_nodes(graph: ModelGraph) -> list[str]:
+    return [node.name for node in graph.nodes if node.op == "RequantizationRange"]
+
+
+def _range_inputs(graph: ModelGraph) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(f"{ref.name}:{ref.port}" for ref in graph[name].data_refs[:3]) for name in _range_nodes(graph)}
+
+
+# -- counting ----------------------------------------------------------------------------------------
+
+
+class Collector:
+    """Counts the values of one activation, batch after batch.
+
+    Its range always includes 0, as that of the 8-bit kernels does, and doubles when a value lies outside: pairs of bins
+    are merged, so that no batch has to be seen twice.
+    """
+
+    def __init__(self) -> None:
+        self._low, self._span = 0.0, 0.0
+        self._counts = np.zeros(_FINE, np.int64)
+        self._seen: Limits = (0.0, 0.0)
+        self._batches = 0
+        self._sums = (0.0, 0.0)
+
+    def add(self, values: np.ndarray) -> None:
+        """Count a batch of finite values, of any shape but not empty."""
+        flat = values.reshape(-1).astype(np.float64)
+        low, high = float(flat.min()), float(flat.max())
+        self._batches += 1
+        self._sums = (self._sums[0] + low, self._sums[1] + high)
+        self._seen = (min(self._seen[0], low), max(self._seen[1], high))
+        self._widen()
+        if self._span:
+            places = ((flat - self._low) * (_FINE / self._span)).astype(np.int64)
+            self._counts += np.bincount(np.minimum(places, _FINE - 1), minlength=_FINE)
+        else:
+            self._counts[0] += flat.size
+
+    def histogram(self) -> RangeHistogram:
+        """What was counted, in even bins from the smallest to the largest value (or 0). Raises ValueError if nothing
+        was."""
+        if not self._batches:
+            raise ValueError("nothing was counted")
+        low, high = self._seen
+        total = np.concatenate(([0], np.cumsum(self._counts)))
+        inner = np.linspace(low, high, BINS + 1)[1:-1]
+        found = np.interp(inner, self._low + np.arange(_FINE + 1) * (self._span / _FINE), total)
+        counts = np.diff(np.concatenate(([0], np.rint(found).astype(np.int64), [total[-1]])))
+        mean_low, mean_high = (total / self._batches for total in self._sums)
+        return RangeHistogram(low, high, tuple(counts.tolist()), mean_low, mean_high)
+
+    def _widen(self) -> None:
+        """Make room for the smallest and the largest value."""
+        low, high = self._seen
+        if not self._span:  # only zeros came before
+            self._low, self._span = low, high - low
+            if self._span:
+                zeros, self._counts[0] = int(self._counts[0]), 0
+                self._counts[min(int(-low * (_FINE / self._span)), _FINE - 1)] = zeros
+            return
+        while low < self._low or high > self._low + self._span:
+            pairs = self._counts.reshape(-1, 2).sum(axis=1)
+            empty = np.zeros_like(pairs)
+            downward = low < self._low
+            self._counts = np.concatenate((empty, pairs) if downward else (pairs, empty))
+            self._low -= self._span if downward else 0.0
+            self._span *= 2
+
+
+# -- choosing ----------------------------------------------------------------------------------------
+
+
+def choose_range(histogram: RangeHistogram, method: str, percentile: float = PERCENTILE) -> Limits:
+    """The range of an activation, which includes 0 and is not empty, by one of METHODS.
+
+    - ``minmax``: all values.
+    - ``moving_average``: the means of the batches' minima and maxima.
+    - ``percentile``: what is below the percentile at each end is cut.
+    - ``kl``: the cut whose 8-bit form has the least Kullback-Leibler divergence from what was measured, at the same
+      distance of 0 on both sides (S. Migacz, 8-bit Inference with TensorRT, 2017, has it for magnitudes).
+    - ``mse``: the cut with the least squared error, of the values that are cut off and of the rounding (its square is
+      step^2 / 12 in the mean), over all pairs of ends.
+    """
+    if method not in METHODS:
+        raise CompressorError(f"there is no method {method!r}", hint=f"there are {', '.join(METHODS)}")
+    if method == "moving_average":
+        low, high = histogram.mean_low, histogram.mean_high
+    elif method == "minmax" or histogram.low == histogram.high:
+        low, high = histogram.low, histogram.high
+    elif method == "percentile":
+        low, high = _percentile(histogram, percentile)
+    else:
+        low, high = (_least_divergence if method == "kl" else _least_error)(histogram)
+    low, high = min(low, 0.0), max(high, 0.0)
+    return (low, high) if low < high else (0.0, _SMALLEST)
+
+
+def choose_ranges(
+    histograms: Mapping[str, RangeHistogram], method: str, percentile: float = PERCENTILE
+) -> dict[str, Limits]:
+    """Node -> range, for all histograms."""
+    return {name: choose_range(histogram, method, percentile) for name, histogram in histograms.items()}
+
+
+def _edges(histogram: RangeHistogram) -> np.ndarray:
+    return np.linspace(histogram.low, histogram.high, len(histogram.counts) + 1)
+
+
+def _below(values: np.ndarray) -> np.ndarray:
+    """The sums of all values before each edge."""
+    return np.concatenate(([0.0], np.cumsum(values)))
+
+
+def _percentile(histogram: RangeHistogram, percentile: float) -> Limits:
+    below = _below(np.asarray(histogram.counts, np.float64))
+    share = min(max(percentile / 100, 0.5), 1.0) * below[-1]
+    edges = _edges(histogram)
+    low = int(np.searchsorted(below, below[-1] - share, "right")) - 1
+    high = int(np.searchsorted(below, share, "left"))
+    return float(edges[low]), float(edges[high])
+
+
+def _least_error(histogram: RangeHistogram) -> Limits:
+    counts = np.asarray(histogram.counts, np.float64)
+    edges = _edges(histogram)
+    middles = (edges[1:] + edges[:-1]) / 2
+    count, total, squares = _below(counts), _below(counts * middles), _below(counts * middles**2)
+    cut_below = squares - 2 * edges * total + edges**2 * count
+    cut_above = (squares[-1] - squares) - 2 * edges * (total[-1] - total) + edges**2 * (count[-1] - count)
+    lows, highs = np.flatnonzero(edges <= 0), np.flatnonzero(edges >= 0)
+    step = (edges[highs] - edges[lows, None]) / (_LEVELS - 1)
+    error = cut_below[lows, None] + cut_above[highs] + (count[highs] - count[lows, None]) * step**2 / 12
+    low, high = np.unravel_index(np.argmin(error), error.shape)
+    return float(edges[lows[low]]), float(edges[highs[high]])
+
+
+def _least_divergence(histogram: RangeHistogram) -> Limits:
+    counts = np.asarray(histogram.counts, np.float64)
+    edges, size = _edges(histogram), len(counts)
+    zero = -histogram.low / (histogram.high - histogram.low) * size
+    best, found = np.inf, (0, size)
+    for distance in range(size, _LEVELS // 2, -_LEVELS // 32):  # the widest of equals comes first
+        low, high = max(int(zero - distance), 0), min(int(np.ceil(zero + distance)), size)
+        if high - low < _LEVELS:
+            break
+        divergence = _divergence(counts, low, high)
+        if divergence < best:
+            best, found = divergence, (low, high)
+    return float(edges[found[0]]), float(edges[found[1]])
+
+
+def _divergence(counts: np.ndarray, low: int, high: int) -> float:
+    """The divergence, in nats, of bins ``low`` to ``high`` in 256 levels from all bins, those outside moved to the
+    ends."""
+    inside = counts[low:high]
+    measured = inside.copy()
+    measured[0] += counts[:low].sum()
+    measured[-1] += counts[high:].sum()
+    level = np.arange(high - low) * _LEVELS // (high - low)
+    sums, used = np.bincount(level, inside), np.bincount(level, inside > 0)
+    coded = np.where(inside > 0, sums[level] / np.maximum(used[level], 1), 0)
+    if not coded.any():
+        return float(np.inf)
+    p, q = measured / measured.sum(), coded / coded.sum()
+    here = p > 0
+    return float(np.sum(p[here] * np.log(p[here] / np.maximum(q[here], 1e-10))))
