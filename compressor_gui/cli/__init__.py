@@ -12,6 +12,7 @@ from compressor_gui.cli.compress import compress
 from compressor_gui.cli.console import Commands
 from compressor_gui.cli.diff import diff
 from compressor_gui.cli.inspect import inspect
+from compressor_gui.cli.latency import latency
 from compressor_gui.cli.passes import passes
 from compressor_gui.cli.render import render
 
@@ -32,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (inspect, compress, diff, render, passes):
+for command in (inspect, compress, diff, render, passes, latency):
     cli.add_command(command)
 
 

@@ -11,8 +11,7 @@ from typing import Any
 from compressor_gui.core.caution import Cautious, Ran
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import CheckExport, EngineInfo, Hello
-from compressor_gui.core.measure import Sensitivity
-from compressor_gui.core.measure import Calibrate
+from compressor_gui.core.measure import Calibrate, ExportModel, ImportModel, Latency, Sensitivity
 from compressor_gui.core.protocol import Request
 from compressor_gui.core.serve import Handlers, Job, serve
 
@@ -47,6 +46,9 @@ def _job(place: str) -> Callable[[Any, Job], Any]:
 HANDLERS: Handlers = {
     Hello: _hello,
     CheckExport: _job("check.check_export"),
+    Latency: _job("latency.latency"),
+    ImportModel: _job("import_model.import_model"),
+    ExportModel: _job("export_model.export_model"),
     Calibrate: _job("calibrate.calibrate"),
     Sensitivity: _job("sensitivity.sensitivity"),
 }

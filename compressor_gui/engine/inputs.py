@@ -24,12 +24,13 @@ _CHANNELS = (3, 1)
 @dataclass(frozen=True)
 class Guess:
     """What unknown dimensions are taken for: height and width ``size``, ``channels``; what an unknown rank is
-    (``scalar``, or an image, or a vector); the largest integer in inputs that are no images."""
+    (``scalar``, or an image, or a vector); the largest integer in inputs that are no images; the batch."""
 
     size: int = 128
     channels: int = 3
     rank: int = 0
     largest: int = 7
+    batch: int = 1
 
 
 def guesses() -> Iterator[Guess]:
@@ -89,7 +90,7 @@ def _dims(graph: ModelGraph, node: Node, guess: Guess) -> tuple[int, ...]:
         dims = (*dims[:3], channels_that_are_read(graph, node) or guess.channels)
     if len(dims) == 2 and dims[1] < 0:
         dims = (dims[0], row_that_is_read(graph, node) or guess.size)
-    known = [1 if d < 0 and axis == 0 else guess.size if d < 0 else d for axis, d in enumerate(dims)]
+    known = [guess.batch if d < 0 and axis == 0 else guess.size if d < 0 else d for axis, d in enumerate(dims)]
     return tuple(known)
 
 

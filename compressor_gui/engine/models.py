@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Self
+
+import numpy as np
 
 from compressor_gui.core import pbio
 from compressor_gui.core.errors import CompressorError
@@ -11,7 +14,8 @@ from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.recipe import Recipe, Replayer
 from compressor_gui.core.trust import refuse_untrusted
-from compressor_gui.engine.session import LoadedGraph
+from compressor_gui.engine.inputs import guesses, has_unknowns, make_feeds
+from compressor_gui.engine.session import HOPELESS, TF_ERRORS, LoadedGraph
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,3 +53,22 @@ def load_model(ref: ModelRef) -> Model:
     """Read, replay and load a model. Raises CompressorError where it can't be read, is refused or does not load."""
     graph = read_model(ref)
     return Model(ref, graph, LoadedGraph(pbio.to_bytes(graph), graph, where=ref.path))
+
+
+def runnable_feeds(
+    graph: ModelGraph, run: Callable[[dict[str, np.ndarray]], object], *, seed: int = 0, batch: int = 1
+) -> dict[str, np.ndarray]:
+    """The first inputs that ``run`` can stand. Raises what it raised for the likeliest ones where it stands none."""
+    first: Exception | None = None
+    for guess in guesses():
+        feeds = make_feeds(graph, replace(guess, batch=batch), seed)
+        try:
+            run(feeds)
+        except TF_ERRORS as error:
+            first = first or error
+            if isinstance(error, HOPELESS) or not has_unknowns(graph):
+                break
+        else:
+            return feeds
+    assert first is not None
+    raise first
