@@ -13,7 +13,7 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPaint
 
 from compressor_gui.core.layout import BOX_HEIGHT, BOX_WIDTH
 from compressor_gui.gui.canvas.picture import ADDED, CHANGED, REMOVED
-from compressor_gui.gui.canvas.scene import Frame, Ints, Scene, lines
+from compressor_gui.gui.canvas.scene import Frame, Ints, Scene
 from compressor_gui.gui.theme import BODY, RADIUS, SMALL, Theme, font
 
 NO_TEXT, TWO_LINES, EDGE_TEXT = 0.35, 0.75, 0.8
@@ -157,12 +157,9 @@ class Painter:
         color = QColor(self._edge)
         color.setAlphaF(look.edges_fade * (1.0 if scale >= SMOOTH else max(0.35, min(1.0, scale * 4))))
         if scale < SMOOTH:
-            segments = scene.segments_in(view)
-            if scale < DOTS:  # what is shorter than a dot is under the boxes
-                long = np.abs(segments[:, 3] - segments[:, 1]) + np.abs(segments[:, 2] - segments[:, 0])
-                segments = segments[long * scale > 3]
+            shortest = 3 / scale if scale < DOTS else 0.0  # what is shorter than a dot is under the boxes
             painter.setPen(_cosmetic(color, 0))
-            painter.drawLines(lines(segments))
+            painter.drawLines(scene.lines_in(view, shortest))
             return
         painter.setPen(_cosmetic(color, 1.2))
         painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -375,9 +372,12 @@ class _Room:
     def take(self, left: NDArray[np.float64], top: NDArray[np.float64], width: float, height: float) -> None:
         """Take the rectangles of one size at these corners."""
         rows, columns = self._taken.shape
-        for down in np.arange(0, height + self.HIGH, self.HIGH):
+        # What is smaller than a cell takes the one in its middle: near enough, and half the work.
+        downs = np.arange(0, height + self.HIGH, self.HIGH) if height >= self.HIGH else [height / 2]
+        acrosses = np.arange(0, width + self.WIDE, self.WIDE) if width >= self.WIDE else [width / 2]
+        for down in downs:
             y = np.asarray((top + min(down, height)) // self.HIGH, np.int64)
-            for across in np.arange(0, width + self.WIDE, self.WIDE):
+            for across in acrosses:
                 x = np.asarray((left + min(across, width)) // self.WIDE, np.int64)
                 inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
                 self._taken[y[inside], x[inside]] = True

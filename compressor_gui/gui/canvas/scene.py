@@ -168,16 +168,17 @@ class Scene:
         found: Floats = np.concatenate([points[:-1], points[1:]], 1)[pieces]
         return found
 
-    def segments_in(self, view: QRectF) -> Floats:
-        """The straight pieces whose bounds a rectangle touches."""
+    @cached_property
+    def _segment_bounds(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         x1, y1, x2, y2 = self.segments.T
-        inside: Floats = self.segments[
-            (np.minimum(x1, x2) <= view.right())
-            & (np.maximum(x1, x2) >= view.left())
-            & (np.minimum(y1, y2) <= view.bottom())
-            & (np.maximum(y1, y2) >= view.top())
-        ]
-        return inside
+        left, top, right, bottom = np.minimum(x1, x2), np.minimum(y1, y2), np.maximum(x1, x2), np.maximum(y1, y2)
+        return left, top, right, bottom, right - left + bottom - top
+
+    def lines_in(self, view: QRectF, shortest: float) -> list[QLineF]:
+        """The straight pieces that a rectangle touches, but for those shorter than ``shortest``."""
+        left, top, right, bottom, length = self._segment_bounds
+        inside = (left <= view.right()) & (right >= view.left()) & (top <= view.bottom()) & (bottom >= view.top())
+        return [self._qt_lines[i] for i in np.flatnonzero(inside & (length >= shortest)).tolist()]
 
     def edge_points(self, edge: int) -> Floats:
         """An edge's points, from its producer to its consumer."""
@@ -307,15 +308,14 @@ class Scene:
     # -- lists for batched drawing -------------------------------------------------------------------------------
 
     @cached_property
+    def _qt_lines(self) -> list[QLineF]:
+        return [QLineF(*row) for row in self.segments.tolist()]
+
+    @cached_property
     def qt_rects(self) -> list[QRectF]:
         """Every box's rectangle, made once."""
         lefts, tops = (self.x - BOX_WIDTH / 2).tolist(), (self.y - BOX_HEIGHT / 2).tolist()
         return [QRectF(x, y, BOX_WIDTH, BOX_HEIGHT) for x, y in zip(lefts, tops, strict=True)]
-
-
-def lines(segments: Floats) -> list[QLineF]:
-    """Rows of x1, y1, x2, y2 for ``drawLines``."""
-    return [QLineF(*row) for row in segments.tolist()]
 
 
 def _margins(caption: float, side: float = REGION_MARGIN) -> tuple[float, float, float, float]:
