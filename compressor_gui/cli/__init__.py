@@ -8,6 +8,7 @@ import sys
 import click
 
 import compressor_gui
+from compressor_gui.cli.calibrate import calibrate
 from compressor_gui.cli.compress import compress
 from compressor_gui.cli.console import Commands
 from compressor_gui.cli.diff import diff
@@ -33,7 +34,7 @@ def cli() -> None:
     """
 
 
-for command in (inspect, compress, diff, render, passes, latency):
+for command in (inspect, compress, diff, render, passes, latency, calibrate):
     cli.add_command(command)
 
 
