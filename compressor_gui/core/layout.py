@@ -158,23 +158,16 @@ def sugiyama(count: int, edges: Edges) -> Layout:
 
 def _parts(count: int, edges: Edges) -> list[tuple[list[int], list[int]]]:
     """The connected parts, the largest first: their boxes and the indices of their edges."""
-    root = list(range(count))
+    import networkx as nx
 
-    def find(box: int) -> int:
-        while root[box] != box:
-            root[box] = root[root[box]]
-            box = root[box]
-        return box
-
+    graph = nx.empty_graph(count)
     pairs = edges.tolist()
-    for a, b in pairs:
-        root[find(a)] = find(b)
-    parts: dict[int, tuple[list[int], list[int]]] = {}
-    for box in range(count):
-        parts.setdefault(find(box), ([], []))[0].append(box)
+    graph.add_edges_from(pairs)
+    parts: list[tuple[list[int], list[int]]] = [(sorted(boxes), []) for boxes in nx.connected_components(graph)]
+    inside = {box: part[1] for part in parts for box in part[0]}
     for index, (a, _) in enumerate(pairs):
-        parts[find(a)][1].append(index)
-    return sorted(parts.values(), key=lambda part: -len(part[0]))
+        inside[a].append(index)
+    return sorted(parts, key=lambda part: (-len(part[0]), part[0]))
 
 
 def _routes(
