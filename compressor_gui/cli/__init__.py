@@ -12,7 +12,9 @@ from compressor_gui.cli.calibrate import calibrate
 from compressor_gui.cli.compress import compress
 from compressor_gui.cli.console import Commands
 from compressor_gui.cli.diff import diff
+from compressor_gui.cli.evaluate import evaluate
 from compressor_gui.cli.inspect import inspect
+from compressor_gui.cli.label_image import label_image
 from compressor_gui.cli.latency import latency
 from compressor_gui.cli.passes import passes
 from compressor_gui.cli.render import render
@@ -34,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (inspect, compress, diff, render, passes, latency, calibrate):
+for command in (inspect, compress, diff, render, passes, latency, calibrate, evaluate, label_image):
     cli.add_command(command)
 
 

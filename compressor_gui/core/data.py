@@ -132,7 +132,7 @@ def load_or_guess(text: str, graph: ModelGraph) -> DataSpec:
     return DataSpec.load(text) if text.lower().endswith(".json") else guess(graph, text)
 
 
-def guess(graph: ModelGraph, path: str | Path) -> DataSpec:
+def guess(graph: ModelGraph, path: str | Path, input_name: str = "") -> DataSpec:
     """A description of the data at ``path`` for ``graph``, to be shown as a guess: :attr:`DataSpec.summary`.
 
     The kind comes from the files, size, type and layout from the placeholder that looks like a picture. Floats are
@@ -143,7 +143,7 @@ def guess(graph: ModelGraph, path: str | Path) -> DataSpec:
         raise CompressorError("there is no such file or folder", where=str(path))
     kind = _kind(top)
     found = _found(kind, top)
-    node = find_input(graph)
+    node = find_input(graph, input_name)
     spec = DataSpec(kind=kind, path=str(top), **{**_input_facts(graph, node, found), **found.parts})
     return dataclasses.replace(spec, constants=_constants(graph, node.name))
 

@@ -127,6 +127,15 @@ def read_targets(path: str | Path) -> dict[str, str]:
     return {name: label.strip().strip('"') for name, label in pairs}
 
 
+def are_targets(path: str | Path) -> bool:
+    """Whether a file of labels says which class each example is, and not what the classes are called."""
+    if Path(path).suffix.lower() in (".npy", ".npz") or is_idx(path):
+        return True
+    with reading(path, "text"):
+        lines = Path(path).read_text("utf-8").splitlines()[:2]  # the first may be heads
+    return any(Path(re.split(r"[,\t ]", line, maxsplit=1)[0]).suffix.lower() in PICTURES for line in lines)
+
+
 # --- IDX -------------------------------------------------------------------------------------------------------------
 
 

@@ -30,7 +30,8 @@ class ModelRef:
 
 @dataclass(frozen=True)
 class PreviewItem:
-    """One example as the network will see it: a PNG in base64, where it came from, its class (-1: none)."""
+    """One example as the network will see it (size and crop; mean, std and order are undone): a PNG in base64, empty
+    where it is no picture; where it came from; its class (-1: none)."""
 
     png: str
     source: str
@@ -39,12 +40,20 @@ class PreviewItem:
 
 @dataclass(frozen=True)
 class PreviewResult:
-    """The first examples; ``count`` is how many there are (-1: unknown), ``classes`` the names of the classes."""
+    """The first examples; ``count`` is how many there are (-1: unknown), ``classes`` the names of the classes.
+
+    ``shape`` and ``dtype`` are what the network is fed for one example, ``low`` and ``high`` the extremes of its values
+    (0 where it is fed text).
+    """
 
     items: tuple[PreviewItem, ...]
     count: int
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    low: float = 0.0
+    high: float = 0.0
 
 
 @dataclass(frozen=True)

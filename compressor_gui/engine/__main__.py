@@ -11,7 +11,16 @@ from typing import Any
 from compressor_gui.core.caution import Cautious, Ran
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import CheckExport, EngineInfo, Hello
-from compressor_gui.core.measure import Calibrate, ExportModel, ImportModel, Latency, Sensitivity
+from compressor_gui.core.measure import (
+    Calibrate,
+    Evaluate,
+    ExportModel,
+    ImportModel,
+    LabelImage,
+    Latency,
+    Preview,
+    Sensitivity,
+)
 from compressor_gui.core.protocol import Request
 from compressor_gui.core.serve import Handlers, Job, serve
 
@@ -46,6 +55,9 @@ def _job(place: str) -> Callable[[Any, Job], Any]:
 HANDLERS: Handlers = {
     Hello: _hello,
     CheckExport: _job("check.check_export"),
+    Preview: _job("preview.preview"),
+    LabelImage: _job("label_image.label_image"),
+    Evaluate: _job("evaluate.evaluate"),
     Latency: _job("latency.latency"),
     ImportModel: _job("import_model.import_model"),
     ExportModel: _job("export_model.export_model"),

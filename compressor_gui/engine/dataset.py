@@ -25,14 +25,16 @@ _BUCKETS = 1 << 20
 
 @dataclass(frozen=True)
 class Batch:
-    """Values for every placeholder, and of each example its class (None: no labels) and where it came from.
+    """Values for every placeholder (the examples' first), and of each example its class (None: no labels) and where it
+    came from.
 
-    Where the graph has a fixed batch, the last one is filled up with copies: only the first ``len(batch)`` count.
+    Where the graph has a fixed batch, the last one is filled up with ``copies``: only the first ``len(batch)`` count.
     """
 
     feeds: dict[str, np.ndarray]
     labels: np.ndarray | None
     sources: list[str]
+    copies: int = 0
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -173,7 +175,7 @@ class Dataset:
             value = np.concatenate([value, np.repeat(value[-1:], short, axis=0)])
         feeds = {self._input.name: self._fitted(value), **self._constants}
         sources = [self._source.name(index) for index in indices]
-        return Batch(feeds, labels + self.spec.label_offset if self.labelled else None, sources)
+        return Batch(feeds, labels + self.spec.label_offset if self.labelled else None, sources, short)
 
     def _fitted(self, value: np.ndarray) -> np.ndarray:
         """A batch in the placeholder's rank: rows for a matrix, no axis of channels or batch where it has none."""
