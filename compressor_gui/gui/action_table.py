@@ -52,15 +52,15 @@ def _edit(window: MainWindow) -> list[ActionSpec]:
 
 
 def _quantize(window: MainWindow) -> list[ActionSpec]:
-    def add(name: str, title: str, keys: str) -> ActionSpec:
+    def add(name: str, keys: str) -> ActionSpec:
         transform = BY_NAME[name]
-        return ActionSpec(name, title, keys, "Quantize", transform.summary,
+        return ActionSpec(name, transform.title, keys, "Quantize", transform.summary,
                           lambda: window.recipe.add(transform()), has_model)  # fmt: skip
 
     return [
-        add("quantize_weights", "8-bit weights", "Ctrl+1"),
-        add("quantize_nodes", "8-bit operations (eightbit)", "Ctrl+2"),
-        add("round_weights", "Rounded weights", "Ctrl+3"),
+        add("quantize_weights", "Ctrl+1"),
+        add("quantize_nodes", "Ctrl+2"),
+        add("round_weights", "Ctrl+3"),
     ]
 
 

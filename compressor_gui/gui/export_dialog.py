@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QStandardPaths, Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QDialog,
@@ -26,6 +27,7 @@ from compressor_gui.core.jobs import CheckExport, ExportCheck
 from compressor_gui.core.trust import untrusted_ops
 from compressor_gui.gui.document import Document, Made, Source
 from compressor_gui.gui.engine_link import EngineLink
+from compressor_gui.gui.samples import sample_data
 from compressor_gui.gui.widgets import ElidedLabel, clear, label
 
 
@@ -70,7 +72,7 @@ class ExportDialog(QDialog):
         column.setSpacing(8)
         column.addWidget(label("File"))
         row = QHBoxLayout()
-        self.target = QLineEdit(str(self.source.path.with_name(f"{self.source.path.stem}-compressed.pb")))
+        self.target = QLineEdit(str(_folder(self.source.path) / f"{self.source.path.stem}-compressed.pb"))
         self.target.setAccessibleName("File to export to")
         self.target.textChanged.connect(self._check_target)
         row.addWidget(self.target, 1)
@@ -313,3 +315,10 @@ class ExportDialog(QDialog):
         else:
             self._discard()
         super().done(result)
+
+
+def _folder(source: Path) -> Path:
+    """Where an export is offered to go: beside the model, or to the documents where that is no place to write."""
+    if os.access(source.parent, os.W_OK) and sample_data(source) is None:
+        return source.parent
+    return Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DocumentsLocation) or Path.home())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 from PySide6.QtCore import Qt, QUrl
+from PySide6.QtGui import QImage, QTextCursor, QTextDocument
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QListWidget, QTextBrowser, QWidget
 
 from compressor_gui.core.passes import ALL
@@ -17,7 +18,7 @@ def pages() -> dict[str, str]:
     for entry in files("resources").joinpath("help").iterdir():
         if entry.name.endswith(".md"):
             text = entry.read_text("utf-8")
-            found[text.splitlines()[0].lstrip("# ").strip()] = (entry.name, text)
+            found[text.splitlines()[0].lstrip("# ").replace("`", "").strip()] = (entry.name, text)
     ordered = sorted(found.items(), key=lambda item: (item[1][0] != "tour.md", item[1][0]))
     return {title: text for title, (_name, text) in ordered}
 
@@ -41,34 +42,63 @@ def shortcuts_page(specs: tuple[ActionSpec, ...]) -> str:
     return "\n".join(lines)
 
 
+class Page(QTextBrowser):
+    """Markdown with room between its blocks, and pictures as wide as the page."""
+
+    def show_markdown(self, text: str) -> None:
+        """Show a page from its top."""
+        self.setMarkdown(text)
+        block = self.document().begin()
+        while block.isValid():
+            style = block.blockFormat()
+            style.setTopMargin(16 if style.headingLevel() > 1 else 0)
+            style.setBottomMargin(8)
+            QTextCursor(block).setBlockFormat(style)
+            block = block.next()
+        self.moveCursor(QTextCursor.MoveOperation.Start)
+
+    def loadResource(self, kind: int, name: QUrl | str) -> object:
+        """Pictures, from the help's folder."""
+        url = name if isinstance(name, QUrl) else QUrl(name)
+        if kind != QTextDocument.ResourceType.ImageResource.value:
+            return super().loadResource(kind, url)
+        image = QImage(str(files("resources").joinpath("help", url.path())))
+        ratio = self.devicePixelRatioF()
+        room = round((self.viewport().width() - 24) * ratio)
+        if image.width() > room:
+            image = image.scaledToWidth(room, Qt.TransformationMode.SmoothTransformation)
+        image.setDevicePixelRatio(ratio)
+        return image
+
+
 class HelpDialog(QDialog):
     """A list of pages and the page."""
 
     def __init__(self, specs: tuple[ActionSpec, ...], page: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Help")
-        self.resize(880, 620)
+        self.resize(960, 680)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.pages = {**pages(), "Passes": passes_page(), "Shortcuts": shortcuts_page(specs)}
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 16, 16, 16)
         row.setSpacing(16)
         self.list = QListWidget()
-        self.list.setFixedWidth(200)
+        self.list.setFixedWidth(240)
+        self.list.setSpacing(2)
         self.list.addItems(list(self.pages))
         self.list.setAccessibleName("Help pages")
         self.list.currentTextChanged.connect(self._show)
         row.addWidget(self.list)
-        self.text = QTextBrowser()
+        self.text = Page()
         self.text.setOpenExternalLinks(False)
-        self.text.setSearchPaths([str(files("resources").joinpath("help"))])
         self.text.setOpenLinks(False)
         self.text.anchorClicked.connect(self._follow)
         row.addWidget(self.text, 1)
         self.list.setCurrentRow(list(self.pages).index(page) if page in self.pages else 0)
 
     def _show(self, title: str) -> None:
-        self.text.setMarkdown(self.pages[title])
+        self.text.show_markdown(self.pages[title])
 
     def _follow(self, url: QUrl) -> None:
         """Links between pages go by their file name."""

@@ -28,7 +28,7 @@ class QuantizeNodes(Pass):
     """
 
     name: ClassVar[str] = "quantize_nodes"
-    title: ClassVar[str] = "Quantize layers"
+    title: ClassVar[str] = "8-bit operations"
     summary: ClassVar[str] = "Compute whole layers in 8 bits, as TensorFlow 1.x's quantize_graph does."
 
     mode: str = param(

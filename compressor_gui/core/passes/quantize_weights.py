@@ -31,7 +31,7 @@ class QuantizeWeights(Pass):
     """
 
     name: ClassVar[str] = "quantize_weights"
-    title: ClassVar[str] = "Quantize weights"
+    title: ClassVar[str] = "8-bit weights"
     summary: ClassVar[str] = "Store weights in 8 bits, read by a Dequantize; the operations stay in floats."
 
     per_channel: bool = param(

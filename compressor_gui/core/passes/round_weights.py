@@ -22,7 +22,7 @@ class RoundWeights(Pass):
     """
 
     name: ClassVar[str] = "round_weights"
-    title: ClassVar[str] = "Round weights"
+    title: ClassVar[str] = "Rounded weights"
     summary: ClassVar[str] = "Round weights to a few levels, kept as floats: the file compresses well."
 
     num_steps: int = param(256, "integer", "Levels", "How many values a constant may have.", minimum=2)
