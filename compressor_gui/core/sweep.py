@@ -11,7 +11,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
@@ -35,7 +34,8 @@ _SAMPLE_BYTES = 1 << 16
 _SAMPLED_FILES = 64
 
 
-class Point(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Point:
     """A layer pruned to the sparsity ``at`` (``bits`` false), or stored in ``at`` bits."""
 
     bits: bool

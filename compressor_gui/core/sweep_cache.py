@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from compressor_gui.core.sweep import Point
 
 
-class Baseline(NamedTuple):
+@dataclass(frozen=True)
+class Baseline:
     """The untouched model: its ``value`` by ``metric`` on ``n`` examples."""
 
     metric: str
@@ -56,12 +57,12 @@ class SweepCache:
     def set_baseline(self, baseline: Baseline) -> None:
         """Remember the untouched model's value."""
         self.baseline = baseline
-        self._write(list(baseline))
+        self._write([baseline.metric, baseline.value, baseline.n])
 
     def add(self, layer: str, point: Point, value: float) -> None:
         """Remember a point."""
         self._points.setdefault(layer, {})[point] = value
-        self._write([layer, *point, value])
+        self._write([layer, point.bits, point.at, value])
 
     def _read(self, line: bytes) -> None:
         try:

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+
+from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.layers import find_layers
+from compressor_gui.core.values import DType
+from compressor_gui.engine.cut import Cut, cut_behind
+from tests.support import (
+    Net,
+    concat_net,
+    const,
+    conv_net,
+    graph,
+    graphs,
+    node,
+    placeholder,
+    residual_net,
+    run_tf,
+    synthetic_feeds,
+)
+
+
+def test_a_chain_is_cut_in_one_place() -> None:
+    model = conv_net()
+    assert cut_behind(model, "conv/weights") == Cut(("input:0",), ("softmax",))
+    assert cut_behind(model, "dense/weights") == Cut(("flatten:0",), ("softmax",))
+
+
+def test_a_shortcut_enters_beside_the_layer() -> None:
+    model = residual_net()
+    assert cut_behind(model, "conv_2/weights").tensors == ("relu:0", "relu_1:0")
+    assert cut_behind(concat_net(), "conv_1/weights").tensors == ("input:0", "relu:0")
+
+
+def test_what_is_constant_is_not_fed() -> None:
+    model = graph(
+        placeholder("x", (1, 2)),
+        const("w", [[1.0, 2.0], [3.0, 4.0]]),
+        const("b", [1.0, 2.0]),
+        node("b2", "Neg", "b"),
+        node("product", "MatMul", "x", "w"),
+        node("sum", "AddV2", "product", "b2"),
+    )
+    assert cut_behind(model, "w") == Cut(("x:0",), ("sum",))
+
+
+def test_outputs_beside_the_layer_are_left_out() -> None:
+    net = Net().conv(4)
+    side = net.top
+    model = net.flatten().dense(3).build([side, "dense"])
+    assert cut_behind(model, "dense/weights") == Cut(("flatten:0",), ("dense",))
+    assert cut_behind(model, "conv/weights").outputs == (side, "dense")
+
+
+def test_a_weight_that_no_output_needs_has_no_cut() -> None:
+    net = Net().conv(4)
+    side = net.top
+    assert cut_behind(net.flatten().dense(3).build([side]), "dense/weights") == Cut((), ())
+
+
+def test_what_can_not_be_fed_is_run_again() -> None:
+    model = residual_net()
+    assert cut_behind(model, "conv_2/weights", lambda tensor: tensor != "relu_1:0").tensors == ("relu:0", "bias_1:0")
+    assert cut_behind(model, "conv_2/weights", lambda _: False).tensors == ("input:0",)
+
+
+def test_nothing_is_fed_into_a_branch() -> None:
+    model = graph(
+        placeholder("x", (1, 2)),
+        placeholder("flag", (), DType.BOOL),
+        node("neg", "Neg", "x"),
+        node("switch", "Switch", "neg", "flag"),
+        const("w", [[1.0, 2.0], [3.0, 4.0]]),
+        node("product", "MatMul", "switch:1", "w"),
+        node("merge", "Merge", "switch", "product", N=2),
+        outputs=["merge"],
+    )
+    assert cut_behind(model, "w") == Cut(("flag:0", "neg:0"), ("merge",))
+
+
+@pytest.mark.tensorflow
+@given(graphs())
+def test_the_part_behind_the_cut_computes_the_same(model: ModelGraph) -> None:
+    feeds = synthetic_feeds(model)
+    whole = run_tf(model, feeds)
+    for layer in find_layers(model):
+        cut = cut_behind(model, layer.weight)
+        if cut.outputs:
+            held = run_tf(model, feeds, cut.tensors) if cut.tensors else {}
+            again = run_tf(model, {**held, layer.weight: layer.tensor.array}, cut.outputs)
+            for name, value in again.items():
+                assert value == pytest.approx(whole[name], rel=1e-4, abs=1e-5)
