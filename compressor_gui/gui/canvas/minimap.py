@@ -19,6 +19,8 @@ SMALLEST, WIDEST, HIGHEST = 56, 180, 150
 PADDING = 6
 EDGE = 12
 """Distance from the canvas's corner."""
+ROOM = 240
+"""What a canvas must leave free for a box beside the minimap, in pixels."""
 
 
 class Minimap(QWidget):
@@ -52,7 +54,7 @@ class Minimap(QWidget):
         if scene is None:
             return
         self.move(self._canvas.width() - self.width() - EDGE, self._canvas.height() - self.height() - EDGE)
-        small = self._canvas.width() < 2.2 * self.width() or self._canvas.height() < 1.5 * self.height()
+        small = self._canvas.width() < 2 * self.width() + ROOM or self._canvas.height() < 1.5 * self.height()
         self.setVisible(not small and not self._canvas.view_rect().contains(scene.bounds))
         self.update()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRectF, Qt, Signal
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
@@ -25,6 +25,13 @@ class Breadcrumbs(QWidget):
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.setSpacing(0)
         self._shown: tuple[str, ...] = ()
+        # In a narrow pane the way gives its room to the heading.
+        self._row.setAlignment(Qt.AlignmentFlag.AlignLeft)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def minimumSizeHint(self) -> QSize:
+        """No room at all."""
+        return QSize(0, self.sizeHint().height())
 
     def set_scopes(self, scopes: tuple[str, ...]) -> None:
         """The scopes from the outermost to the innermost, each with its parents (``a/``, ``a/b/``); none clears."""
@@ -45,6 +52,20 @@ class Breadcrumbs(QWidget):
             part.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             part.clicked.connect(lambda _checked=False, scope=scope: self.clicked.emit(scope))
             self._row.addWidget(part)
+        self._shorten()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Shorten the way to what fits."""
+        super().resizeEvent(event)
+        self._shorten()
+
+    def _shorten(self) -> None:
+        """Only the innermost scope, where the whole way has no room."""
+        items = (self._row.itemAt(at) for at in range(self._row.count()))
+        parts = [part for item in items if item and (part := item.widget())]
+        fits = sum(part.sizeHint().width() for part in parts) <= self.width()
+        for part in parts[:-1]:
+            part.setVisible(fits)
 
     @staticmethod
     def _parts(scopes: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -65,6 +86,7 @@ class Pane(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.canvas = Canvas(theme, self)
         self.heading = label("", "heading")
+        self.heading.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
         self.note = ElidedLabel()
         self.note.setProperty("role", "small")
         self._note = ""
@@ -79,7 +101,7 @@ class Pane(QWidget):
         self.extra.setContentsMargins(16, 0, 8, 0)
         self.extra.setSpacing(8)
         self.extra.addWidget(self.heading)
-        self.extra.addWidget(self.crumbs)
+        self.extra.addWidget(self.crumbs, 1)
         self.extra.addWidget(self.note, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -103,6 +125,8 @@ class Pane(QWidget):
             scopes = [scope for scope in scene.picture.folded.scopes if inner.startswith(scope)]
         self.crumbs.set_scopes(tuple(sorted(scopes, key=len)))
         self.note.set_whole("" if scopes else self._note)
+        self.note.setVisible(not scopes)
+        self.crumbs.setVisible(bool(scopes))
 
     def _go(self, scope: str) -> None:
         scene = self.canvas.scene
