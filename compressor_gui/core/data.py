@@ -336,7 +336,8 @@ def _input_facts(graph: ModelGraph, node: Node, found: _Found) -> dict[str, Any]
 
 def _picture_of_row(length: int, found: _Found) -> tuple[int, int, int]:
     """Which picture a row of ``length`` numbers is: the data's own size, a square one, or none (zeros)."""
-    if found.height * found.width * found.channels in (length, -length * found.height):
+    own = found.height * found.width * found.channels
+    if own and length in (own, -1):
         return found.height, found.width, found.channels
     for channels in (1, 3):
         side = math.isqrt(max(0, length) // channels)

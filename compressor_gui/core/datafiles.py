@@ -163,7 +163,9 @@ def read_idx(path: str | Path) -> np.ndarray:
     with reading(path, "IDX file"), _opened(Path(path)) as file:
         dtype, shape = _idx_header(file, Path(path))
         size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-        data = file.read(size + 1)
+        data = bytearray()
+        while len(data) <= size and (piece := file.read(1 << 20)):  # by what is there, not by what the header claims
+            data += piece
         if len(data) != size:
             raise CompressorError("it has not as many values as its header says", where=str(path))
         return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)

@@ -40,9 +40,9 @@ class Batch:
         return len(self.sources)
 
     def counted(self, output: np.ndarray) -> np.ndarray:
-        """An output without the rows that come from copies, where its first axis is the batch."""
-        fed = {value.shape[0] for value in self.feeds.values() if value.ndim}
-        return output[: len(self)] if output.ndim and len(self) < output.shape[0] and output.shape[0] in fed else output
+        """An output without the rows of the copies, where its first axis is the batch."""
+        filled = self.copies and output.ndim and len(output) == len(self) + self.copies
+        return output[: len(self)] if filled else output
 
     @property
     def nbytes(self) -> int:
@@ -247,8 +247,8 @@ def _prepared(value: Any, spec: DataSpec) -> Any:
     if value.dtype == tf.string:
         picture = tf.io.decode_image(value, channels=spec.channels % 4, expand_animations=False)
         if spec.dtype == "string":
-            with tf.control_dependencies([picture]):  # the graph decodes it again, but must not be given a broken one
-                return tf.identity(value)
+            # The graph decodes it again, but must not be given a broken one. Grappler drops a mere control dependency.
+            return tf.where(tf.size(picture) > 0, value, "")
         picture.set_shape((None, None, spec.channels % 4 or None))
     else:
         picture = value
