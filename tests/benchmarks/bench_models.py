@@ -27,29 +27,32 @@ def measured(model: Path, transform: str, folder: Path) -> dict:
     return json.loads(done.stdout) if done.stdout else {"failure": done.stderr.strip()}
 
 
-def lines() -> Iterator[str]:
-    """The table, as Markdown."""
-    yield "| model | pass | nodes | bytes | ratio | SQNR of each output, dB |"
-    yield "|---|---|---|---|--:|---|"
+def results() -> Iterator[dict]:
+    """One row for each model and pass."""
     with tempfile.TemporaryDirectory() as name:
         for model in MODEL_FILES:
             for title, transform in RECIPES.items():
-                found = measured(model, transform, Path(name))
-                if "bytes_after" not in found:
-                    yield f"| {model.stem} | {title} | {found['failure']} |"
-                    continue
-                outputs = ", ".join("equal" if o["equal"] else f"{o['sqnr_db']:.1f}" for o in found["outputs"])
-                remark = " (remapper off)" if found["remapper_off"] else ""
-                remark += "" if found["verified"] else f" NOT VERIFIED: {found['failure']}"
-                yield (
-                    f"| {model.stem} | {title} | {found['nodes_before']:,} → {found['nodes_after']:,} "
-                    f"| {found['bytes_before']:,} → {found['bytes_after']:,} | {found['ratio']:.3f} "
-                    f"| {outputs}{remark} |"
-                )
+                yield {"model": model.stem, "recipe": title, **measured(model, transform, Path(name))}
+
+
+def line(row: dict) -> str:
+    """A row of the Markdown table."""
+    if "bytes_after" not in row:
+        return f"| {row['model']} | {row['recipe']} | {row['failure']} | | | |"
+    outputs = ", ".join("equal" if o["equal"] else f"{o['sqnr_db']:.1f}" for o in row["outputs"])
+    remark = " (remapper off)" if row["remapper_off"] else ""
+    remark += "" if row["verified"] else f" NOT VERIFIED: {row['failure']}"
+    return (
+        f"| {row['model']} | {row['recipe']} | {row['nodes_before']:,} → {row['nodes_after']:,} "
+        f"| {row['bytes_before']:,} → {row['bytes_after']:,} | {row['ratio']:.3f} | {outputs}{remark} |"
+    )
 
 
 if __name__ == "__main__":
+    as_json = "--json" in sys.argv[1:]
     if not MODEL_FILES:
-        print("../shared/models is missing: nothing to measure")
-    for line in lines() if MODEL_FILES else ():
-        print(line, flush=True)
+        print("../shared/models is missing: nothing to measure", file=sys.stderr)
+    elif not as_json:
+        print("| model | pass | nodes | bytes | ratio | SQNR of each output, dB |\n|---|---|---|---|--:|---|")
+    for found in results():
+        print(json.dumps(found) if as_json else line(found), flush=True)
