@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from compressor_gui.cli.console import Console, read_model, table, with_console
+from compressor_gui.cli.console import Console, read_model, refuse_target, table, with_console
+from compressor_gui.cli.data_options import DataOptions, with_optional_data
 from compressor_gui.cli.model import with_model
 from compressor_gui.cli.pictures import check_kind, save_chart
 from compressor_gui.core import units
 from compressor_gui.core.chart import Histogram, histograms_svg
-from compressor_gui.core.data import DataSpec, load_or_guess
 from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.jobs import EngineClient, Progress
 from compressor_gui.core.measure import METHODS, Calibrate, Calibration, ModelRef
 from compressor_gui.core.names import short_names
 from compressor_gui.core.passes.eightbit.kernels import RANGE_SUFFIX
+from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
 from compressor_gui.core.ranges import PERCENTILE, plan_calibration, with_ranges
-from compressor_gui.core.ranges_file import Limits, log_ranges, parse_log, ranges_text, read_text, write_ranges
+from compressor_gui.core.ranges_file import log_ranges, parse_log, ranges_text, read_text, write_ranges
 from compressor_gui.core.recipe import Recipe, Replayer, digest
+
+SHOWN = 5
+"""Examples that are named of those left out; the JSON has all."""
 
 
 @click.command(short_help="Find the ranges that an 8-bit graph needs, from examples.")
-@click.option("--data", metavar="DATA", help="A description of data (.json), or a folder or file of examples.")
-@click.option("--limit", type=click.IntRange(0), help="The largest number of examples; 0 is all.")
 @click.option("--method", type=click.Choice(METHODS), default="minmax", show_default=True, help="How to choose.")
 @click.option(
     "--percentile",
@@ -40,13 +43,13 @@ from compressor_gui.core.recipe import Recipe, Replayer, digest
 @click.option("-o", "--output", metavar="RANGES", help="Write the ranges into a JSON file; - is stdout.")
 @click.option("--chart", metavar="PICTURE", help="Draw the histograms and the cuts into a .svg or .png.")
 @click.option("--save-recipe", metavar="FILE", help="Save the recipe with the ranges stored in it.")
+@with_optional_data
 @with_model
 @with_console
 def calibrate(
     console: Console,
     model: ModelRef,
-    data: str | None,
-    limit: int | None,
+    data: DataOptions | None,
     method: str,
     percentile: float,
     batch: int,
@@ -66,25 +69,29 @@ def calibrate(
       compressor-cli compress model.pb -o small.pb --pass quantize_nodes \\
           --pass "freeze_requantization_ranges(ranges='ranges.json')"
     """
-    console.stdout_taken = output == "-"
+    console.stdout_taken = "-" in (output, chart)
     if (data is None) == (log is None):
         raise CompressorError("give either --data or --from-log", hint="--data FOLDER names the examples")
     if chart:
         check_kind(chart)
         if log:
             raise CompressorError("a log has no histograms to draw", hint="leave --chart out")
+    if output == chart == "-":
+        raise CompressorError("ranges and chart can't both go to standard output", hint="name a file for one of them")
+    for target in (output, chart, save_recipe):
+        if target and target != "-":
+            refuse_target(Path(target), model.path)
     content, source = read_model(model.path, ",".join(model.outputs))
     recipe = Recipe.from_json(model.recipe) if model.recipe else Recipe()
     plan = plan_calibration(source, recipe, lambda *at: console.progress(Progress(*at)))
-    if log:
-        found = _from_log(log)
+    if data is None:
+        found = _from_log(str(log))
     else:
-        spec = load_or_guess(str(data), plan.graph)
-        found = _measured(console, model, spec if limit is None else dataclasses.replace(spec, limit=limit), method,
-                          percentile, batch)  # fmt: skip
+        with EngineClient() as engine:
+            request = Calibrate(model, data.spec(plan.graph, console), method, percentile, batch)
+            found = engine.run(request, console.progress)
     stored = with_ranges(plan.recipe, found.ranges)
-    notes = Replayer(source).replay(stored).stages[-1].result.notes if stored.steps else ()
-
+    notes = _notes_of_freezing(source, stored)
     if output == "-":
         click.echo(ranges_text(found.ranges), nl=False)
     elif output:
@@ -99,20 +106,13 @@ def calibrate(
         "ranges": found.ranges,
         "skipped": found.skipped,
         "seconds": round(found.seconds, 3),
+        "remapper_off": found.remapper_off,
+        "onednn_off": found.onednn_off,
     }
     console.result(report, lambda: _text(found))
-    for note in (*plan.notes, *notes, *filter(None, [found.left_out])):
-        console.note(note)
-    for name in found.skipped:
-        console.note(f"left out: {name}")
-
-
-def _measured(
-    console: Console, model: ModelRef, data: DataSpec, method: str, percentile: float, batch: int
-) -> Calibration:
-    console.note(f"data: {data.summary}")
-    with EngineClient() as engine:
-        return engine.run(Calibrate(model, data, method, percentile, batch), console.progress)
+    for note in (*plan.notes, *notes, found.left_out, _left_out(found.skipped)):
+        if note:
+            console.note(note)
 
 
 def _from_log(log: str) -> Calibration:
@@ -123,6 +123,17 @@ def _from_log(log: str) -> Calibration:
         hint = 'its lines look like ";node__print__;__requant_min_max:[min][max]"'
         raise CompressorError(words, where=log, hint=hint)
     return Calibration(max(map(len, records.values())), "log", log_ranges(records), {})
+
+
+def _notes_of_freezing(source: ModelGraph, recipe: Recipe) -> tuple[str, ...]:
+    """What the pass says to the ranges. Raises CompressorError where they are not of this graph."""
+    stages = Replayer(source).replay(recipe).stages
+    return next(stage.result.notes for stage in stages if isinstance(stage.transform, FreezeRequantizationRanges))
+
+
+def _left_out(skipped: tuple[str, ...]) -> str:
+    more = f", and {len(skipped) - SHOWN} more" if len(skipped) > SHOWN else ""
+    return f"left out: {', '.join(skipped[:SHOWN])}{more}" if skipped else ""
 
 
 def _text(found: Calibration) -> Iterator[str]:
@@ -137,12 +148,10 @@ def _text(found: Calibration) -> Iterator[str]:
 
 
 def _chart(found: Calibration, model: ModelRef) -> str:
-    names: Mapping[str, str] = {name: name.removesuffix(RANGE_SUFFIX) for name in found.histograms}
-    short = short_names(names.values())
-    cuts: Mapping[str, Limits] = found.ranges
+    names = short_names(name.removesuffix(RANGE_SUFFIX) for name in found.histograms)
     histograms = [
-        Histogram(short[names[name]], one.low, one.high, one.counts, cuts[name])
-        for name, one in found.histograms.items()
+        Histogram(short, one.low, one.high, one.counts, found.ranges[name])
+        for short, (name, one) in zip(names.values(), found.histograms.items(), strict=True)
     ]
     title = f"Ranges of {Path(model.path).name}"
     return histograms_svg(title, histograms, subtitle=f"{found.n:,} examples, {found.method}")

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from compressor_gui.cli.console import Console, as_file, read_model, table, with_console
+from compressor_gui.cli.console import Console, as_file, read_model, refuse_target, table, with_console
 from compressor_gui.cli.inspect import sparsity
 from compressor_gui.core import passes, pbio, units
 from compressor_gui.core.errors import CompressorError
@@ -80,7 +80,7 @@ def compress(
     recipe = Recipe.load(recipe_path) if recipe_path else Recipe()
     recipe = dataclasses.replace(recipe, steps=(*recipe.steps, *(Step(passes.parse(call)) for call in calls)))
     if output != "-":
-        _refuse_target(Path(output), model)
+        refuse_target(Path(output), model)
     data, graph = read_model(model, outputs)
     if not (no_verify or allow_unsafe_ops):
         _refuse_unsafe(graph, model)
@@ -117,16 +117,6 @@ def compress(
         reason = checked.failure or "an output is not finite or has another shape"
         console.problem(f"the check failed, nothing was written: {reason} (--no-verify writes it all the same)")
         click.get_current_context().exit(1)
-
-
-def _refuse_target(target: Path, model: str) -> None:
-    """Say before the work what would stop its result from being written."""
-    pbio.refuse_source(target, None if model == "-" else model)
-    if target.exists() and not target.is_file():
-        what = "a folder" if target.is_dir() else "a device"
-        raise CompressorError(f"this is {what}", where=str(target), hint="name a file, or - for standard output")
-    if not target.parent.is_dir():
-        raise CompressorError("there is no such folder", where=str(target.parent), hint="make it first")
 
 
 def _refuse_unsafe(graph: ModelGraph, model: str) -> None:

@@ -134,6 +134,16 @@ def named(outputs: str | None) -> tuple[str, ...] | None:
     return tuple(name.strip() for name in outputs.split(",") if name.strip()) if outputs else None
 
 
+def refuse_target(target: Path, model: str) -> None:
+    """Say before the work what would stop its result from being written. Raises CompressorError."""
+    pbio.refuse_source(target, None if model == "-" else model)
+    if target.exists() and not target.is_file():
+        what = "a folder" if target.is_dir() else "a device"
+        raise CompressorError(f"this is {what}", where=str(target), hint="name a file, or - for standard output")
+    if not target.parent.is_dir():
+        raise CompressorError("there is no such folder", where=str(target.parent), hint="make it first")
+
+
 @contextlib.contextmanager
 def as_file(path: str, data: bytes) -> Iterator[str]:
     """A path under which another process can read ``data``: its own, or for standard input a temporary one."""

@@ -77,11 +77,24 @@ def with_data(command: Command) -> Command:
     """Give a command ``--data`` and the single options; it gets them as ``data``, DataOptions."""
 
     @functools.wraps(command)
-    def run(*args: Any, data: str | None, images: str | None, labels: str | None, **kwargs: Any) -> Any:
-        if (data is None) == (images is None):
+    def run(*args: Any, data: DataOptions | None, **kwargs: Any) -> Any:
+        if data is None:
             raise CompressorError("give --data", hint="a folder or file of examples, or a description (.json)")
-        options, rest = _taken(kwargs, str(data or images), labels)
-        return command(*args, data=options, **rest)
+        return command(*args, data=data, **kwargs)
+
+    return with_optional_data(run)  # type: ignore[return-value]
+
+
+def with_optional_data(command: Command) -> Command:
+    """The same, for a command that can do without; ``data`` is None then."""
+
+    @functools.wraps(command)
+    def run(*args: Any, data: str | None, images: str | None, labels: str | None, **kwargs: Any) -> Any:
+        if data is not None and images is not None:
+            raise CompressorError("--data and --images are the same", hint="leave one of them out")
+        path = images if data is None else data
+        options, rest = _taken(kwargs, path or "", labels)
+        return command(*args, data=None if path is None else options, **rest)
 
     return _with_options(run, (*_EXAMPLES, *_INPUT))  # type: ignore[return-value]
 

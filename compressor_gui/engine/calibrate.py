@@ -37,7 +37,7 @@ def calibrate(request: Calibrate, job: Job) -> Calibration:
             except TF_ERRORS as error:
                 words = "TensorFlow does not run the float graph on this data"
                 raise failure(error, words, request.model.path) from None
-            measuring.add(batch, dataset.batch, values)
+            measuring.add(batch, values)
             job.progress(dataset.n, max(dataset.count, 0), "measuring activations")
     if not measuring.n:
         raise CompressorError("no example is left", where=request.data.path, hint=measuring.skipped[0])
@@ -62,12 +62,12 @@ class _Measuring:
         self.n = 0
         self._tensors = plan.tensors
 
-    def add(self, batch: Batch, rows: int, values: list[np.ndarray]) -> None:
-        """Count what is finite; ``rows`` is the size of a batch with its filling."""
+    def add(self, batch: Batch, values: list[np.ndarray]) -> None:
+        """Count the activations of the examples of which all are finite."""
         found = self._activations(values)
         reasons: dict[int, str] = {}
         for name, value in found.items():
-            for place in _not_finite(value, len(batch), rows):
+            for place in _not_finite(value, batch):
                 reasons.setdefault(place, self._tensors[name][0].partition(":")[0])
         self.skipped += [
             f"{batch.sources[place]}: the result of node {node!r} is not finite" for place, node in reasons.items()
@@ -75,7 +75,7 @@ class _Measuring:
         good = [place for place in range(len(batch)) if place not in reasons]
         self.n += len(good)
         for name, value in found.items():
-            kept = value[good] if _has_rows(value, len(batch), rows) else value
+            kept = value[good] if _has_rows(value, batch) else value
             if good and kept.size:
                 self.collectors[name].add(kept)
 
@@ -89,16 +89,17 @@ class _Measuring:
         return found
 
 
-def _has_rows(value: np.ndarray, count: int, rows: int) -> bool:
+def _has_rows(value: np.ndarray, batch: Batch) -> bool:
     """Whether the first axis is the batch."""
-    return value.ndim > 0 and len(value) in (count, rows)
+    return value.ndim > 0 and len(value) == len(batch) + batch.copies
 
 
-def _not_finite(value: np.ndarray, count: int, rows: int) -> list[int]:
+def _not_finite(value: np.ndarray, batch: Batch) -> list[int]:
     """The examples of which ``value`` is not finite; all where it can't be told which."""
     finite = np.isfinite(value)
     if finite.all():
         return []
-    if not _has_rows(value, count, rows):
-        return list(range(count))
-    return np.flatnonzero(~finite[:count].reshape(count, -1).all(axis=1)).tolist()
+    if not _has_rows(value, batch):
+        return list(range(len(batch)))
+    rows = finite[: len(batch)].reshape(len(batch), -1)
+    return [int(place) for place in np.flatnonzero(~rows.all(axis=1))]
