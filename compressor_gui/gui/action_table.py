@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from compressor_gui.core.passes import BY_NAME
@@ -11,11 +12,12 @@ from compressor_gui.gui.theme import Choice
 
 if TYPE_CHECKING:
     from compressor_gui.gui.main_window import MainWindow
+    from compressor_gui.gui.measure.panel import MeasurePanel
 
 
 def action_specs(window: MainWindow) -> list[ActionSpec]:
     """Every action of the window, menu by menu."""
-    return [*_file(window), *_edit(window), *_quantize(window), *_view(window), *_help(window)]
+    return [*_file(window), *_edit(window), *_quantize(window), *_measure(window), *_view(window), *_help(window)]
 
 
 def _file(window: MainWindow) -> list[ActionSpec]:
@@ -62,6 +64,29 @@ def _quantize(window: MainWindow) -> list[ActionSpec]:
         add("quantize_nodes", "Ctrl+2"),
         add("round_weights", "Ctrl+3"),
     ]
+
+
+def _measure(window: MainWindow) -> list[ActionSpec]:
+    show = window.show_measure
+
+    def spec(name: str, title: str, keys: str, tip: str, run: Callable[[MeasurePanel], object]) -> ActionSpec:
+        return ActionSpec(name, title, keys, "Measure", tip, lambda: show(run), has_model)
+
+    return [
+        spec("data", "Data …", "Ctrl+Shift+D", "Choose the examples to measure on", lambda panel: panel.ask_data()),
+        spec("evaluate", "Accuracy", "Ctrl+R", "Accuracy of original and compressed on the same examples",
+             lambda panel: panel.evaluate()),
+        spec("predictions", "Predictions …", "Ctrl+Shift+R", "Pictures, and what both models take them for",
+             lambda panel: panel.show_predictions()),
+        spec("sensitivity", "Sensitivity", "Ctrl+M", "What each layer costs at each sparsity and number of bits",
+             lambda panel: panel.measure_sensitivity()),
+        spec("suggest", "Suggest sparsities …", "Ctrl+G", "Sparsities of all layers that meet a target",
+             lambda panel: panel.suggest()),
+        spec("calibrate", "Calibrate …", "Ctrl+B", "Ranges of activations from examples",
+             lambda panel: panel.calibrate()),
+        spec("latency", "Latency", "Ctrl+T", "Milliseconds of original and compressed",
+             lambda panel: panel.measure_latency()),
+    ]  # fmt: skip
 
 
 def _view(window: MainWindow) -> list[ActionSpec]:

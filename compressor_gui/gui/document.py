@@ -16,6 +16,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from compressor_gui.core import layers as core_layers
 from compressor_gui.core import pbio
+from compressor_gui.core.data import DataSpec
 from compressor_gui.core.diff import Diff, diff_graphs, diff_replay
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
@@ -26,6 +27,7 @@ from compressor_gui.core.recipe import Recipe, Replay, Replayer, digest
 from compressor_gui.core.stats import Magnitudes
 from compressor_gui.core.verify import verify
 from compressor_gui.gui.background import Background, Superseded
+from compressor_gui.gui.measure.measured import Measured
 
 View = Literal["original", "compressed", "compare", "overlay"]
 REST = 120
@@ -79,6 +81,9 @@ class State:
     other_diff: Diff | None = None
     magnitudes: Mapping[str, Magnitudes] = field(default_factory=dict)
     """Layer name -> its table of magnitudes, once counted."""
+    data: DataSpec | None = None
+    """Where examples come from."""
+    measured: Measured = field(default_factory=Measured)
     selected: str = ""
     """The selected node's name, in the original or the compressed graph."""
     step: int | None = None
@@ -137,7 +142,7 @@ class Document(QObject):
 
     def open(self, path: str | Path) -> None:
         """Open a model; on failure what was open stays open, and ``failed`` says why."""
-        path = Path(path)
+        path = Path(path).absolute()
         self.set(loading=path.name, error=None)
 
         def done(source: Source) -> None:
@@ -304,6 +309,15 @@ class Document(QObject):
     def prune_layer(self, layer: Layer, sparsity: float) -> None:
         """Move one layer's slider: that layer's entry in the prune step is replaced."""
         self._edit_prune(lambda step: step.with_layer(layer.name, round(sparsity, 4)), f"prune {layer.name}")
+
+    def prune_named(self, name: str, sparsity: float) -> None:
+        """Select a source layer by name, and move its slider; nothing where it can't be pruned."""
+        layers = self.state.source.layers if self.state.source else ()
+        layer = next((layer for layer in layers if layer.name == name), None)
+        if layer is not None and name in self.state.magnitudes:
+            if all(self.state.selected != other for other in (name, layer.weight, *layer.users)):
+                self.select(name)
+            self.prune_layer(layer, sparsity)
 
     def prune_all(self, sparsity: float) -> None:
         """Move the slider of all layers: every layer gets the same sparsity."""

@@ -162,8 +162,15 @@ class LayersDelegate(QStyledItemDelegate):
             return
         box = QRectF(cell).adjusted(PAD, 7, -PAD, -9)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(self._theme.color("text_secondary"), 1.2))
+        estimated = QPen(self._theme.color("text_disabled_and_edges" if row.losses else "text_secondary"), 1.2)
+        if row.losses:
+            estimated.setStyle(Qt.PenStyle.DashLine)
+        painter.setPen(estimated)
         painter.drawPolyline(_thumbnail(row.magnitudes, box.width(), box.height()).translated(box.topLeft()))
+        if row.losses:
+            painter.setPen(QPen(self._theme.color("text"), 1.5))
+            points = [QPointF(box.left() + x * box.width(), box.top() + (1 - y) * box.height()) for x, y in row.losses]
+            painter.drawPolyline(QPolygonF(points))
         if row.wanted is not None:
             x = box.left() + box.width() * row.wanted
             painter.setPen(QPen(self._theme.color("accent_and_threshold"), 1.5))

@@ -74,8 +74,8 @@ HEADINGS: Mapping[Column, Heading] = {
     ),
     Column.SENSITIVITY: Heading(
         "sens.",
-        "Relative error ‖W − W pruned‖ / ‖W‖ against sparsity, estimated from the weights alone; "
-        "the line is where the slider stands",
+        "What is lost at each sparsity: measured, or (dashed) the relative error ‖W − W pruned‖ / ‖W‖ estimated from "
+        "the weights; the line is where the slider stands",
         52,
         True,
     ),
@@ -104,6 +104,8 @@ class Row:
     after: Layer | None = None
     fresh: bool = False
     locked: str = ""
+    losses: tuple[tuple[float, float], ...] = ()
+    """What was measured: (sparsity, part of the accuracy or fidelity that is lost)."""
 
     @property
     def sparsity(self) -> float | None:
@@ -182,7 +184,8 @@ class LayersModel(QAbstractTableModel):
     def _changed(self, old: State, new: State) -> None:
         if old.source is not new.source:
             self._reset()
-        elif not (old.recipe is new.recipe and old.made is new.made and old.magnitudes is new.magnitudes):
+        elif not (old.recipe is new.recipe and old.made is new.made and old.magnitudes is new.magnitudes
+                  and old.measured.sweep is new.measured.sweep):  # fmt: skip
             self._refresh()
 
     def _reset(self) -> None:
@@ -203,6 +206,7 @@ class LayersModel(QAbstractTableModel):
     def _made(self, rows: Iterable[Row]) -> list[Row]:
         document, state = self._document, self._document.state
         after = matched_layers(state.made) if state.made else {}
+        sweep = state.measured.sweep
         made = []
         for row in rows:
             table = state.magnitudes.get(row.layer.name)
@@ -215,6 +219,7 @@ class LayersModel(QAbstractTableModel):
                     after=after.get(row.layer.name),
                     fresh=not state.stale or (row.fresh and row.wanted == wanted),
                     locked=why_locked(row.layer, table, counted=bool(state.magnitudes)),
+                    losses=sweep.value.losses(row.layer.name) if sweep else (),
                 )
             )
         return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from PySide6.QtWidgets import (
     QMainWindow,
     QMenu,
     QStackedWidget,
+    QTabWidget,
     QToolBar,
     QVBoxLayout,
     QWidget,
@@ -36,6 +38,7 @@ from compressor_gui.gui.export_dialog import ExportDialog
 from compressor_gui.gui.help_dialog import HelpDialog
 from compressor_gui.gui.jobs_tray import JobsTray
 from compressor_gui.gui.layers_panel import LayersPanel
+from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.message import MessageBar
 from compressor_gui.gui.recipe_panel import RecipePanel
 from compressor_gui.gui.settings import Settings
@@ -46,11 +49,12 @@ from compressor_gui.gui.welcome import WelcomePage
 
 if TYPE_CHECKING:
     from compressor_gui.gui.inspector.panel import Inspector
+    from compressor_gui.gui.measure.panel import MeasurePanel
 
 MODELS = "TensorFlow graphs (*.pb *.pbtxt);;All files (*)"
 RECIPES = "Recipes (*.json);;All files (*)"
 LATER = Qt.ConnectionType(Qt.ConnectionType.QueuedConnection.value | Qt.ConnectionType.SingleShotConnection.value)
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 """Raised when the docks change, so that an old remembered layout is not forced on new ones."""
 
 
@@ -62,6 +66,7 @@ class MainWindow(QMainWindow):
         self.settings, self.theme = settings, theme
         self.document = Document(self)
         self.engine = EngineLink(self)
+        self.measurer = Measurer(self.document, self.engine, settings)
         self.setWindowTitle("Compressor")
         self.setAcceptDrops(True)
         self.setMinimumSize(960, 600)
@@ -104,7 +109,8 @@ class MainWindow(QMainWindow):
         self.layers.open_requested.connect(self.ask_open)
         self.differences = DifferencesPanel(document, theme)
         self._inspector: Inspector | None = None
-        self.graph.painted.connect(lambda: self.inspector, LATER)
+        self._measure: MeasurePanel | None = None
+        self.graph.painted.connect(self._build_heavy, LATER)
         self.recipe = RecipePanel(document, theme)
         self.jobs = JobsTray(self.engine)
         bottom = QWidget()
@@ -122,11 +128,15 @@ class MainWindow(QMainWindow):
             "layers": dock("layersDock", "Layers", self.layers, theme, self),
             "differences": dock("differencesDock", "Differences", self.differences, theme, self),
             "inspector": dock("inspectorDock", "Inspector", QWidget(), theme, self),
+            "measure": dock("measureDock", "Measure", QWidget(), theme, self),
             "recipe": dock("recipeDock", "Recipe", bottom, theme, self),
         }
         self.addDockWidget(left, self.docks["layers"])
         self.addDockWidget(left, self.docks["differences"])
         self.addDockWidget(right, self.docks["inspector"])
+        self.tabifyDockWidget(self.docks["inspector"], self.docks["measure"])
+        self.docks["inspector"].raise_()
+        self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         self.addDockWidget(foot, self.docks["recipe"])
         self.resizeDocks([self.docks["layers"], self.docks["inspector"]], [392, 332], Qt.Orientation.Horizontal)
         self.resizeDocks([self.docks["layers"], self.docks["differences"]], [520, 240], Qt.Orientation.Vertical)
@@ -150,6 +160,29 @@ class MainWindow(QMainWindow):
             self.docks["inspector"].widget().deleteLater()
             self.docks["inspector"].setWidget(self._inspector)
         return self._inspector
+
+    @property
+    def measure(self) -> MeasurePanel:
+        """The panel of what is measured, made as late as the inspector."""
+        if self._measure is None:
+            from compressor_gui.gui.measure.panel import MeasurePanel
+
+            self._measure = MeasurePanel(self.measurer, self.theme)
+            self._measure.open_requested.connect(self.ask_open)
+            self._measure.said.connect(self.message.show_text)
+            self.docks["measure"].widget().deleteLater()
+            self.docks["measure"].setWidget(self._measure)
+        return self._measure
+
+    def _build_heavy(self) -> None:
+        _ = self.inspector, self.measure
+
+    def show_measure(self, run: Callable[[MeasurePanel], object] | None = None) -> None:
+        """Bring the measure panel to the front, and let it do something."""
+        self.docks["measure"].show()
+        self.docks["measure"].raise_()
+        if run is not None:
+            run(self.measure)
 
     def _menu(self) -> QMenu:
         """The menu of all actions, the recent files and the panels among them."""
@@ -312,7 +345,8 @@ class MainWindow(QMainWindow):
         self.setWindowTitle(f"{name} – Compressor" if name else "Compressor")
         self._show_panels(new.source is not None)
         self.actions_table.update(new)
-        self.toolbar.quantize_button.setEnabled(has_model(new))
+        for button in (self.toolbar.quantize_button, self.toolbar.measure_button):
+            button.setEnabled(has_model(new))
 
     def _show_panels(self, opened: bool) -> None:
         """The welcome page has the window to itself; the panels come back as they were left."""

@@ -22,6 +22,13 @@ _TEXTS = {
 }
 
 
+def sample_data(path: Path) -> Path | None:
+    """The digits that come with the samples, for a sample; None for other models."""
+    if not any(sample.path == path.absolute() for sample in samples()):
+        return None
+    return next(path.absolute().parent.glob("*images-idx3-ubyte.gz"), None)
+
+
 def samples() -> list[Sample]:
     """The samples that are installed."""
     folder = Path(str(files("resources").joinpath("samples")))

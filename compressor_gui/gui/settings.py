@@ -55,6 +55,14 @@ class Settings:
         """The folder of the newest recent file, where the file dialog starts."""
         return str(self.recent[0].parent) if self.recent else str(Path.home())
 
+    def data(self, sha256: str) -> str:
+        """The description of data (JSON) that was last used with a model; empty where there is none."""
+        return str(self._store.value(f"data/{sha256}", ""))
+
+    def set_data(self, sha256: str, text: str) -> None:
+        """Remember a model's description of data."""
+        self._store.setValue(f"data/{sha256}", text)
+
     def bytes(self, key: str) -> QByteArray:
         """A stored geometry or window state; empty where there is none."""
         value = self._store.value(key)

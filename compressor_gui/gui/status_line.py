@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
@@ -10,7 +13,11 @@ from compressor_gui.core.jobs import ExportCheck
 from compressor_gui.core.sizes import sparse_size
 from compressor_gui.gui.document import Document, State
 from compressor_gui.gui.engine_link import EngineLink
+from compressor_gui.gui.measure.measured import Of
+from compressor_gui.gui.measure.words import headline, latency_words
 from compressor_gui.gui.widgets import ElidedLabel, label, restyle
+
+T = TypeVar("T")
 
 
 class StatusLine(QWidget):
@@ -25,7 +32,8 @@ class StatusLine(QWidget):
         row.setContentsMargins(8, 0, 8, 0)
         row.setSpacing(0)
         self.setFixedHeight(28)
-        self.bytes, self.ratio, self.sparse, self.weights, self.nodes, self.check = (label() for _ in range(6))
+        self.bytes, self.ratio, self.sparse, self.weights, self.nodes = (label() for _ in range(5))
+        self.accuracy, self.check, self.latency = (label() for _ in range(3))
         for widget, tip in (
             (self.bytes, "Bytes of the file: original → as it would be exported now"),
             (self.ratio, "Exported bytes divided by original bytes"),
@@ -35,14 +43,17 @@ class StatusLine(QWidget):
             ),
             (self.weights, "Weights that are not zero: original → compressed"),
             (self.nodes, "Nodes of the graph: original → compressed"),
+            (self.accuracy, "Measured: original → compressed; pale where the recipe or the data changed since"),
             (self.check, "Worst output's signal-to-noise ratio against the original, from the last export's check"),
+            (self.latency, "Measured: median time of a run, original → compressed"),
         ):
             widget.setToolTip(tip)
             row.addWidget(widget)
         self.ratio.setProperty("role", "secondary")
         self.sparse.setProperty("role", "secondary")
         row.addStretch(1)
-        self.engine_label = label("", "secondary")
+        self.engine_label = ElidedLabel()
+        self.engine_label.setProperty("role", "secondary")
         self.file = ElidedLabel()
         self.file.setProperty("role", "secondary")
         row.addWidget(self.engine_label)
@@ -59,8 +70,9 @@ class StatusLine(QWidget):
 
     def _show(self) -> None:
         state = self.document.state
-        self.engine_label.setText(self.engine.status)
-        labels: list[QLabel] = [self.bytes, self.ratio, self.sparse, self.weights, self.nodes, self.check]
+        self.engine_label.set_whole(self.engine.status)
+        labels: list[QLabel] = [self.bytes, self.ratio, self.sparse, self.weights, self.nodes]
+        labels += [self.accuracy, self.check, self.latency]
         source, made = state.source, state.made
         self.file.set_whole(source.path.name if source else "")
         if source is None:
@@ -80,6 +92,17 @@ class StatusLine(QWidget):
         for widget in (self.bytes, self.ratio, self.nodes):
             restyle(widget, stale=state.stale)
         self._show_check(state)
+        self._show_measured(state)
+
+    def _show_measured(self, state: State) -> None:
+        measured = state.measured
+        self._show_result(self.accuracy, measured.evaluation, headline, state)
+        self._show_result(self.latency, measured.latency, latency_words, state)
+
+    def _show_result(self, shown: QLabel, found: Of[T] | None, words: Callable[[T], str], state: State) -> None:
+        shown.setText(words(found.value) if found else "")
+        shown.setVisible(bool(shown.text()))
+        restyle(shown, stale=found is not None and found.is_stale(state.recipe, state.data))
 
     def _show_check(self, state: State) -> None:
         if self._checked is None or self._checked[0].source is not state.source or not self._checked[1].outputs:

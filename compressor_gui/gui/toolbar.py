@@ -60,6 +60,8 @@ class Toolbar(QToolBar):
         self.addAction(table["prune"])
         words = "Store the weights, or compute, in fewer bits"
         self.quantize_button = self._menu_button("Quantize", words, table.menu("Quantize", self))
+        self.measure_button = self._menu_button("Measure", "Accuracy, sensitivity, ranges and latency on your data",
+                                                table.menu("Measure", self))  # fmt: skip
         self.addSeparator()
         self.addAction(table["compare"])
         self.addAction(table["export"])

@@ -251,7 +251,7 @@ def test_all_layers_in_one_plot_with_names_on_hover(qtbot: QtBot, dense: Inspect
     qtbot.mouseClick(dense.sensitivity.everyone, Qt.MouseButton.LeftButton)
     assert set(dense.sensitivity._others) == {"conv"}
     error = float(document.state.magnitudes["conv"].error_at(0.5))
-    dense.sensitivity.plot.hovered.emit(0.5, error)
+    dense.sensitivity.plot.hovered.emit(0.5, 1 - error)
     assert "error at 50" in dense.sensitivity._caption.text()
     qtbot.mouseClick(dense.sensitivity.everyone, Qt.MouseButton.LeftButton)
     assert not dense.sensitivity._others
@@ -262,7 +262,7 @@ def test_sensitivity_by_bits(qtbot: QtBot, dense: Inspector, document: Document)
     qtbot.waitUntil(lambda: "bits" in dense.sensitivity._caption.text())
     xs, ys = dense.sensitivity._curve.getData()
     assert list(xs) == [8, 7, 6, 5, 4, 3, 2, 1]
-    assert np.all(np.diff(ys) > 0)
+    assert np.all(np.diff(ys) < 0)
     assert not dense.sensitivity.cut.isVisible()
 
 

@@ -64,7 +64,7 @@ class Inspector(QWidget):
         self._build()
 
         self.histogram.threshold_moved.connect(self._threshold_moved)
-        self.sensitivity.sparsity_chosen.connect(self._sparsity_chosen)
+        self.sensitivity.sparsity_chosen.connect(document.prune_named)
         for part in (self.histogram, self.sensitivity):
             part.rested.connect(document.end_merge)
         self.node.chosen.connect(document.select)
@@ -120,9 +120,9 @@ class Inspector(QWidget):
     def _threshold_moved(self, threshold: float) -> None:
         table = self._table()
         if table is not None:
-            self._sparsity_chosen(table.sparsity_at(threshold))
+            self._prune(table.sparsity_at(threshold))
 
-    def _sparsity_chosen(self, sparsity: float) -> None:
+    def _prune(self, sparsity: float) -> None:
         if self.subject is not None and self.subject.layer is not None:
             self._document.prune_layer(self.subject.layer, sparsity)
 
@@ -135,7 +135,7 @@ class Inspector(QWidget):
         )  # fmt: skip
         if any(slices):
             self._show_subject()
-        elif old.magnitudes is not new.magnitudes:
+        elif old.magnitudes is not new.magnitudes or old.measured.sweep is not new.measured.sweep:
             self._show_layer()
         elif old.recipe is not new.recipe:
             self._show_amounts()
@@ -188,7 +188,9 @@ class Inspector(QWidget):
         self.sections["sensitivity"].setVisible(table is not None)
         source = self._document.state.source
         if layer is not None and table is not None and source is not None:
-            self.sensitivity.show_layer(layer.name, self._document.state.magnitudes, source.short)
+            sweep = self._document.state.measured.sweep
+            curves = sweep.value if sweep else None
+            self.sensitivity.show_layer(layer.name, self._document.state.magnitudes, source.short, curves)
         if layer is not None:
             self._later.ask(layer, "summary", lambda: layer.summary, lambda counted: self._show_counted(layer, counted))
         elif self.subject is not None:

@@ -1,4 +1,4 @@
-"""Sensitivity, estimated from the weights alone: how much of a layer is lost at each sparsity, or number of bits."""
+"""Sensitivity: what is left of a layer at each sparsity or number of bits, estimated from its weights, and measured."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from compressor_gui.core.stats import Magnitudes
 from compressor_gui.gui.inspector.later import Later
 from compressor_gui.gui.inspector.plot import Cut, Plot
 from compressor_gui.gui.inspector.section import MARGIN, toggle
+from compressor_gui.gui.measure.measured import Sweep
 from compressor_gui.gui.theme import SMALL, UNIT, Theme, font
 from compressor_gui.gui.widgets import label
 
@@ -35,40 +36,46 @@ def bits_curve(table: Magnitudes) -> np.ndarray:
 
 
 class SensitivityPlot(QWidget):
-    """Relative error ‖W − W'‖ / ‖W‖ against sparsity or bits, for one layer or for all.
+    """What is left at each sparsity or number of bits, for one layer or for all: measured (solid) on the
+    metric's scale, estimated (dashed) as 1 - ||W - W'|| / ||W||.
 
-    ``sparsity_chosen(sparsity)`` is emitted for a click on the plot and while the line is dragged, ``rested()`` after.
+    ``sparsity_chosen(layer, sparsity)`` is emitted for a click on the plot and while the line is dragged, ``rested()``
+    after.
     """
 
-    sparsity_chosen = Signal(float)
+    sparsity_chosen = Signal(str, float)
     rested = Signal()
 
-    def __init__(self, theme: Theme, later: Later) -> None:
+    def __init__(self, theme: Theme, later: Later, height: int = 132) -> None:
         super().__init__()
         self._theme = theme
         self._later = later
         self._tables: Mapping[str, Magnitudes] = {}
         self._names: Mapping[str, str] = {}
         self._layer = ""
+        self._sweep: Sweep | None = None
+        self._sparsity: float | None = None
         self._others: dict[str, pg.PlotCurveItem] = {}
-        self.bits = toggle("bits", "Error of rounding the weights to 8 to 1 bits, instead of pruning them")
+        self.bits = toggle("bits", "What is left of the weights in 8 to 1 bits, instead of pruned")
         self.everyone = toggle("all layers", "The curves of all layers; point at one to see its name")
         for button in self.toggles:
             button.toggled.connect(self._prepare)
 
-        self.plot = Plot(theme, 132)
+        self.plot = Plot(theme, height)
         self._lines = [pg.InfiniteLine(level, angle=0) for level in (0.25, 0.5, 0.75, 1.0)]
-        self._top = pg.TextItem("100 % error", anchor=(0, 0))
+        self._top = pg.TextItem("", anchor=(0, 0))
         self._top.setFont(font(SMALL))
         self._curve = pg.PlotDataItem(symbolSize=5)
+        self._measured = pg.PlotDataItem(symbol="o", symbolSize=6)
         self._pointed = pg.PlotCurveItem()
         self.cut = Cut(self.plot)
         self.cut.setBounds((0.0, 1.0))
-        for item in (*self._lines, self._top, self._curve, self._pointed, self.cut):
+        for item in (*self._lines, self._top, self._curve, self._measured, self._pointed, self.cut):
             self.plot.addItem(item)
         self._curve.setZValue(5)
+        self._measured.setZValue(6)
         self._pointed.setZValue(4)
-        self.cut.sigDragged.connect(lambda cut: self.sparsity_chosen.emit(float(cut.value())))
+        self.cut.sigDragged.connect(lambda cut: self.sparsity_chosen.emit(self._layer, float(cut.value())))
         self.cut.sigPositionChangeFinished.connect(lambda _cut: self.rested.emit())
         self.plot.clicked.connect(self._clicked)
         self.plot.hovered.connect(self._hover)
@@ -89,10 +96,17 @@ class SensitivityPlot(QWidget):
         """The switches that stand in the section's title."""
         return self.bits, self.everyone
 
-    def show_layer(self, layer: str, tables: Mapping[str, Magnitudes], names: Mapping[str, str]) -> None:
-        """Show the curve of ``layer``, one of ``tables``; ``names`` are those to read."""
-        if (layer, tables) != (self._layer, self._tables) or tables is not self._tables:
-            self._layer, self._tables, self._names = layer, tables, names
+    @property
+    def caption(self) -> str:
+        """What stands below."""
+        return self._caption.text()
+
+    def show_layer(
+        self, layer: str, tables: Mapping[str, Magnitudes], names: Mapping[str, str], sweep: Sweep | None = None
+    ) -> None:
+        """Show the curves of ``layer``, one of ``tables`` (empty: none is chosen); ``names`` are those to read."""
+        if layer != self._layer or tables is not self._tables or sweep is not self._sweep:
+            self._layer, self._tables, self._names, self._sweep = layer, tables, names, sweep
             self._prepare()
 
     def show_sparsity(self, sparsity: float | None) -> None:
@@ -102,12 +116,10 @@ class SensitivityPlot(QWidget):
         if sparsity is not None:
             self.cut.setValue(sparsity)
 
-    _sparsity: float | None = None
-
     # -- drawing -------------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        """Draw; curves by bits take some milliseconds a layer, and are worked out in the background first."""
+        """Draw; estimates by bits take some milliseconds a layer, and are worked out in the background first."""
         table = self._tables.get(self._layer)
         if table is None or not self.bits.isChecked():
             self._draw()
@@ -117,67 +129,99 @@ class SensitivityPlot(QWidget):
         self._later.ask(table, kind, lambda: [bits_curve(each) for each in tables], lambda _: self._draw())
 
     def _draw(self) -> None:
-        for curve in self._others.values():
-            self.plot.removeItem(curve)
-        self._others = {}
-        self._pointed.setData([], [])
-        table = self._tables.get(self._layer)
         bits = self.bits.isChecked()
-        if bits:
-            self.plot.view((8.3, 0.7), (0.0, 1.04))
-            self.plot.getPlotItem().getViewBox().invertX(True)
-            self.plot.ticks([(float(b), str(b)) for b in BITS])
-        else:
-            self.plot.getPlotItem().getViewBox().invertX(False)
-            self.plot.view((0.0, 1.0), (0.0, 1.04))
-            self.plot.ticks([(0.06, "0 %"), (0.5, "50 %"), (0.93, "100 %")])
-        if self.everyone.isChecked():
-            pen = self.plot.pen("text_disabled_and_edges", 1.0)
-            for name, other in self._tables.items():
-                if name != self._layer:
-                    curve = pg.PlotCurveItem(*self._points(other), pen=pen)
-                    self.plot.addItem(curve)
-                    self._others[name] = curve
+        self._draw_scale(bits)
+        self._draw_others()
+        table = self._tables.get(self._layer)
         self._curve.setVisible(table is not None)
         if table is not None:
-            self._curve.setData(*self._points(table))
-        for line in self._lines:
-            line.setPen(self.plot.pen("hairline"))
-        self._top.setColor(self._theme.color("text_secondary"))
-        self._top.setPos(8.3 if bits else 0.0, 1.0)
-        self._curve.setPen(self.plot.pen("text", 1.4, dashed=True))
-        self._curve.setSymbol("o" if bits else None)
+            self._curve.setData(*self._estimate(self._layer))
+        measured = self._measurement(self._layer)
+        self._measured.setVisible(measured is not None)
+        if measured is not None:
+            self._measured.setData(*measured)
+        self._curve.setPen(self.plot.pen("text" if measured is None else "text_disabled_and_edges", 1.4, dashed=True))
+        self._curve.setSymbol("o" if bits and measured is None else None)
         self._curve.setSymbolBrush(self._theme.color("text"))
         self._curve.setSymbolPen(None)
+        self._measured.setPen(self.plot.pen("text", 1.6))
+        self._measured.setSymbolBrush(self._theme.color("text"))
+        self._measured.setSymbolPen(None)
         self._pointed.setPen(self.plot.pen("accent_and_threshold", 2.0))
         self.cut.setVisible(self._sparsity is not None and not bits)
         self._unhover()
 
-    def _points(self, table: Magnitudes) -> tuple[np.ndarray, np.ndarray]:
+    def _draw_scale(self, bits: bool) -> None:
+        self.plot.getPlotItem().getViewBox().invertX(bits)
+        if bits:
+            self.plot.view((8.3, 0.7), (0.0, 1.06))
+            self.plot.ticks([(float(b), str(b)) for b in BITS])
+        else:
+            self.plot.view((0.0, 1.0), (0.0, 1.06))
+            self.plot.ticks([(0.06, "0 %"), (0.5, "50 %"), (0.93, "100 %")])
+        for line in self._lines:
+            line.setPen(self.plot.pen("hairline"))
+        measured = self._sweep is not None and bool(self._sweep.curves)
+        self._top.setText(("60 dB" if self._sweep.metric == "sqnr_db" else "100 %") if measured and self._sweep
+                          else "no error")  # fmt: skip
+        self._top.setAnchor((1, 0) if measured and not bits else (0, 0))
+        self._top.setColor(self._theme.color("text_secondary"))
+        self._top.setPos(8.3 if bits else float(measured), 1.0)
+
+    def _draw_others(self) -> None:
+        """The other layers' curves; their items are kept, as a sweep makes them grow ten times a second."""
+        names = [name for name in self._tables if name != self._layer] if self.everyone.isChecked() else []
+        for name in self._others.keys() - set(names):
+            self.plot.removeItem(self._others.pop(name))
+        pen = self.plot.pen("text_disabled_and_edges", 1.0)
+        for name in names:
+            if name not in self._others:
+                self._others[name] = pg.PlotCurveItem()
+                self.plot.addItem(self._others[name])
+            self._others[name].setData(*self._points(name), pen=pen)
+
+    def _estimate(self, layer: str) -> tuple[np.ndarray, np.ndarray]:
+        table = self._tables[layer]
         if self.bits.isChecked():
-            return np.array(BITS, float), bits_curve(table)
-        return SPARSITIES, pruning_curve(table)
+            return np.array(BITS, float), 1 - bits_curve(table)
+        return SPARSITIES, 1 - pruning_curve(table)
+
+    def _measurement(self, layer: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """The measured points of a layer, x and height; None where there are none."""
+        curve = self._sweep.curves.get(layer) if self._sweep else None
+        if curve is None or self._sweep is None:
+            return None
+        xs, values = (curve.bits, curve.bits_value) if self.bits.isChecked() else (curve.sparsity, curve.value)
+        return (np.array(xs, float), np.array([self._sweep.height(value) for value in values])) if xs else None
+
+    def _points(self, layer: str) -> tuple[np.ndarray, np.ndarray]:
+        """The curve that counts: measured where it is, else estimated."""
+        return self._measurement(layer) or self._estimate(layer)
 
     def _words(self) -> str:
-        if self.bits.isChecked():
-            return "- - estimated from the weights, by number of bits"
-        return "- - estimated from the weights · click to set"
+        by_bits = self.bits.isChecked()
+        if self._layer and self._measurement(self._layer) is not None and self._sweep is not None:
+            return f"— {self._sweep.heading}   - - estimated{'' if by_bits else ' · click to set'}"
+        return "- - estimated from the weights, by number of bits" if by_bits else (
+            "- - estimated from the weights · click to set")  # fmt: skip
 
     # -- the mouse -----------------------------------------------------------------------------------------------
 
     def _clicked(self, x: float, y: float) -> None:
-        if self.cut.isVisible() and 0.0 <= x <= 1.0 and 0.0 <= y <= 1.05:
-            self.sparsity_chosen.emit(x)
+        if self.bits.isChecked() or not (0.0 <= x <= 1.0 and 0.0 <= y <= 1.07):
+            return
+        layer = self._nearest(x, y) if self.everyone.isChecked() else ""
+        if layer or self.cut.isVisible():
+            self.sparsity_chosen.emit(layer or self._layer, x)
             self.rested.emit()
 
     def _nearest(self, x: float, y: float) -> str:
         """The layer whose curve passes nearest, within 0.05; empty where none does."""
         best, found = 0.05, ""
         for name in (self._layer, *self._others):
-            table = self._tables.get(name)
-            if table is None:
+            if name not in self._tables:
                 continue
-            xs, ys = self._points(table)
+            xs, ys = self._points(name)
             order = slice(None, None, -1) if self.bits.isChecked() else slice(None)
             distance = abs(float(np.interp(x, xs[order], ys[order])) - y)
             if distance < best:
@@ -186,19 +230,27 @@ class SensitivityPlot(QWidget):
 
     def _hover(self, x: float, y: float) -> None:
         name = self._nearest(x, y) if self.everyone.isChecked() else self._layer
-        table = self._tables.get(name)
-        if table is None:
+        if name not in self._tables:
             self._unhover()
             return
-        xs, ys = self._points(table)
-        self._pointed.setData(*((xs, ys) if name != self._layer else ([], [])))
+        self._pointed.setData(*(self._points(name) if name != self._layer else ([], [])))
+        _, ys = self._estimate(name)
         if self.bits.isChecked():
             at = int(np.clip(round(x), 1, 8))
-            where, error = f"{at} bits", float(ys[8 - at])
+            where, error = f"{at} bits", 1 - float(ys[8 - at])
         else:
             at_x = float(np.clip(x, 0.0, 1.0))
-            where, error = units.percent(at_x), float(table.error_at(at_x))
-        self._caption.setText(f"{self._names.get(name, name)}: ≈{units.percent(error)} error at {where}, estimated")
+            where, error = units.percent(at_x), float(self._tables[name].error_at(at_x))
+        shown = self._names.get(name, name)
+        curve = self._sweep.curves.get(name) if self._sweep else None
+        points = (zip(curve.bits, curve.bits_value, strict=True) if self.bits.isChecked() else
+                  zip(curve.sparsity, curve.value, strict=True)) if curve else ()  # fmt: skip
+        nearest = min(points, key=lambda point: abs(point[0] - x), default=None)
+        if nearest is not None and self._sweep is not None:
+            where = f"{nearest[0]} bits" if self.bits.isChecked() else units.percent(nearest[0])
+            self._caption.setText(f"{shown}: {self._sweep.words(nearest[1])} at {where}, measured")
+        else:
+            self._caption.setText(f"{shown}: ≈{units.percent(error)} error at {where}, estimated")
 
     def _unhover(self) -> None:
         self._pointed.setData([], [])

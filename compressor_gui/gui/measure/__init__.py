@@ -1,0 +1,1 @@
+"""What the engine measures on the user's data, in the window."""

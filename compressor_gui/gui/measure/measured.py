@@ -1,0 +1,130 @@
+"""What was measured, as a part of the document's state: each result with the recipe and data it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Generic, TypeVar
+
+from compressor_gui.core import units
+from compressor_gui.core.data import DataSpec
+from compressor_gui.core.jobs import EXACT_DB
+from compressor_gui.core.measure import (
+    Calibration,
+    Evaluation,
+    LatencyResult,
+    LayerCurve,
+    Predictions,
+    PreviewResult,
+    SensitivityResult,
+)
+from compressor_gui.core.recipe import Recipe
+from compressor_gui.core.sweep import CLEAN_DB
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Of(Generic[T]):
+    """A result, and the recipe and data that it belongs to (None: it does not depend on them)."""
+
+    value: T
+    recipe: Recipe | None
+    data: DataSpec | None
+
+    def is_stale(self, recipe: Recipe, data: DataSpec | None) -> bool:
+        """Whether the recipe or the data is another now."""
+        return (self.recipe is not None and self.recipe.active != recipe.active) or (
+            self.data is not None and self.data != data
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """Sensitivity curves of the original's layers, as far as they are known."""
+
+    curves: Mapping[str, LayerCurve]
+    layers: int
+    """How many layers there are to sweep."""
+    finished: SensitivityResult | None = None
+
+    @cached_property
+    def metric(self) -> str:
+        """``top1`` or ``sqnr_db``. While the answer is not there, the untouched point tells: 999 dB is no share."""
+        if self.finished is not None:
+            return self.finished.metric
+        values = [value for curve in self.curves.values() for value in (*curve.value, *curve.bits_value)]
+        return "sqnr_db" if any(not 0 <= value <= 1 for value in values) else "top1"
+
+    @cached_property
+    def baseline(self) -> float:
+        """The value of the model as it is: what every curve starts from."""
+        if self.metric == "sqnr_db":
+            return EXACT_DB
+        if self.finished is not None:
+            return self.finished.baseline
+        return max((value for curve in self.curves.values() for value in curve.value), default=1.0)
+
+    def height(self, value: float) -> float:
+        """A value on the scale from 0 to 1 that curves are drawn on: top-1 itself, decibels as a part of 60 dB."""
+        return min(max(value / CLEAN_DB if self.metric == "sqnr_db" else value, 0.0), 1.0)
+
+    def losses(self, layer: str) -> tuple[tuple[float, float], ...]:
+        """A layer's (sparsity, part of the baseline that is lost), from 0 to 1."""
+        curve = self.curves.get(layer)
+        top = self.height(self.baseline) or 1.0
+        points = zip(curve.sparsity, curve.value, strict=True) if curve else ()
+        return tuple((at, min(max(1 - self.height(value) / top, 0.0), 1.0)) for at, value in points)
+
+    def words(self, value: float) -> str:
+        """``top-1 98.1 %`` or ``31.2 dB``."""
+        if self.metric == "top1":
+            return f"top-1 {units.percent(value)}"
+        return "equal" if value >= EXACT_DB else f"{value:.1f} dB"
+
+    @property
+    def heading(self) -> str:
+        """What the curves show: ``top-1 on 1,000 examples``."""
+        what = "top-1" if self.metric == "top1" else "SQNR"
+        return f"{what} on {self.finished.n:,} examples" if self.finished and self.finished.n else what
+
+    def with_curves(self, curves: Iterable[LayerCurve]) -> Sweep:
+        """The same with curves that have grown."""
+        return replace(self, curves={**self.curves, **{curve.name: curve for curve in curves}})
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Everything that was measured on a model; ``evaluations`` newest first, at most one a recipe and data."""
+
+    preview: Of[PreviewResult] | None = None
+    evaluations: tuple[Of[Evaluation], ...] = ()
+    predictions: Of[Predictions] | None = None
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    """Source of an example -> its PNG in base64, as the network sees it."""
+    sweep: Of[Sweep] | None = None
+    calibration: Of[Calibration] | None = None
+    latency: Of[LatencyResult] | None = None
+    range_notes: Mapping[tuple, str] = field(default_factory=dict)
+    """Stored ranges -> where they come from: ``10 images, minmax``."""
+
+    @property
+    def evaluation(self) -> Of[Evaluation] | None:
+        """The newest evaluation."""
+        return self.evaluations[0] if self.evaluations else None
+
+    def with_evaluation(self, new: Of[Evaluation]) -> Measured:
+        """The same with another evaluation, in place of one of the same recipe."""
+        assert new.recipe is not None
+        rest = [old for old in self.evaluations if old.is_stale(new.recipe, new.data)]
+        return replace(self, evaluations=(new, *rest)[:8])
+
+    def recipe_words(self, recipe: Recipe | None) -> str:
+        """A recipe in a few words, to tell evaluations apart."""
+        steps = recipe.active if recipe else ()
+        words = []
+        for step in steps:
+            note = self.range_notes.get(getattr(step, "ranges", ()), "")
+            words.append(f"ranges of {note}" if note else step.name)
+        return " · ".join(words) or "original"
