@@ -234,6 +234,7 @@ class SensitivityResult(Ran):
     reused: int = 0
     """Points that the cache had already."""
     notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -317,17 +318,23 @@ class Latency(Cautious[LatencyResult]):
 
 @dataclass(frozen=True)
 class Imported(Ran):
-    """The frozen graph that was written, its inputs and outputs, and sentences for the user."""
+    """The frozen graph that was written, its inputs and outputs, sentences for the user, and what its outputs were
+    against the model's own (empty where no input could be made that the model runs on)."""
 
     path: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    checks: tuple[OutputCheck, ...] = ()
 
 
 @dataclass(frozen=True)
 class ImportModel(Cautious[Imported]):
-    """Freeze a SavedModel, Keras file (safe mode), checkpoint with ``.meta`` or TF Hub folder into ``target``."""
+    """Freeze a SavedModel, Keras file (safe mode), checkpoint with ``.meta`` or TF Hub folder into ``target``.
+
+    ``signature`` chooses one of a SavedModel's (empty: ``serving_default``, or the first); ``outputs`` are nodes of a
+    checkpoint's graph, which has no signature (empty: a guess).
+    """
 
     name: ClassVar[str] = "import_model"
     answer: ClassVar[type] = Imported
@@ -335,6 +342,7 @@ class ImportModel(Cautious[Imported]):
     source: str
     target: str
     signature: str = ""
+    outputs: tuple[str, ...] = ()
     allow_unsafe_ops: bool = False
 
 

@@ -323,6 +323,13 @@ def write_beside(graph: ModelGraph, target: str | Path) -> Path:
     ``.pbtxt`` is written as text. Raises CompressorError when the target is a folder or a device, when its folder can't
     be written or the disk is full; nothing is left behind then.
     """
+    if Path(target).suffix == ".pbtxt":
+        return bytes_beside([to_text(graph).encode()], target)
+    return bytes_beside(serialize(graph), target)
+
+
+def bytes_beside(parts: Iterable[bytes | memoryview], target: str | Path) -> Path:
+    """Write any bytes as :func:`write_beside` writes a graph."""
     target = Path(target)
     try:
         if target.exists() and not target.is_file():  # a device would be replaced by the file
@@ -331,22 +338,19 @@ def write_beside(graph: ModelGraph, target: str | Path) -> Path:
             prefix=f".{target.stem[:40]}-", suffix=target.suffix or ".pb", dir=target.parent
         )
     except OSError as error:
-        raise _cannot_write(target, error) from None
+        raise cannot_write(target, error) from None
     except ValueError:
         raise CompressorError("this is not a path", where=repr(str(target))) from None
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
-            if target.suffix == ".pbtxt":
-                stream.write(to_text(graph).encode())
-            else:
-                write_stream(graph, stream)
+            stream.writelines(parts)
             stream.flush()
             os.fsync(stream.fileno())
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise _cannot_write(target, error) from None
+            raise cannot_write(target, error) from None
         raise
     return temporary
 
@@ -361,7 +365,7 @@ def move_over(temporary: Path, target: str | Path, source: str | Path | None = N
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, target)
     except OSError as error:
-        raise _cannot_write(target, error) from None
+        raise cannot_write(target, error) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -385,7 +389,8 @@ def write_graph(graph: ModelGraph, target: str | Path, source: str | Path | None
     return size
 
 
-def _cannot_write(target: Path, error: OSError) -> CompressorError:
+def cannot_write(target: Path, error: OSError) -> CompressorError:
+    """The sentence for a target that the system refuses."""
     reason = error.strerror or str(error)
     hint = "free some space or choose another folder" if error.errno == 28 else "choose another folder"
     return CompressorError(f"it can't be written: {reason}", where=str(target), hint=hint)

@@ -6,7 +6,7 @@ the net may hold them; so what runs is what stands on a list of harmless ops (``
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -45,7 +45,11 @@ def untrusted_ops(graph: ModelGraph) -> tuple[tuple[str, str], ...]:
 
 def refuse_untrusted(graph: ModelGraph, where: str = "") -> None:
     """Raise CompressorError where ``graph`` must not run without the user's word."""
-    found = untrusted_ops(graph)
+    refuse(untrusted_ops(graph), where)
+
+
+def refuse(found: Sequence[tuple[str, str]], where: str) -> None:
+    """Raise CompressorError for the first of these nodes and ops, if there are any."""
     if not found:
         return
     name, op = found[0]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Self
 
@@ -74,6 +76,15 @@ class LoadedGraph:
         ops = {name: self._graph.get_operation_by_name(name) for name in names}
         return {name: [t.name for t in op.outputs if t.dtype.base_dtype not in _UNSENT] for name, op in ops.items()}
 
+    @property
+    def session(self) -> Any:
+        """The session, for what TensorFlow does with one: converters, savers."""
+        return self._session
+
+    def tensor(self, name: str) -> Any:
+        """The symbolic tensor ``name:port``."""
+        return self._graph.get_tensor_by_name(name)
+
     def can_feed(self, tensor: str) -> bool:
         """Whether the tensor (``name:port``) can leave the session and come back."""
         return self._graph.get_tensor_by_name(tensor).dtype.base_dtype not in _UNSENT
@@ -105,6 +116,20 @@ class LoadedGraph:
                 continue
             fed[tensor] = _as_fed(value, tensor.dtype)
         return fed
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without what TensorFlow says about the age of interfaces and formats that have no others yet."""
+    logger = tf.get_logger()
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
 
 
 def _as_fed(value: np.ndarray, dtype: Any) -> np.ndarray:
