@@ -82,7 +82,7 @@ class Runner:
         if wanted:
             return find_output(self.names, wanted, self.ref.path)
         likely: list[int] = [
-            _likeness(self.graph, name, value, classes) for name, value in zip(self.names, values, strict=True)
+            likeness(self.graph, name, value, classes) for name, value in zip(self.names, values, strict=True)
         ]
         best = max(likely, default=0)
         if best == 0:
@@ -109,10 +109,10 @@ def find_output(names: Sequence[str], wanted: str, where: str) -> int:
 def _of_examples(value: np.ndarray, batch: Batch) -> np.ndarray:
     """An output without the rows of the copies that fill a batch up."""
     value = value.astype(np.float32) if value.dtype.kind == "V" else value  # bfloat16
-    return value[: len(batch)] if batch.copies and value.ndim and len(value) == len(batch) + batch.copies else value
+    return batch.counted(value)
 
 
-def _likeness(graph: ModelGraph, name: str, value: np.ndarray, classes: int) -> int:
+def likeness(graph: ModelGraph, name: str, value: np.ndarray, classes: int) -> int:
     """How much an output looks like scores of classes; 0: not at all."""
     rows = as_scores(value)
     if rows is None:
@@ -137,6 +137,23 @@ def as_scores(value: np.ndarray) -> np.ndarray | None:
         return rows
     logits = bool(((rows < 0) | (rows > 1)).any())
     return np.concatenate([np.zeros_like(rows) if logits else 1 - rows, rows], axis=1)
+
+
+def scores_of(batch: Batch, value: np.ndarray, name: str, where: str) -> np.ndarray:
+    """The output ``name`` as examples x classes. Raises CompressorError where it is nothing of the kind for this batch,
+    or a label has no score."""
+    assert batch.labels is not None
+    scores = as_scores(value)
+    if scores is None or len(scores) != len(batch):
+        raise CompressorError(f"the output {name!r} has no score for each class", where=where)
+    wrong = np.flatnonzero((batch.labels < 0) | (batch.labels >= scores.shape[1]))
+    if wrong.size:
+        raise CompressorError(
+            f"the label is {batch.labels[wrong[0]]}, but the output {name!r} has {scores.shape[1]} classes",
+            where=batch.sources[wrong[0]],
+            hint="the labels count from 0; label_offset is added to them",
+        )
+    return scores
 
 
 @dataclass
@@ -231,18 +248,9 @@ class Tally:
             self._scored = False
 
     def _score(self, hits: _Hits, model: Runner, values: Sequence[np.ndarray], batch: Batch) -> None:
+        assert hits.output is not None
         assert batch.labels is not None
-        scores = as_scores(values[hits.output])
-        name = model.names[hits.output]
-        if scores is None or len(scores) != len(batch):
-            raise CompressorError(f"the output {name!r} has no score for each class", where=model.ref.path)
-        wrong = np.flatnonzero((batch.labels < 0) | (batch.labels >= scores.shape[1]))
-        if wrong.size:
-            raise CompressorError(
-                f"the label is {batch.labels[wrong[0]]}, but the output {name!r} has {scores.shape[1]} classes",
-                where=batch.sources[wrong[0]],
-                hint="the labels count from 0; label_offset is added to them",
-            )
+        scores = scores_of(batch, values[hits.output], model.names[hits.output], model.ref.path)
         hits.add(scores, batch.labels)
 
     def evaluation(self) -> Evaluation:

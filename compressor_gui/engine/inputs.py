@@ -61,16 +61,35 @@ def fitting(graph: ModelGraph, feeds: Mapping[str, np.ndarray]) -> dict[str, np.
 
 
 def _quantized(graph: ModelGraph, name: str, value: np.ndarray) -> np.ndarray:
-    wanted = graph[name].dtype("dtype")
-    readers = (graph[reader] for reader, _ in graph.consumers[name])
-    dequantize = next((reader for reader in readers if reader.op == "Dequantize"), None)
-    if wanted != DType.QUINT8 or value.dtype.kind != "f" or dequantize is None:
+    if graph[name].dtype("dtype") != DType.QUINT8 or value.dtype.kind != "f":
         return value
-    minimum, maximum = graph.constant(dequantize, 1), graph.constant(dequantize, 2)
-    if minimum is None or maximum is None:
-        return value
-    low, high = float(minimum.array.reshape(-1)[0]), float(maximum.array.reshape(-1)[0])
+    found = _range_of_codes(graph, name)
+    if found is None:
+        hint = "feed it bytes"
+        raise CompressorError("no range says what its codes stand for", where=f"input {name!r}", hint=hint)
+    low, high = found
     return np.clip(np.rint((value - low) / (high - low) * 255), 0, 255).astype(np.uint8)
+
+
+_RANGE_AT = {"Dequantize": 1, "QuantizedMaxPool": 1, "QuantizedAvgPool": 1, "QuantizedRelu": 1, "QuantizedRelu6": 1,
+             "QuantizedConv2D": 2, "QuantizedMatMul": 2, "QuantizedReshape": 2, "QuantizedBiasAdd": 2}  # fmt: skip
+"""Where an operation reads the minimum of its first input; the maximum is next to it."""
+
+
+def _range_of_codes(graph: ModelGraph, name: str) -> tuple[float, float] | None:
+    """What the codes 0 and 255 of a quint8 placeholder stand for, as its readers say."""
+    waiting = [name]
+    for current in waiting:
+        for reader, index in graph.consumers[current]:
+            node = graph[reader]
+            if node.op in ("Identity", "Reshape") and index == 0:
+                waiting.append(reader)
+            elif node.op in _RANGE_AT and index == 0:
+                ends = [graph.constant(node, _RANGE_AT[node.op] + at) for at in (0, 1)]
+                low, high = (float(end.array.reshape(-1)[0]) if end is not None else 0.0 for end in ends)
+                if low < high:
+                    return low, high
+    return None
 
 
 def has_unknowns(graph: ModelGraph) -> bool:
