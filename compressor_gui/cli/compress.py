@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from compressor_gui.cli.console import Console, as_file, read_model, refuse_target, table, with_console
+from compressor_gui.cli.console import Console, as_file, checks_table, read_model, refuse_target, table, with_console
 from compressor_gui.cli.inspect import sparsity
 from compressor_gui.core import passes, pbio, units
 from compressor_gui.core.errors import CompressorError
@@ -108,7 +108,7 @@ def compress(
         dataclasses.replace(recipe, sha256=sha256).save(save_recipe)
 
     report = _report(len(data), size, worked, replay, checked, written)
-    console.result(report, lambda: _text(report, output, replay))
+    console.result(report, lambda: _text(report, output, replay, checked))
     for note in checked.check.notes if checked.check else ():
         console.note(note)
     if checked.check is not None and checked.check.left_out:
@@ -205,7 +205,7 @@ def _report(
     }
 
 
-def _text(report: dict[str, Any], output: str, replay: Replay) -> Iterator[str]:
+def _text(report: dict[str, Any], output: str, replay: Replay, checked: _Checked) -> Iterator[str]:
     if replay.stages:
         steps = [(str(s.index + 1), s.transform.label(), f"{s.seconds:.3g} s") for s in replay.stages]
         yield from table(("step", "pass", "time"), steps, "><>")
@@ -217,16 +217,10 @@ def _text(report: dict[str, Any], output: str, replay: Replay) -> Iterator[str]:
         ("sparsity", units.percent(report["sparsity_before"]), units.percent(report["sparsity"]), ""),
     ]
     yield from table(("", "before", "after", "ratio"), rows, "<>>>")
-    if report["outputs"]:
+    if checked.check and checked.check.outputs:
         yield ""
-        yield from table(("output", "SQNR", "argmax agreement"), [_output_row(o) for o in report["outputs"]], "<>>")
+        yield from checks_table(checked.check.outputs)
     yield ""
     state = "checked in TensorFlow" if report["verified"] else "not checked"
     name = "standard output" if output == "-" else output
     yield f"{name}: {state}, {report['seconds']:.3g} s" if report["written"] else f"{name}: not written"
-
-
-def _output_row(output: dict[str, Any]) -> tuple[str, str, str]:
-    agreement = output["argmax_agreement"]
-    sqnr = "not finite" if not output["finite"] else units.decibel(None if output["equal"] else output["sqnr_db"])
-    return output["name"], sqnr, "-" if agreement is None else units.percent(agreement)

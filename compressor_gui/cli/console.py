@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 import click
 
-from compressor_gui.core import pbio
+from compressor_gui.core import pbio, units
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
-from compressor_gui.core.jobs import Progress
+from compressor_gui.core.jobs import OutputCheck, Progress
 from compressor_gui.core.verify import verify
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -140,8 +140,7 @@ def refuse_target(target: Path, model: str) -> None:
     if target.exists() and not target.is_file():
         what = "a folder" if target.is_dir() else "a device"
         raise CompressorError(f"this is {what}", where=str(target), hint="name a file, or - for standard output")
-    if not target.parent.is_dir():
-        raise CompressorError("there is no such folder", where=str(target.parent), hint="make it first")
+    refuse_missing_folder(target)
 
 
 @contextlib.contextmanager
@@ -177,3 +176,19 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") 
         if room > 20 and len(line) > indent + room:
             line = line[:indent] + f"\n{' ' * indent}".join(textwrap.wrap(line[indent:], room))
         yield line
+
+
+def checks_table(checks: Sequence[OutputCheck]) -> Iterator[str]:
+    """A row for each output that was compared."""
+    rows = []
+    for check in checks:
+        sqnr = units.decibel(None if check.equal else check.sqnr_db) if check.finite else "not finite"
+        agreement = "-" if check.argmax_agreement is None else units.percent(check.argmax_agreement)
+        rows.append((check.name, sqnr, agreement))
+    yield from table(("output", "SQNR", "argmax agreement"), rows, "<>>")
+
+
+def refuse_missing_folder(target: Path) -> None:
+    """Raise CompressorError where the folder that the target shall lie in is not there."""
+    if not target.parent.is_dir():
+        raise CompressorError("there is no such folder", where=str(target.parent), hint="make it first")
