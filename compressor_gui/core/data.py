@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,7 @@ def guess(graph: ModelGraph, path: str | Path, input_name: str = "") -> DataSpec
     The kind comes from the files, size, type and layout from the placeholder that looks like a picture. Floats are
     taken to be 0..1, integers 0..255, arrays of floats as they are. Raises CompressorError where there is no data.
     """
-    top = Path(path).absolute()
+    top = Path(os.path.abspath(path))
     if not top.exists():
         raise CompressorError("there is no such file or folder", where=str(path))
     kind = _kind(top)

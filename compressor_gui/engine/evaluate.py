@@ -94,8 +94,9 @@ class Runner:
 
 
 def open_examples(spec: DataSpec, model: Runner, original: Runner | None, batch: int) -> Dataset:
-    """The examples as the original wants them: the compressed graph's input may be quantized, see ``fitting``."""
-    return open_dataset(spec, (original or model).graph, batch)
+    """The examples as the original wants them: the compressed graph's input may be quantized, see ``fitting``. They
+    are read once, so none are kept."""
+    return open_dataset(dataclasses.replace(spec, cache_bytes=0), (original or model).graph, batch)
 
 
 def find_output(names: Sequence[str], wanted: str, where: str) -> int:
@@ -283,7 +284,8 @@ class _OutputTally:
 
     def __init__(self, name: str) -> None:
         self._comparison = Comparison(name)
-        self._kl: list[np.ndarray] = []
+        self._kl = 0.0
+        self._rows = 0
         self._distributions = True
 
     def add(self, original: np.ndarray, value: np.ndarray) -> None:
@@ -291,9 +293,11 @@ class _OutputTally:
         same = original.shape == value.shape and original.dtype.kind == value.dtype.kind == "f"
         self._distributions &= same and metrics.is_distribution(original) and metrics.is_distribution(value)
         if self._distributions:
-            self._kl.append(metrics.kl_divergence(original, value).reshape(-1))
+            divergence = metrics.kl_divergence(original, value)
+            self._kl += float(divergence.sum())
+            self._rows += divergence.size
 
     @property
     def fidelity(self) -> Fidelity:
-        kl = float(np.concatenate(self._kl).mean()) if self._distributions and self._kl else None
+        kl = self._kl / self._rows if self._distributions and self._rows else None
         return Fidelity(self._comparison.check, kl)

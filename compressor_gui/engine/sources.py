@@ -198,19 +198,20 @@ def _records(spec: DataSpec, names: datafiles.Names | None) -> Source:
                 return f"{file}, record {index + 1}"
         return f"record {index + 1}"
 
-    # One data set a file, so that a file that is damaged does not end the others; each counts from its own number.
-    starts = [0, *itertools.accumulate(counts)][: len(files)] if -1 not in counts else [0] * len(files)
-    kind = "GZIP" if packed else ""
-    each = [
-        tf.data.TFRecordDataset(str(file), kind).enumerate(start) for file, start in zip(files, starts, strict=True)
-    ]
-    listing = each[0]
-    for more in each[1:]:
-        listing = listing.concatenate(more)
+    paths, kind = [str(file) for file in files], "GZIP" if packed else ""
     if -1 in counts:
-        listing = tf.data.TFRecordDataset([str(file) for file in files], kind).enumerate()
+        listing = tf.data.TFRecordDataset(paths, kind).enumerate()
+    else:  # each file counts from its own number, so that one that is damaged does not shift the others
+        starts = np.array([0, *itertools.accumulate(counts)][: len(files)], np.int64)
+        each = tf.data.Dataset.from_tensor_slices((paths, starts))
+        listing = each.flat_map(_numbered_records)
     total = -1 if -1 in counts else sum(counts)
     return Source(listing, load, total, label is not None, names.names if names else (), name)
+
+
+@tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+def _numbered_records(path: Any, start: Any) -> Any:
+    return tf.data.TFRecordDataset(path).enumerate(start)
 
 
 def _fixed_or_all(kind: str, kinds: dict[str, Any]) -> Any:

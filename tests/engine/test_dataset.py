@@ -243,6 +243,12 @@ def test_records_of_numbers_and_of_words(tmp_path: Path) -> None:
     (batch,) = data
     assert batch.labels.tolist() == [1]
     assert batch.feeds["x"].reshape(-1) == pytest.approx([0, 0.2, 0.4, 1])
+    strange = write_records(
+        tmp_path / "s.tfrecord", [record(image_raw=[bytes(4)], label=[word]) for word in (b"emu", b"dog")]
+    )
+    data = opened(guess(model, strange), model, names=str(names))
+    assert [batch.labels.tolist() for batch in data] == [[0]]
+    assert len(data.skipped) == 1
     with pytest.raises(CompressorError, match="the labels 'label' are words"):
         opened(guess(model, raw), model)
     with pytest.raises(CompressorError, match=r"no feature 'picture' \(its features: image_raw, label\)"):
