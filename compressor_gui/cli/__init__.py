@@ -13,11 +13,14 @@ from compressor_gui.cli.compress import compress
 from compressor_gui.cli.console import Commands
 from compressor_gui.cli.diff import diff
 from compressor_gui.cli.evaluate import evaluate
+from compressor_gui.cli.export import export
+from compressor_gui.cli.import_model import import_command
 from compressor_gui.cli.inspect import inspect
 from compressor_gui.cli.label_image import label_image
 from compressor_gui.cli.latency import latency
 from compressor_gui.cli.passes import passes
 from compressor_gui.cli.render import render
+from compressor_gui.cli.sensitivity import sensitivity, suggest_command
 
 __all__ = ["cli", "main"]
 
@@ -36,7 +39,21 @@ def cli() -> None:
     """
 
 
-for command in (inspect, compress, diff, render, passes, latency, calibrate, evaluate, label_image):
+for command in (
+    inspect,
+    compress,
+    diff,
+    render,
+    passes,
+    latency,
+    calibrate,
+    evaluate,
+    label_image,
+    sensitivity,
+    suggest_command,
+    import_command,
+    export,
+):
     cli.add_command(command)
 
 

@@ -45,7 +45,7 @@ class Point:
 @dataclass(frozen=True)
 class Grid:
     """The points of every layer: ``sparsities`` rising in 0..1, ``bits`` falling in 2..8, and how many sparsities are
-    added beside the sharpest bend."""
+    added beside the knee, where the curve bends most."""
 
     sparsities: tuple[float, ...]
     bits: tuple[int, ...]
@@ -67,8 +67,8 @@ class Grid:
         """The points to measure next; none when the layer is done.
 
         First a few that show the curve's shape, then the rest, those between the most different neighbours first, then
-        the middles of the intervals beside the sharpest bend. The answer depends on the values alone, so that a sweep
-        that was broken off goes on with the points that it would have measured.
+        the middles of the intervals beside the knee, where the curve bends most. The answer depends on the values
+        alone, so that a sweep that was broken off goes on with the points that it would have measured.
         """
         for points in (self._coarse(), self._rest(measured)):
             missing = tuple(point for point in points if point not in measured)
@@ -97,7 +97,7 @@ class Grid:
         return tuple(point for *_, point in sorted(found))
 
     def _refined(self, measured: Mapping[Point, float]) -> tuple[Point, ...]:
-        """The middles of the intervals on both sides of the sharpest bend, the steeper side first."""
+        """The middles of the intervals on both sides of the knee, the steeper side first."""
         at = self.sparsities
         values = [_seen(measured[Point(False, s)]) for s in at]
         steepest = sorted(_intervals(at, values), key=lambda i: (-abs(values[i + 1] - values[i]), i))
@@ -106,13 +106,14 @@ class Grid:
 
 
 def _intervals(at: Sequence[float], values: Sequence[float]) -> tuple[int, ...]:
-    """The intervals left and right of the point that lies farthest from the line through its neighbours."""
-    bends = []
+    """The intervals left and right of the knee: the point farthest from the line through both ends (Satopää et al.,
+    "Finding a Kneedle in a Haystack", 2011); none where all lie on it."""
+    knee, distance = 0, 0.0
     for i in range(1, len(at) - 1):
-        share = (at[i] - at[i - 1]) / (at[i + 1] - at[i - 1])
-        bends.append((round(abs(values[i] - values[i - 1] - share * (values[i + 1] - values[i - 1])), 6), -i))
-    sharpest, place = max(bends, default=(0.0, 0))
-    return (-place - 1, -place) if sharpest > 0 else ()
+        line = values[0] + (values[-1] - values[0]) * (at[i] - at[0]) / (at[-1] - at[0])
+        if round(abs(values[i] - line), 6) > distance:
+            knee, distance = i, round(abs(values[i] - line), 6)
+    return (knee - 1, knee) if knee else ()
 
 
 def _seen(value: float) -> float:

@@ -13,11 +13,12 @@ from compressor_gui.core.sweep import Point
 
 @dataclass(frozen=True)
 class Baseline:
-    """The untouched model: its ``value`` by ``metric`` on ``n`` examples."""
+    """The untouched model: its ``value`` by ``metric`` on ``n`` examples, and those that could not be decoded."""
 
     metric: str
     value: float
     n: int
+    skipped: tuple[str, ...] = ()
 
 
 def user_cache_folder() -> Path:
@@ -57,7 +58,7 @@ class SweepCache:
     def set_baseline(self, baseline: Baseline) -> None:
         """Remember the untouched model's value."""
         self.baseline = baseline
-        self._write([baseline.metric, baseline.value, baseline.n])
+        self._write([baseline.metric, baseline.value, baseline.n, baseline.skipped])
 
     def add(self, layer: str, point: Point, value: float) -> None:
         """Remember a point."""
@@ -69,8 +70,8 @@ class SweepCache:
             match json.loads(line):
                 case [str(layer), bool(bits), int() | float() as at, int() | float() as value]:
                     self._points.setdefault(layer, {})[Point(bits, at)] = float(value)
-                case [str(metric), int() | float() as value, int(n)]:
-                    self.baseline = Baseline(metric, float(value), n)
+                case [str(metric), int() | float() as value, int(n), list(skipped)]:
+                    self.baseline = Baseline(metric, float(value), n, tuple(map(str, skipped)))
         except ValueError:
             pass
 

@@ -24,6 +24,7 @@ from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.measure import Sensitivity, SensitivityResult
+from compressor_gui.core.metrics import ranks
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.rounding import simulate
 from compressor_gui.core.serve import Job
@@ -31,6 +32,7 @@ from compressor_gui.core.sweep import Grid, Point, chosen_layers, curve, sweep_k
 from compressor_gui.core.sweep_cache import Baseline, SweepCache, user_cache_folder
 from compressor_gui.engine.cut import Cut, cut_behind
 from compressor_gui.engine.dataset import Batch, open_dataset
+from compressor_gui.engine.evaluate import likeness, scores_of
 from compressor_gui.engine.models import read_model
 from compressor_gui.engine.scheduler import check_shared, open_executor, opened
 from compressor_gui.engine.session import TF_ERRORS, LoadedGraph, failure, plain
@@ -70,20 +72,21 @@ class _Held:
 
 
 class _Top1:
-    """The share of examples whose largest score is at their label."""
+    """The share of examples whose largest score is at their label; see :class:`.measure.Accuracy`."""
 
-    def __init__(self) -> None:
-        self.right = self.n = 0
+    def __init__(self, output: str, where: str) -> None:
+        self._output, self._where = output, where
+        self._right = self._n = 0
 
     def add(self, held: _Held, values: list[np.ndarray]) -> None:
         assert held.batch.labels is not None
-        scores = held.batch.counted(values[0])
-        self.right += int(np.count_nonzero(scores.reshape(len(scores), -1).argmax(axis=1) == held.batch.labels))
-        self.n += len(held.batch)
+        scores = scores_of(held.batch, held.batch.counted(values[0]), self._output, self._where)
+        self._right += int(np.count_nonzero(ranks(scores, held.batch.labels) == 0))
+        self._n += len(held.batch)
 
     @property
     def value(self) -> float:
-        return self.right / self.n if self.n else 0.0
+        return self._right / self._n if self._n else 0.0
 
 
 class _WorstNoise:
@@ -130,8 +133,9 @@ class Sweep:
     def baseline(self) -> Baseline:
         """The untouched model's value; the metric is decided here. Raises CompressorError where there is no example, or
         accuracy is asked for and can't be measured."""
-        metric, top1, n = self.plan.metric, _Top1(), 0
+        metric, n = self.plan.metric, 0
         scores = None if metric == "sqnr_db" else self._scores
+        top1 = _Top1(scores or "", self.plan.where)
         for batch in self._batches():
             n += len(batch)
             if metric == "auto":
@@ -141,18 +145,20 @@ class Sweep:
                     words = "the data has no labels" if batch.labels is None else "no output has a score for each class"
                     raise CompressorError(words, where=self.plan.where, hint="measure sqnr_db instead")
                 top1.add(_Held(batch, {}, []), self._run(self._fetches((scores,))[:1], batch.feeds))
-        return Baseline(metric, top1.value if metric == "top1" else untouched(metric, 0.0), n)
+        value = top1.value if metric == "top1" else untouched(metric, 0.0)
+        return Baseline(metric, value, n, tuple(self._dataset.skipped))
 
     @cached_property
     def _scores(self) -> str | None:
-        """The first output that has a row of scores for each example."""
+        """The output that looks most like a score for each class, as in ``evaluate``."""
+        found: dict[str, int] = {}
         for batch in self._batches():
             for name in self.graph.outputs:
                 value = batch.counted(self._run(self._fetches((name,))[:1], batch.feeds)[0])
-                if value.dtype.kind == "f" and value.ndim >= 2 and len(value) == len(batch) and value[0].size > 1:
-                    return name
+                found[name] = likeness(self.graph, name, value, len(self._dataset.classes))
             break
-        return None
+        best = max(found, key=lambda name: found[name], default="")
+        return best if found.get(best) else None
 
     def finish(self, name: str, known: Measured, report: Callable[[Point, float], None] = lambda *_: None) -> Measured:
         """Measure what is missing of a layer; ``report`` hears of every point as it is ready. All points are returned.
@@ -175,13 +181,16 @@ class Sweep:
         for point in idle:
             yield point, untouched(metric, self.baseline.value)
         tensors = self._fetches(cut.outputs)
-        scores = {point: _Top1() if metric == "top1" else _WorstNoise() for point in points if point not in idle}
+        scores = {point: self._score() for point in points if point not in idle}
         for chunk, last in self._chunks(layer, cut, tensors) if scores else ():
             for point, score in scores.items():
                 for held in chunk:
                     score.add(held, self._run(tensors, {**held.feeds, layer.weight: weights[point]}))
                 if last:
                     yield point, score.value
+
+    def _score(self) -> _Top1 | _WorstNoise:
+        return _Top1(self._scores or "", self.plan.where) if self.baseline.metric == "top1" else _WorstNoise()
 
     def _cut(self, layer: Layer) -> Cut:
         """The layer's cut; for top1, to the output with the scores alone."""
@@ -297,7 +306,7 @@ class _Ask:
                 self._elsewhere(scheduler, todo)
         baseline = self.cache.baseline
         assert baseline is not None
-        note = f"The points can't be remembered in {self.cache.path.parent}: {self.cache.failure}."
+        note = f"the points can't be remembered in {self.cache.path.parent}: {self.cache.failure}"
         return SensitivityResult(
             baseline.metric,
             baseline.value,
@@ -306,6 +315,7 @@ class _Ask:
             time.perf_counter() - start,
             self.reused,
             (note,) if self.cache.failure else (),
+            baseline.skipped,
         )
 
     def _elsewhere(self, scheduler: str, todo: list[str]) -> None:

@@ -165,11 +165,11 @@ def test_a_cache_remembers(tmp_path: Path) -> None:
     cache = SweepCache(tmp_path / "new" / "folder", "key")
     assert cache.baseline is None
     assert cache.points("a") == {}
-    cache.set_baseline(Baseline("top1", 0.5, 10))
+    cache.set_baseline(Baseline("top1", 0.5, 10, ("broken.png",)))
     cache.add("a", Point(False, 0.5), 0.25)
     cache.add("a", Point(True, 4), 0.125)
     again = SweepCache(tmp_path / "new" / "folder", "key")
-    assert again.baseline == Baseline("top1", 0.5, 10)
+    assert again.baseline == Baseline("top1", 0.5, 10, ("broken.png",))
     assert again.points("a") == cache.points("a") == {Point(False, 0.5): 0.25, Point(True, 4): 0.125}
     assert SweepCache(tmp_path / "new" / "folder", "other").points("a") == {}
 
