@@ -19,6 +19,7 @@ from typing import BinaryIO
 from compressor_gui.core import wire
 from compressor_gui.core.collector import collector_paused
 from compressor_gui.core.errors import CompressorError, GraphError
+from compressor_gui.core.formats import IMPORT, holds_model, refuse_other_formats
 from compressor_gui.core.graph import Attrs, ModelGraph, Node
 from compressor_gui.core.memo import by_identity
 from compressor_gui.core.values import Attr, encode_attr
@@ -42,9 +43,8 @@ def read_bytes(path: str | Path) -> bytes:
             raise GraphError(
                 "this is a folder, not a frozen graph",
                 where=where,
-                hint="a SavedModel has to be frozen into one .pb first" if (path / "saved_model.pb").exists() else
-                "choose the .pb file in it",
-            )  # fmt: skip
+                hint=IMPORT if holds_model(path) else "choose the .pb file in it",
+            )
         if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
             raise GraphError("this is a device, not a file", where=where, hint="choose a .pb file")
         if status.st_size > MAX_BYTES:
@@ -86,7 +86,7 @@ def parse_graph(data: bytes, where: str = "", outputs: Iterable[str] | None = No
 
     Raises GraphError.
     """
-    _refuse_other_formats(data, where)
+    refuse_other_formats(data, where)
     if _looks_like_text(data):
         data = _binary_from_text(data, where)
     try:
@@ -166,58 +166,6 @@ def _looks_like_text(data: bytes) -> bool:
     """Text has no control characters; a binary graph has one in every node, the tag of its op (0x12)."""
     head = data[:4096]
     return head.lstrip()[:1] != b"" and not _CONTROL.search(head)
-
-
-def _refuse_other_formats(data: bytes, where: str) -> None:
-    if not data:
-        raise GraphError("the file is empty", where=where, hint="download or export it again")
-    head = data[:4096]
-    stripped = head.lstrip().lower()
-    told = {
-        b"\xff\xd8\xff": "this is a JPEG picture",
-        b"\x89PNG": "this is a PNG picture",
-        b"PK\x03\x04": "this is a zip file (a Keras .keras file is one)",
-        b"\x89HDF": "this is an HDF5 file (a Keras .h5 file is one)",
-        b"\x1f\x8b": "this is compressed with gzip; unpack it first",
-        b"version https://git-lfs": "this is a Git LFS pointer, not the file itself; run 'git lfs pull'",
-    }
-    found = next((words for magic, words in told.items() if data.startswith(magic)), None)
-    if found is None and data[4:8] == b"TFL3":
-        found = "this is a TensorFlow Lite model"
-    if found is None and stripped.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
-        found = "this is a web page, not a model: the download went wrong"
-    if found is None and (stripped.startswith(b"saved_model_schema_version") or _is_saved_model(data)):
-        found = "this is a SavedModel, whose weights lie in another file; it has to be frozen into one .pb first"
-    if found is None and stripped.startswith((b"{", b"[")):
-        found = "this is a JSON file (a TensorFlow.js model.json is one)"
-    if found is None and _is_onnx(data):
-        found = "this is an ONNX model"
-    if found:
-        raise GraphError(found, where=where, hint="Compressor opens frozen TensorFlow graphs, .pb or .pbtxt")
-
-
-def _head_fields(data: bytes) -> list[tuple[int, int]]:
-    found = []
-    try:
-        for number, _, value in wire.fields(memoryview(data)):
-            found.append((number, value if isinstance(value, int) else -1))
-            if len(found) >= 4:
-                break
-    except wire.WireError:
-        pass
-    return found
-
-
-def _is_saved_model(data: bytes) -> bool:
-    """SavedModel: schema version (field 1, a number), then nothing but meta graphs (field 2)."""
-    found = _head_fields(data)
-    return len(found) >= 2 and found[0][0] == 1 and found[0][1] >= 0 and set(found[1:]) == {(2, -1)}
-
-
-def _is_onnx(data: bytes) -> bool:
-    """ONNX: ir_version (field 1, a number; a GraphDef has a message there), then producer, domain, graph, opsets."""
-    found = _head_fields(data)
-    return len(found) >= 2 and found[0][0] == 1 and found[0][1] >= 0 and {n for n, _ in found[1:]} <= set(range(2, 9))
 
 
 def _binary_from_text(data: bytes, where: str) -> bytes:

@@ -140,8 +140,11 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
     with pytest.raises(GraphError, match="not a path"):
         pbio.read_graph("a\0b.pb")
     (tmp_path / "saved_model.pb").write_bytes(SAVED_MODEL)
-    path_refused(tmp_path, "this is a folder", "frozen into one .pb")
-    path_refused(tmp_path / "saved_model.pb", "SavedModel")
+    path_refused(tmp_path, "this is a folder", "compressor-cli import")
+    path_refused(tmp_path / "saved_model.pb", "SavedModel", "compressor-cli import")
+    for name, content in (("a.meta", SMALL), ("a.index", bytes(9)), ("a.keras", b"PK\x03\x04"), ("a.h5", b"\x89HDF")):
+        (tmp_path / name).write_bytes(content)
+        path_refused(tmp_path / name, "compressor-cli import")
     (tmp_path / "file").touch()
     path_refused(tmp_path / "file" / "inner.pb", "it can't be read")
 
