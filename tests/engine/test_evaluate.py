@@ -252,12 +252,14 @@ def test_evaluate_from_the_command_line(tmp_path: Path) -> None:
 def test_label_image_from_the_command_line_with_tensorflows_flags(tmp_path: Path) -> None:
     tf = tensorflow()
     images, labels = digits(SAMPLES, "t10k-1000")
-    (tmp_path / "digit.png").write_bytes(tf.io.encode_png((images[0] * 255).astype(np.uint8)).numpy())
+    broken = touch(tmp_path / "pictures" / "broken.jpg", "words")
+    (tmp_path / "pictures" / "digit.png").write_bytes(tf.io.encode_png((images[0] * 255).astype(np.uint8)).numpy())
     names = touch(tmp_path / "names.txt", "zero one two three four five six seven eight nine".replace(" ", "\n"))
     flags = ("--input_height=28", "--input_width=28", "--input_mean=0", "--input_std=255", "--input_layer=input")
-    result = run("label_image", f"--graph={LENET.path}", f"--image={tmp_path / 'digit.png'}", f"--labels={names}",
+    result = run("label_image", f"--graph={LENET.path}", f"--image={broken.parent}", f"--labels={names}",
                  *flags, "--output_layer=output")  # fmt: skip
     assert result.exit_code == 0, result.stderr
+    assert f"left out, because they can't be decoded: 1 ({broken})" in result.stderr
     lines = result.stdout.splitlines()
     assert len(lines) == 5
     assert lines[0].startswith(f"seven ({labels[0]}): 0.99")
