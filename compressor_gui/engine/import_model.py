@@ -56,7 +56,7 @@ def import_model(request: ImportModel, job: Job) -> Imported:
     job.progress(0, 4, "loading the model")
     with quiet(), _opened(request) as frozen:
         job.progress(1, 4, "freezing")
-        graph, renamed = _read(frozen, request.source)
+        graph, renamed = _read(frozen)
         job.progress(2, 4, "writing")
         temporary = pbio.write_beside(graph, request.target)
         try:
@@ -75,7 +75,7 @@ def _opened(request: ImportModel) -> Iterator[_Frozen]:
     source = Path(request.source)
     try:
         yield from _open(source, request)
-    except TF_ERRORS as error:
+    except (*TF_ERRORS, OSError, RuntimeError, AttributeError) as error:  # what its loaders raise
         raise failure(error, "TensorFlow can't load or freeze it", request.source) from None
 
 
@@ -234,10 +234,10 @@ def _from_session(session: Any, outputs: Sequence[str], notes: tuple[str, ...]) 
 # --- the frozen graph ------------------------------------------------------------------------------------------------
 
 
-def _read(frozen: _Frozen, source: str) -> tuple[ModelGraph, dict[str, str]]:
+def _read(frozen: _Frozen) -> tuple[ModelGraph, dict[str, str]]:
     """The tidied graph, and old name -> new of its nodes."""
     nodes = tuple(dict.fromkeys(parse_ref(tensor).name for tensor in frozen.outputs))
-    graph = pbio.parse_graph(frozen.definition.SerializeToString(deterministic=True), source, nodes)
+    graph = pbio.parse_graph(frozen.definition.SerializeToString(deterministic=True), "the frozen graph", nodes)
     return tidy(graph, frozen.renames)
 
 
