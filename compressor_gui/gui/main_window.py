@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QSize, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDropEvent
 from PySide6.QtWidgets import (
     QApplication,
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 MODELS = "TensorFlow graphs (*.pb *.pbtxt);;All files (*)"
 RECIPES = "Recipes (*.json);;All files (*)"
 LATER = Qt.ConnectionType(Qt.ConnectionType.QueuedConnection.value | Qt.ConnectionType.SingleShotConnection.value)
+KEEP_MS = 500
+"""The recipe is remembered once it has rested so long."""
 LAYOUT_VERSION = 2
 """Raised when the docks change, so that an old remembered layout is not forced on new ones."""
 
@@ -69,8 +71,9 @@ class MainWindow(QMainWindow):
         self.measurer = Measurer(self.document, self.engine, settings)
         self.setWindowTitle("Compressor")
         self.setAcceptDrops(True)
-        self.setMinimumSize(960, 600)
-        self.resize(1440, 900)
+        self.setMinimumSize(1040, 640)
+        room = self.screen().availableSize()
+        self.resize(min(1440, room.width()), min(900, room.height()))
         self._build_panels()
         self.actions_table = Actions(action_specs(self), self)
         for spec in self.actions_table.specs:
@@ -81,6 +84,8 @@ class MainWindow(QMainWindow):
         self.document.changed.connect(self._changed)
         self.document.failed.connect(self.show_error)
         self._default_layout = self.saveState(LAYOUT_VERSION)
+        self._keeping = QTimer(self, singleShot=True, interval=KEEP_MS)
+        self._keeping.timeout.connect(self._keep_recipe)
         self._restore()
         self._changed(State(), self.document.state)
         self.welcome.set_recent(self.settings.recent)
@@ -110,7 +115,7 @@ class MainWindow(QMainWindow):
         self.differences = DifferencesPanel(document, theme)
         self._inspector: Inspector | None = None
         self._measure: MeasurePanel | None = None
-        self.graph.painted.connect(self._build_heavy, LATER)
+        self.graph.painted.connect(lambda: self.inspector, LATER)
         self.recipe = RecipePanel(document, theme)
         self.jobs = JobsTray(self.engine)
         bottom = QWidget()
@@ -131,6 +136,7 @@ class MainWindow(QMainWindow):
             "measure": dock("measureDock", "Measure", QWidget(), theme, self),
             "recipe": dock("recipeDock", "Recipe", bottom, theme, self),
         }
+        self.docks["measure"].visibilityChanged.connect(lambda seen: self.measure if seen else None)
         self.addDockWidget(left, self.docks["layers"])
         self.addDockWidget(left, self.docks["differences"])
         self.addDockWidget(right, self.docks["inspector"])
@@ -163,7 +169,7 @@ class MainWindow(QMainWindow):
 
     @property
     def measure(self) -> MeasurePanel:
-        """The panel of what is measured, made as late as the inspector."""
+        """The panel of what is measured, made when it is first seen."""
         if self._measure is None:
             from compressor_gui.gui.measure.panel import MeasurePanel
 
@@ -173,9 +179,6 @@ class MainWindow(QMainWindow):
             self.docks["measure"].widget().deleteLater()
             self.docks["measure"].setWidget(self._measure)
         return self._measure
-
-    def _build_heavy(self) -> None:
-        _ = self.inspector, self.measure
 
     def show_measure(self, run: Callable[[MeasurePanel], object] | None = None) -> None:
         """Bring the measure panel to the front, and let it do something."""
@@ -219,6 +222,7 @@ class MainWindow(QMainWindow):
         if path.suffix == ".json" and self.document.state.source is not None:
             self.load_recipe(path)
         else:
+            self._keep_recipe()
             self.document.open(path)
 
     def ask_open(self) -> None:
@@ -339,8 +343,10 @@ class MainWindow(QMainWindow):
             self.message.hide()
             self.toolbar.search.clear()
             self.welcome.set_recent(self.settings.recent)
+            QTimer.singleShot(0, self, self._bring_recipe_back)
         if old.recipe is not new.recipe and new.error is None:
             self.message.hide_error()
+            self._keeping.start()
         name = new.source.path.name if new.source else ""
         self.setWindowTitle(f"{name} – Compressor" if name else "Compressor")
         self._show_panels(new.source is not None)
@@ -377,6 +383,25 @@ class MainWindow(QMainWindow):
 
     # -- remembering ---------------------------------------------------------------------------------------------
 
+    def _keep_recipe(self) -> None:
+        """Remember the recipe of the model that is open, so that nothing is lost by opening another or quitting."""
+        state = self.document.state
+        if state.source is not None:
+            self.settings.set_recipe(state.source.sha256, state.recipe.to_json() if state.recipe.steps else "")
+
+    def _bring_recipe_back(self) -> None:
+        """Apply the recipe that the model had when it was last open; undo takes it away."""
+        source = self.document.state.source
+        kept = self.settings.recipe(source.sha256) if source is not None else ""
+        if source is None or not kept or self.document.state.recipe.steps:
+            return
+        try:
+            recipe = Recipe.from_json(kept)
+        except CompressorError:  # written by another version: nothing that the user could mend
+            return
+        self.document.set_recipe(Recipe(recipe.steps, source.sha256))
+        self.message.show_text("Your recipe of last time is back. Undo (Ctrl+Z) takes it away.")
+
     def _restore(self) -> None:
         geometry = self.settings.bytes("geometry")
         if not geometry.isEmpty():
@@ -386,6 +411,7 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember the geometry, stop the work."""
+        self._keep_recipe()
         self.settings.set_bytes("geometry", self.saveGeometry())
         if self.document.state.source is not None:
             self.settings.set_bytes("layout", self.saveState(LAYOUT_VERSION))

@@ -63,6 +63,17 @@ class Settings:
         """Remember a model's description of data."""
         self._store.setValue(f"data/{sha256}", text)
 
+    def recipe(self, sha256: str) -> str:
+        """The recipe (JSON) that a model had when it was last open; empty where there was none."""
+        return str(self._store.value(f"recipe/{sha256}", ""))
+
+    def set_recipe(self, sha256: str, text: str) -> None:
+        """Remember a model's recipe; an empty one is forgotten."""
+        if text:
+            self._store.setValue(f"recipe/{sha256}", text)
+        else:
+            self._store.remove(f"recipe/{sha256}")
+
     def bytes(self, key: str) -> QByteArray:
         """A stored geometry or window state; empty where there is none."""
         value = self._store.value(key)

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QLineEdit, QMenu, QSizePolicy, QToolBar, QToolButton, QWidget
 
 from compressor_gui.gui.actions import Actions
 from compressor_gui.gui.canvas.graph_panel import GraphPanel
 from compressor_gui.gui.samples import samples
 from compressor_gui.gui.widgets import label, restyle
+
+NARROW = 1160
+"""A window less wide than this, in pixels, has no room for the program's name in its toolbar."""
 
 
 class SearchField(QLineEdit):
@@ -49,7 +52,7 @@ class Toolbar(QToolBar):
         self.setMovable(False)
         brand = label("Compressor")
         brand.setObjectName("brand")
-        self.addWidget(brand)
+        self._brand = self.addWidget(brand)
         self.addAction(table["open"])
         self.samples_button = self._menu_button("Samples", "Open a model that comes with the program",
                                                 self._samples_menu(open_path))  # fmt: skip
@@ -76,6 +79,11 @@ class Toolbar(QToolBar):
         self.addWidget(self.matches)
         self.addWidget(self.search)
         self.menu_button = self._menu_button("Menu", "Every action", everything)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a narrow window the name goes first, so that search and menu stay."""
+        super().resizeEvent(event)
+        self._brand.setVisible(self.width() >= NARROW)
 
     def _menu_button(self, title: str, tip: str, menu: QMenu) -> QToolButton:
         button = QToolButton()

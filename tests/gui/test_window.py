@@ -317,3 +317,28 @@ def test_crash_dialog_shows_details_and_goes_on(qtbot: QtBot, window: MainWindow
     assert not dialog.isVisible()
     assert window.isVisible()
     dialog.deleteLater()
+
+
+def test_a_recipe_comes_back_with_its_model(qtbot: QtBot, opened: MainWindow, model_file: Path) -> None:
+    opened.document.prune_all(0.5)
+    opened.document.end_merge()
+    recipe = opened.document.state.recipe
+    card = opened.welcome.findChildren(Card)[0]
+    card.clicked.emit()
+    qtbot.waitUntil(lambda: opened.document.state.source.path.name == "lenet-300-100.pb")
+    settle(qtbot, opened)
+    assert not opened.document.state.recipe.steps
+    opened.open(model_file)
+    qtbot.waitUntil(lambda: opened.document.state.recipe == recipe)
+    assert "Undo" in opened.message.what.text()
+    settle(qtbot, opened)
+    press(qtbot, opened, Qt.Key.Key_Z, CTRL)
+    settle(qtbot, opened)
+    assert not opened.document.state.recipe.steps
+
+
+def test_a_small_window_keeps_search_and_menu(qtbot: QtBot, opened: MainWindow) -> None:
+    opened.resize(opened.minimumSize())
+    qtbot.waitUntil(lambda: opened.width() == opened.minimumWidth())
+    for widget in (opened.toolbar.search, opened.toolbar.menu_button):
+        qtbot.waitUntil(lambda widget=widget: widget.isVisible() and widget.geometry().right() <= opened.width())
