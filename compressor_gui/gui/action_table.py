@@ -98,7 +98,7 @@ def _view(window: MainWindow) -> list[ActionSpec]:
 
     def theme(name: Choice, title: str) -> ActionSpec:
         return ActionSpec(f"theme_{name}", title, "", "View", "The window's colours", lambda: window.choose_theme(name),
-                          checked=lambda _state: window.theme.choice == name)  # fmt: skip
+                          checked=lambda _state: window.theme.choice == name, opens_group=name == "system")  # fmt: skip
 
     return [
         view("original", "Original", "1", "Show the graph as it was opened"),
@@ -107,10 +107,11 @@ def _view(window: MainWindow) -> list[ActionSpec]:
                    window.toggle_compare, has_model, lambda state: state.view == "compare"),
         view("overlay", "Overlaid", "4", "Both in one graph, the differences marked"),
         ActionSpec("next_difference", "Next difference", "N", "View", "Go to the next node that differs",
-                   lambda: graph.next_difference(1), has_differences),
+                   lambda: graph.next_difference(1), has_differences, opens_group=True),
         ActionSpec("previous_difference", "Previous difference", "P", "View", "Go to the one before",
                    lambda: graph.next_difference(-1), has_differences),
-        ActionSpec("fit", "Fit the graph", "F", "View", "Show the whole graph", graph.fit, has_model),
+        ActionSpec("fit", "Fit the graph", "F", "View", "Show the whole graph", graph.fit, has_model,
+                   opens_group=True),
         theme("system", "Colours: as the system"),
         theme("light", "Colours: light"),
         theme("dark", "Colours: dark"),

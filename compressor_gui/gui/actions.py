@@ -46,6 +46,8 @@ class ActionSpec:
     callback: Callable[[], object]
     enabled: Callable[[State], bool] = _always
     checked: Callable[[State], bool] | None = None
+    opens_group: bool = False
+    """Whether a line stands above it in its menu."""
 
 
 class Actions:
@@ -75,6 +77,8 @@ class Actions:
         menu.setToolTipsVisible(True)
         for spec in self.specs:
             if spec.menu == name:
+                if spec.opens_group:
+                    menu.addSeparator()
                 menu.addAction(self._actions[spec.id])
         return menu
 

@@ -43,7 +43,7 @@ class EngineLink(QObject):
         super().__init__(parent)
         self.client = EngineClient(self._arrived.emit)
         self.jobs: dict[int, RunningJob] = {}
-        self.status = "engine not started"
+        self.status = "TensorFlow not started"
         self._callbacks: dict[int, _Callbacks] = {}
         self._arrived.connect(self._deliver)
 
@@ -60,7 +60,7 @@ class EngineLink(QObject):
         number = self.client.submit(request)
         self.jobs[number] = RunningJob(number, title, time.monotonic())
         self._callbacks[number] = _Callbacks(done, failed, cancelled, piece)
-        self.status = "engine working"
+        self.status = "TensorFlow working"
         self.changed.emit()
         return number
 
@@ -84,9 +84,9 @@ class EngineLink(QObject):
             return
         del self.jobs[number]
         callbacks = self._callbacks.pop(number)
-        self.status = "engine working" if self.jobs else "engine ready"
+        self.status = "TensorFlow working" if self.jobs else "TensorFlow ready"
         if isinstance(event, Died):
-            self.status = "engine ended; it starts again with the next job"
+            self.status = "TensorFlow ended; it starts again with the next job"
         self.changed.emit()
         if isinstance(event, Done):
             callbacks.done(event.result)

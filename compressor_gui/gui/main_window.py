@@ -251,7 +251,6 @@ class MainWindow(QMainWindow):
     def _exported(self, target: Path, check: ExportCheck | None) -> None:
         if check is not None:
             self.status.set_check(check)
-        self.message.show_text(f"Exported to {target}")
 
     def ask_load_recipe(self) -> None:
         """Choose a recipe to apply."""

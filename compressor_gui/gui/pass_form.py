@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDialog,
-    QDialogButtonBox,
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
@@ -238,11 +237,17 @@ class PassForm(QDialog):
         self.problem.hide()
         column.addWidget(self.problem)
         column.addStretch(1)
-        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
-        self.buttons.button(QDialogButtonBox.StandardButton.Ok).setText(verb)
-        self.buttons.accepted.connect(self.accept)
-        self.buttons.rejected.connect(self.reject)
-        column.addWidget(self.buttons)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        cancel = QPushButton("Cancel")
+        cancel.setAutoDefault(False)
+        cancel.clicked.connect(self.reject)
+        self.ok_button = QPushButton(verb)
+        self.ok_button.setDefault(True)
+        self.ok_button.clicked.connect(self.accept)
+        row.addWidget(cancel)
+        row.addWidget(self.ok_button)
+        column.addLayout(row)
 
     def _check(self) -> bool:
         """Read the fields; show what is wrong. Returns whether nothing is."""
@@ -254,7 +259,7 @@ class PassForm(QDialog):
         else:
             self.problem.hide()
         good = self.problem.isHidden()
-        self.buttons.button(QDialogButtonBox.StandardButton.Ok).setEnabled(good)
+        self.ok_button.setEnabled(good)
         return good
 
     def accept(self) -> None:

@@ -145,9 +145,9 @@ class RecipePanel(QWidget):
         self.add_menu = QMenu(self.add_button)
         self.add_menu.setToolTipsVisible(True)
         for transform in ALL:
-            action = self.add_menu.addAction(f"{transform.title}  ·  {transform.name}")
+            action = self.add_menu.addAction(transform.title)
             action.setObjectName(transform.name)
-            action.setToolTip(transform.summary)
+            action.setToolTip(f"{transform.name}: {transform.summary}")
             action.triggered.connect(lambda _c=False, t=transform: self.add(t()))
         self.add_button.setMenu(self.add_menu)
         row.addWidget(self.add_button)

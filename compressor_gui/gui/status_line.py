@@ -57,6 +57,7 @@ class StatusLine(QWidget):
         self.file = ElidedLabel()
         self.file.setProperty("role", "secondary")
         row.addWidget(self.engine_label)
+        row.addSpacing(16)
         row.addWidget(self.file)
         self._checked: tuple[State, ExportCheck] | None = None
         document.changed.connect(lambda _old, _new: self._show())
@@ -85,7 +86,7 @@ class StatusLine(QWidget):
         before, after = sum(layer.nonzero for layer in source.layers), sum(count for _, count in kept)
         about = "≈ " if state.stale else ""
         self.bytes.setText(f"{units.size(source.size)} → {units.size(size)}")
-        self.ratio.setText(f"{size / source.size:.2f}")
+        self.ratio.setText(f"× {size / source.size:.2f}")
         self.sparse.setText(f"≈ {units.size(sparse_size(size, kept))} as CSR")
         self.weights.setText(f"{units.amount(before)} → {about}{units.amount(after)} weights ≠ 0")
         self.nodes.setText(f"{len(source.graph):,} → {nodes:,} nodes")
@@ -106,8 +107,9 @@ class StatusLine(QWidget):
 
     def _show_check(self, state: State) -> None:
         if self._checked is None or self._checked[0].source is not state.source or not self._checked[1].outputs:
-            self.check.setText("")
+            self.check.hide()
             return
         worst = min(self._checked[1].outputs, key=lambda output: output.sqnr_db)
+        self.check.show()
         self.check.setText("outputs equal" if worst.equal else f"SQNR {worst.sqnr_db:.0f} dB")
         restyle(self.check, stale=self._checked[0].recipe != state.recipe)
