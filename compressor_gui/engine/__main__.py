@@ -66,4 +66,6 @@ HANDLERS: Handlers = {
 }
 
 if __name__ == "__main__":
+    if hasattr(os, "nice"):
+        os.nice(5)  # the window's frames come first: TensorFlow takes every core
     serve(HANDLERS)

@@ -18,19 +18,22 @@ from compressor_gui.core.diff import Diff
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.layers import Layer
 from compressor_gui.gui.canvas import picture as pictures
+from compressor_gui.gui.canvas.amounts import times
 from compressor_gui.gui.canvas.export import export_scenes
 from compressor_gui.gui.canvas.pane import Pane
 from compressor_gui.gui.canvas.picture import Folding, Picture
 from compressor_gui.gui.canvas.view import Canvas
 from compressor_gui.gui.document import Document, State, View
+from compressor_gui.gui.measure.words import milliseconds
 from compressor_gui.gui.theme import Theme
 
-ColorBy = Literal["family", "bytes", "sparsity", "change"]
+ColorBy = Literal["family", "bytes", "sparsity", "change", "time"]
 _COLORS: dict[ColorBy, str] = {
     "family": "Colour by kind",
     "bytes": "Colour by bytes",
     "sparsity": "Colour by sparsity",
     "change": "Colour by change",
+    "time": "Colour by time",
 }
 
 
@@ -281,7 +284,8 @@ class GraphPanel(QWidget):
         if new.selected != old.selected:
             self._select(new.selected)
         recolor = new.recipe is not old.recipe or new.magnitudes is not old.magnitudes or new.made is not old.made
-        if recolor and self._color_by == "sparsity":
+        timed = new.measured.latency is not old.measured.latency
+        if (recolor and self._color_by == "sparsity") or (timed and self._color_by == "time"):
             self._recolor()
 
     def _request(self) -> None:
@@ -445,6 +449,11 @@ class GraphPanel(QWidget):
             elif self._color_by == "sparsity":
                 look.amounts = self._sparsities(picture, of_source=side == 0 and len(shown) > 1)
                 ramp = ("sparsity", "0 %", "100 %")
+            elif self._color_by == "time":
+                state = self._document.state
+                of_source = state.view == "original" or (side == 0 and len(shown) > 1)
+                look.amounts, slowest = times(picture, state.measured.latency, of_source=of_source)
+                ramp = ("time", "0", milliseconds(slowest)) if slowest else ("time: measure latency first", "", "")
             last = side == len(shown) - 1
             changes = any(drawn.marks.any() for drawn in shown)
             pane.legend.show_what(changes=changes and last, ramp=ramp if last else ("", "", ""))

@@ -63,14 +63,14 @@ class SensitivityPlot(QWidget):
 
         self.plot = Plot(theme, height)
         self._lines = [pg.InfiniteLine(level, angle=0) for level in (0.25, 0.5, 0.75, 1.0)]
-        self._top = pg.TextItem("", anchor=(0, 0))
-        self._top.setFont(font(SMALL))
+        self._scale = pg.TextItem("", anchor=(0, 0))
+        self._scale.setFont(font(SMALL))
         self._curve = pg.PlotDataItem(symbolSize=5)
         self._measured = pg.PlotDataItem(symbol="o", symbolSize=6)
         self._pointed = pg.PlotCurveItem()
         self.cut = Cut(self.plot)
         self.cut.setBounds((0.0, 1.0))
-        for item in (*self._lines, self._top, self._curve, self._measured, self._pointed, self.cut):
+        for item in (*self._lines, self._scale, self._curve, self._measured, self._pointed, self.cut):
             self.plot.addItem(item)
         self._curve.setZValue(5)
         self._measured.setZValue(6)
@@ -162,23 +162,22 @@ class SensitivityPlot(QWidget):
         for line in self._lines:
             line.setPen(self.plot.pen("hairline"))
         measured = self._sweep is not None and bool(self._sweep.curves)
-        self._top.setText(("60 dB" if self._sweep.metric == "sqnr_db" else "100 %") if measured and self._sweep
-                          else "no error")  # fmt: skip
-        self._top.setAnchor((1, 0) if measured and not bits else (0, 0))
-        self._top.setColor(self._theme.color("text_secondary"))
-        self._top.setPos(8.3 if bits else float(measured), 1.0)
+        decibels = measured and self._sweep is not None and self._sweep.metric == "sqnr_db"
+        self._scale.setText("30 dB" if decibels else "50 %" if measured else "50 % error")
+        self._scale.setColor(self._theme.color("text_secondary"))
+        self._scale.setPos(8.3 if bits else 0.0, 0.5)
 
     def _draw_others(self) -> None:
         """The other layers' curves; their items are kept, as a sweep makes them grow ten times a second."""
         names = [name for name in self._tables if name != self._layer] if self.everyone.isChecked() else []
         for name in self._others.keys() - set(names):
             self.plot.removeItem(self._others.pop(name))
-        pen = self.plot.pen("text_disabled_and_edges", 1.0)
+        pens = [self.plot.pen("text_disabled_and_edges", 1.0, dashed=dashed) for dashed in (False, True)]
         for name in names:
             if name not in self._others:
                 self._others[name] = pg.PlotCurveItem()
                 self.plot.addItem(self._others[name])
-            self._others[name].setData(*self._points(name), pen=pen)
+            self._others[name].setData(*self._points(name), pen=pens[self._measurement(name) is None])
 
     def _estimate(self, layer: str) -> tuple[np.ndarray, np.ndarray]:
         table = self._tables[layer]
@@ -201,7 +200,7 @@ class SensitivityPlot(QWidget):
     def _words(self) -> str:
         by_bits = self.bits.isChecked()
         if self._layer and self._measurement(self._layer) is not None and self._sweep is not None:
-            return f"— {self._sweep.heading}   - - estimated{'' if by_bits else ' · click to set'}"
+            return f"— {self._sweep.heading}   - - estimated"
         return "- - estimated from the weights, by number of bits" if by_bits else (
             "- - estimated from the weights · click to set")  # fmt: skip
 

@@ -110,6 +110,7 @@ class CalibrateDialog(QDialog):
         both.setSpacing(20)
         self.nodes = QListWidget()
         self.nodes.setFixedWidth(260)
+        self.nodes.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.nodes.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.nodes.currentRowChanged.connect(self._show_node)
         both.addWidget(self.nodes)

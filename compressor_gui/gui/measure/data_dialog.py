@@ -136,6 +136,7 @@ class DataDialog(QDialog):
         self.seen: PreviewResult | None = None
         self._seen_of: DataSpec | None = None
         self.form: DataForm | None = None
+        self._guessed = ""
         self._pause = QTimer(self, singleShot=True, interval=PAUSE)
         self._pause.timeout.connect(self._preview)
         self.setWindowTitle("Data")
@@ -229,12 +230,11 @@ class DataDialog(QDialog):
         if path and (self.form is None or path != self._guessed):
             self.choose(path)
 
-    _guessed = ""
-
     def choose(self, path: str) -> None:
         """Guess a description of what is at ``path``, and show it."""
         self.path.setText(path)
         self._guessed = path
+        self.use_button.setEnabled(False)  # what the form says is of other data
         self._say("Looking …")
         self.measurer.guess(path, self._show, self._fail)
 

@@ -10,7 +10,7 @@ from compressor_gui.core import units
 from compressor_gui.core.measure import LatencyResult, Timing
 from compressor_gui.gui.document import State
 from compressor_gui.gui.inspector.section import MARGIN, Fact, Facts
-from compressor_gui.gui.measure.part import Part, dimmed
+from compressor_gui.gui.measure.part import STALE, Part, dimmed
 from compressor_gui.gui.measure.words import milliseconds
 from compressor_gui.gui.theme import SMALL, Theme, font
 from compressor_gui.gui.widgets import label
@@ -117,7 +117,8 @@ class LatencyPart(Part):
             facts.append(Fact("TensorFlow", "with less", result.left_out))
         self.facts.show_facts(dimmed(facts, found, state))
         nodes = result.model.nodes[:SLOWEST]
-        self.slowest.show_facts([Fact(name, milliseconds(ms), f"{name} ({op})") for name, op, ms in nodes])
+        color = STALE if found.is_stale(state.recipe, state.data) else ""
+        self.slowest.show_facts([Fact(name, milliseconds(ms), f"{name} ({op})", color=color) for name, op, ms in nodes])
         self._title.setVisible(bool(nodes))
         self.slowest.setVisible(bool(nodes))
         self.show_content("")

@@ -20,9 +20,10 @@ from compressor_gui.core.measure import (
     SensitivityResult,
 )
 from compressor_gui.core.recipe import Recipe
-from compressor_gui.core.sweep import CLEAN_DB
 
 T = TypeVar("T")
+TOP_DB = 60.0
+"""The top of the scale of SQNR: what is above looks like the original."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ class Sweep:
 
     def height(self, value: float) -> float:
         """A value on the scale from 0 to 1 that curves are drawn on: top-1 itself, decibels as a part of 60 dB."""
-        return min(max(value / CLEAN_DB if self.metric == "sqnr_db" else value, 0.0), 1.0)
+        return min(max(value / TOP_DB if self.metric == "sqnr_db" else value, 0.0), 1.0)
 
     def losses(self, layer: str) -> tuple[tuple[float, float], ...]:
         """A layer's (sparsity, part of the baseline that is lost), from 0 to 1."""

@@ -96,6 +96,7 @@ def dimmed(facts: list[Fact], result: Of, state: State) -> list[Fact]:
     """The facts, pale where the result belongs to another recipe or other data, and one line that says so."""
     if not result.is_stale(state.recipe, state.data):
         return facts
-    which = "recipe" if result.recipe is not None and result.recipe.active != state.recipe.active else "data"
+    other_recipe = result.recipe is not None and result.recipe.active != state.recipe.active
+    which = "an earlier recipe" if other_recipe else "other data"
     pale = [Fact(fact.key, fact.value, fact.tip, color=STALE) for fact in facts]
-    return [*pale, Fact(f"measured before the {which} changed", "measure again", color=STALE)]
+    return [*pale, Fact(f"of {which}", "measure again", color=STALE)]

@@ -197,6 +197,8 @@ class PredictionsDialog(QDialog):
         self._delegate = _Delegate(self.model, theme, self.view)
         self.view.setItemDelegate(self._delegate)
         heads = QHBoxLayout()
+        heads.setContentsMargins(0, 0, 18, 0)  # the scroll bar's room
+        heads.setSpacing(0)
         self._heads = [label("original", "heading"), label("compressed", "heading")]
         heads.addSpacing(4 + _SIDE + 16 + 132 + 16)
         for head in self._heads:

@@ -58,6 +58,7 @@ class SweepPart(Part):
     def show_state(self, state: State) -> None:
         """The curves, the line of the layer that is selected, and how far the sweep is."""
         sweep, source = state.measured.sweep, state.source
+        self.plot.bits.setVisible(sweep is not None)
         self.suggest_button.setVisible(sweep is not None and bool(sweep.value.curves))
         if sweep is None or source is None:
             self.show_content(self.empty)

@@ -1,0 +1,660 @@
+"""Measuring through the real window, with an engine that answers what the test wants, and at the end the real one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QApplication, QDialog, QToolButton
+from pytestqt.qtbot import QtBot
+
+from compressor_gui.core.data import DataSpec
+from compressor_gui.core.measure import (
+    Accuracy,
+    Calibrate,
+    Evaluate,
+    Evaluation,
+    LabelImage,
+    Latency,
+    LayerCurve,
+    Preview,
+    Sensitivity,
+    SensitivityResult,
+)
+from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
+from compressor_gui.core.passes.prune import Prune
+from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
+from compressor_gui.core.protocol import Cancelled, Done, Failed, Piece, Progress
+from compressor_gui.core.ranges import choose_range
+from compressor_gui.core.recipe import Recipe
+from compressor_gui.core.sweep import EXACT_DB
+from compressor_gui.gui.canvas.amounts import times
+from compressor_gui.gui.main_window import MainWindow
+from compressor_gui.gui.measure.calibrate_dialog import CalibrateDialog
+from compressor_gui.gui.measure.data_dialog import DataDialog
+from compressor_gui.gui.measure.measured import Of, Sweep
+from compressor_gui.gui.measure.panel import MeasurePanel
+from compressor_gui.gui.measure.predictions_dialog import PredictionsDialog
+from compressor_gui.gui.measure.suggest_dialog import SuggestDialog
+from compressor_gui.gui.settings import Settings
+from compressor_gui.gui.theme import Theme
+from tests.gui.fake_engine import CLASSES, FakeEngine, accuracy, histogram, layer_curve, reply
+from tests.gui.test_window import CTRL, SHIFT, press, settle
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Path:
+    """Ten examples and labels in IDX files."""
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    images = np.arange(10 * 8 * 8, dtype=np.uint8).reshape(10, 8, 8)
+    header = bytes((0, 0, 8, 3)) + b"".join(size.to_bytes(4, "big") for size in images.shape)
+    (folder / "t-images-idx3-ubyte").write_bytes(header + images.tobytes())
+    (folder / "t-labels-idx1-ubyte").write_bytes(bytes((0, 0, 8, 1, 0, 0, 0, 10)) + bytes(range(10)))
+    return folder
+
+
+@pytest.fixture
+def engine(opened: MainWindow) -> FakeEngine:
+    return FakeEngine(opened.engine)
+
+
+@pytest.fixture
+def panel(opened: MainWindow, engine: FakeEngine, digits: Path) -> MeasurePanel:
+    """The measure panel in front, with data chosen."""
+    opened.document.set(data=DataSpec("idx", str(digits), input="input"))
+    opened.show_measure()
+    return opened.measure
+
+
+def dialog(window: MainWindow, kind: type[QDialog]) -> QDialog:
+    """The newest open dialog of a kind."""
+    return next(d for d in reversed(window.findChildren(kind)) if d.isVisible())
+
+
+def prune(qtbot: QtBot, window: MainWindow, sparsity: float) -> None:
+    window.document.prune_all(sparsity)
+    window.document.end_merge()
+    settle(qtbot, window)
+
+
+def facts(widget: object) -> dict[str, str]:
+    return {fact.key: fact.value for fact in widget.facts}  # type: ignore[attr-defined]
+
+
+# --- data ------------------------------------------------------------------------------------------------------------
+
+
+def test_data_is_guessed_previewed_used_and_remembered(
+    qtbot: QtBot, opened: MainWindow, engine: FakeEngine, digits: Path, model_file: Path
+) -> None:
+    press(qtbot, opened, Qt.Key.Key_D, CTRL, SHIFT)
+    chooser = dialog(opened, DataDialog)
+    assert not chooser.use_button.isEnabled()
+    qtbot.keyClicks(chooser.path, str(digits))
+    qtbot.keyClick(chooser.path, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: engine.waits(Preview))
+    asked = engine.answer(Preview)
+    assert asked.data.kind == "idx"
+    assert asked.data.input == "input"
+    assert chooser.examples.captions == list(CLASSES * 2)
+    assert "100 examples" in chooser.facts.text()
+    assert "broken.png" in chooser.facts.text()
+    qtbot.mouseClick(chooser.use_button, LEFT)
+    assert opened.document.state.data == asked.data
+    assert facts(opened.measure.data.facts)["examples"] == "100"
+    assert facts(opened.measure.data.facts)["skipped"] == "1 files"
+    opened.document.set(data=None)
+    opened.open(model_file)
+    qtbot.waitUntil(lambda: opened.document.state.data == asked.data)
+    settle(qtbot, opened)
+
+
+def test_a_field_that_changes_asks_for_another_preview(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    qtbot.mouseClick(panel.data.start_button, LEFT)
+    chooser = dialog(opened, DataDialog)
+    first, _ = engine.find(Preview)
+    chooser.form.fields["std"].editor.setValue(128.0)
+    assert not chooser.use_button.isEnabled()
+    qtbot.waitUntil(lambda: first in engine.cancelled)
+    engine.say(Preview, Cancelled())
+    assert engine.answer(Preview).data.std == 128.0
+    assert chooser.use_button.isEnabled()
+    chooser.form.fields["std"].editor.setValue(0.0)
+    qtbot.waitUntil(lambda: bool(chooser.problem.text()))
+    assert "divides" in chooser.problem.text()
+    assert not chooser.use_button.isEnabled()
+    chooser.reject()
+    assert opened.document.state.data.std == 255.0
+
+
+def test_what_is_no_data_is_a_sentence(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine, tmp_path: Path
+) -> None:
+    chooser = panel.ask_data(str(tmp_path / "nothing"))
+    qtbot.waitUntil(lambda: "no such file" in chooser.problem.text())
+    (tmp_path / "empty").mkdir()
+    chooser.choose(str(tmp_path / "empty"))
+    qtbot.waitUntil(lambda: "no data that is known" in chooser.problem.text())
+    assert not engine.asked
+    chooser.choose(opened.document.state.data.path)
+    qtbot.waitUntil(lambda: engine.waits(Preview))
+    engine.say(Preview, Failed("the labels are fewer than the pictures", "labels"))
+    assert chooser.problem.text().startswith("Labels: the labels are fewer") or "fewer" in chooser.problem.text()
+    chooser.reject()
+
+
+def test_data_is_dropped_on_the_panel(qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, digits: Path) -> None:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(digits))])
+    held = LEFT, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(QPoint(40, 200), Qt.DropAction.CopyAction, data, *held)
+    QApplication.sendEvent(panel, enter)
+    assert enter.isAccepted()
+    QApplication.sendEvent(panel, QDropEvent(QPointF(40, 200), Qt.DropAction.CopyAction, data, *held))
+    chooser = dialog(opened, DataDialog)
+    qtbot.waitUntil(lambda: chooser.form is not None)
+    assert chooser.path.text() == str(digits)
+    chooser.reject()
+
+
+def test_a_sample_has_its_digits(qtbot: QtBot, window: MainWindow) -> None:
+    window.open(Path(__file__).parents[2] / "resources/samples/lenet-5.pb")
+    qtbot.waitUntil(lambda: window.document.state.data is not None)
+    assert window.document.state.data.path.endswith("t10k-1000-images-idx3-ubyte.gz")
+    settle(qtbot, window)
+
+
+def test_a_damaged_memory_of_data_is_as_none(
+    qtbot: QtBot, opened: MainWindow, model_file: Path, engine: FakeEngine
+) -> None:
+    opened.settings.set_data(opened.document.state.source.sha256, '{"kind": "clay"}')
+    opened.open(model_file)
+    settle(qtbot, opened)
+    assert opened.document.state.data is None
+
+
+def test_measuring_without_data_asks_for_it_and_goes_on(
+    qtbot: QtBot, opened: MainWindow, engine: FakeEngine, digits: Path
+) -> None:
+    press(qtbot, opened, Qt.Key.Key_R, CTRL)
+    chooser = dialog(opened, DataDialog)
+    chooser.choose(str(digits))
+    qtbot.waitUntil(lambda: engine.waits(Preview))
+    engine.answer(Preview)
+    qtbot.mouseClick(chooser.use_button, LEFT)
+    assert engine.waits(Evaluate)
+
+
+# --- accuracy --------------------------------------------------------------------------------------------------------
+
+
+def test_accuracy_stands_in_the_status_line_and_goes_stale(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    prune(qtbot, opened, 0.5)
+    press(qtbot, opened, Qt.Key.Key_R, CTRL)
+    request = engine.answer(Evaluate)
+    assert json.loads(request.model.recipe)["steps"][0]["pass"] == "prune"
+    assert request.against.recipe == ""
+    assert opened.status.accuracy.text() == "top-1 95.0 → 91.0 %"
+    assert not opened.status.accuracy.property("stale")
+    found = facts(panel.accuracy.facts)
+    assert found["top-1"] == "95.0 → 91.0 %"
+    assert found["difference"].startswith("real")
+    assert found["SQNR"] == "28.0 dB"
+    assert panel.accuracy.confusion.isVisible()
+    prune(qtbot, opened, 0.6)
+    assert opened.status.accuracy.property("stale")
+    assert facts(panel.accuracy.facts)["of an earlier recipe"] == "measure again"
+    press(qtbot, opened, Qt.Key.Key_Z, CTRL)
+    settle(qtbot, opened)
+    assert not opened.status.accuracy.property("stale")
+
+
+def test_without_a_recipe_the_original_alone_is_evaluated(
+    panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    panel.evaluate()
+    assert engine.answer(Evaluate).against is None
+    assert opened.status.accuracy.text() == "top-1 95.0 %"
+
+
+def test_evaluations_of_several_recipes_stand_side_by_side(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    panel.evaluate()
+    engine.answer(Evaluate)
+    opened.document.set_recipe(Recipe.of(QuantizeNodes()))
+    settle(qtbot, opened)
+    panel.evaluate()
+    engine.answer(Evaluate)
+    assert facts(panel.accuracy.earlier) == {"original": "95.0 %"}
+    panel.evaluate()  # again: in place of the one before
+    engine.answer(Evaluate)
+    assert len(opened.document.state.measured.evaluations) == 2
+
+
+def test_an_evaluation_that_fails_is_said_and_the_last_one_stays(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    panel.evaluate()
+    engine.answer(Evaluate)
+    panel.evaluate()
+    engine.say(Evaluate, Failed("the input has another size", "input", "choose 8x8"))
+    assert "another size" in opened.message.what.text()
+    assert opened.status.accuracy.text() == "top-1 95.0 %"
+    assert panel.accuracy.start_button.text() == "Evaluate"
+
+
+def test_the_button_cancels_what_it_started(qtbot: QtBot, panel: MeasurePanel, engine: FakeEngine) -> None:
+    qtbot.mouseClick(panel.accuracy.start_button, LEFT)
+    assert panel.accuracy.start_button.text() == "Cancel"
+    qtbot.mouseClick(panel.accuracy.start_button, LEFT)
+    assert engine.cancelled == [1]
+    engine.say(Evaluate, Cancelled())
+    assert panel.accuracy.start_button.text() == "Evaluate"
+    assert not panel.measurer.running
+
+
+def test_another_model_drops_the_answer_that_was_under_way(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine, model_file: Path
+) -> None:
+    panel.evaluate()
+    before = opened.document.state.source
+    opened.open(model_file)
+    qtbot.waitUntil(lambda: opened.document.state.source is not before)
+    settle(qtbot, opened)
+    assert engine.cancelled == [1]
+    engine.answer(Evaluate)
+    assert opened.document.state.measured.evaluation is None
+    assert not panel.measurer.running
+
+
+# --- predictions -----------------------------------------------------------------------------------------------------
+
+
+def test_predictions_that_differ_come_first(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    prune(qtbot, opened, 0.9)
+    press(qtbot, opened, Qt.Key.Key_R, CTRL, SHIFT)
+    shown = dialog(opened, PredictionsDialog)
+    assert shown.run_button.text() == "Cancel"
+    engine.answer(LabelImage)
+    engine.answer(Preview)
+    assert shown.model.items[0].source == "picture 4"
+    assert shown.model.rowCount() == 6
+    assert "1 differ" in shown.words.text()
+    assert not shown.model.picture("picture 4").isNull()
+    shown.only.click()
+    assert [item.source for item in shown.model.items] == ["picture 4"]
+    words = shown.model.index(0).data()
+    assert "original: zero" in words
+    assert "compressed: one" in words
+    shown.grab()  # paints the rows
+    shown.reject()
+
+
+# --- sensitivity -----------------------------------------------------------------------------------------------------
+
+
+def sweep(panel: MeasurePanel, engine: FakeEngine) -> None:
+    panel.measure_sensitivity()
+    engine.answer(Sensitivity)
+
+
+def test_curves_grow_are_cancelled_and_resumed(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    press(qtbot, opened, Qt.Key.Key_M, CTRL)
+    begun = LayerCurve("conv", (0.0, 0.5), (0.95, 0.8))
+    engine.say(Sensitivity, Piece(begun))
+    qtbot.waitUntil(lambda: opened.document.state.measured.sweep.value.curves.get("conv") is begun)
+    assert "1 of 2 layers begun" in panel.sweep.progress.text()
+    assert opened.layers.model.rows[0].losses[0] == (0.0, pytest.approx(0))
+    assert opened.layers.model.rows[0].losses[1] == (0.5, pytest.approx(0.15 / 0.95))
+    assert opened.layers.model.rows[1].losses == ()
+    qtbot.mouseClick(panel.sweep.start_button, LEFT)
+    engine.say(Sensitivity, Piece(layer_curve("conv")))
+    engine.say(Sensitivity, Cancelled())
+    assert panel.sweep.start_button.text() == "Resume"
+    assert len(opened.document.state.measured.sweep.value.curves["conv"].value) == 12  # what had arrived is kept
+    qtbot.mouseClick(panel.sweep.start_button, LEFT)
+    assert opened.document.state.measured.sweep.value.curves  # shown while it goes on
+    engine.answer(Sensitivity)
+    assert panel.sweep.start_button.text() == "Measure again"
+    assert "100 examples" in panel.sweep.progress.text()
+    assert all(row.losses for row in opened.layers.model.rows)
+    opened.layers.view.viewport().grab()  # paints the thumbnails
+
+
+def test_a_click_on_a_curve_selects_its_layer_and_sets_its_slider(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    sweep(panel, engine)
+    opened.document.select("dense")
+    height = float(np.interp(0.75, *[np.array(v) for v in (layer_curve("x").sparsity, layer_curve("x").value)]))
+    panel.sweep.plot.plot.clicked.emit(0.75, height)
+    assert opened.document.state.selected == "conv"
+    assert opened.document.wanted_sparsity(opened.document.state.source.layers[0]) == pytest.approx(0.75)
+    assert panel.sweep.plot.cut.value() == pytest.approx(0.75, abs=0.01)
+    settle(qtbot, opened)
+    panel.sweep.plot.plot.hovered.emit(0.75, height)
+    assert "measured" in panel.sweep.plot.caption
+
+
+def test_the_inspector_has_the_measured_curve_over_the_estimated(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    opened.document.select("conv")
+    plot = opened.inspector.sensitivity
+    assert not plot._measured.isVisible()
+    sweep(panel, engine)
+    xs, ys = plot._measured.getData()
+    assert list(xs) == list(layer_curve("conv").sparsity)
+    assert list(ys) == pytest.approx(list(layer_curve("conv").value))
+    assert plot._curve.isVisible()
+    plot.bits.setChecked(True)
+    qtbot.waitUntil(lambda: len(plot._measured.getData()[0]) == 7)
+
+
+def test_curves_in_decibels() -> None:
+    found = Sweep({"a": LayerCurve("a", (0.0, 0.5, 0.9), (EXACT_DB, 30.0, -3.0))}, 1)
+    assert found.metric == "sqnr_db"
+    assert [at for at, _ in found.losses("a")] == [0.0, 0.5, 0.9]
+    assert [loss for _, loss in found.losses("a")] == [0.0, 0.5, 1.0]
+    assert found.words(EXACT_DB) == "equal"
+    assert found.words(30.0) == "30.0 dB"
+    assert found.losses("b") == ()
+
+
+def test_a_suggestion_is_one_step_to_undo(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    sweep(panel, engine)
+    press(qtbot, opened, Qt.Key.Key_G, CTRL)
+    asked = dialog(opened, SuggestDialog)
+    asked.target.setCurrentIndex(asked.target.findData("sparsity"))
+    asked.amount.setValue(80.0)
+    wanted = dict(asked.suggestion.layers)
+    assert asked.suggestion.sparsity >= 0.8
+    assert set(wanted) == {"conv", "dense"}
+    qtbot.mouseClick(asked.apply_button, LEFT)
+    settle(qtbot, opened)
+    step = opened.document.state.recipe.steps[0].transform
+    assert isinstance(step, Prune)
+    assert dict(step.layers) == wanted
+    press(qtbot, opened, Qt.Key.Key_Z, CTRL)
+    settle(qtbot, opened)
+    assert not opened.document.state.recipe.steps
+
+
+def test_a_target_that_can_not_be_met_says_what_is_lacking(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    sweep(panel, engine)
+    panel.suggest()
+    asked = dialog(opened, SuggestDialog)
+    asked.target.setCurrentIndex(asked.target.findData("bytes"))
+    asked.amount.setValue(0.0)
+    assert "too many" in asked.problem.text()
+    assert not asked.apply_button.isEnabled()
+    asked.target.setCurrentIndex(asked.target.findData("max_drop"))
+    asked.amount.setValue(2.0)
+    assert asked.apply_button.isEnabled()
+    assert asked.problem.isHidden()
+    asked.reject()
+
+
+# --- ranges ----------------------------------------------------------------------------------------------------------
+
+
+def test_ranges_are_measured_chosen_again_and_stored(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    press(qtbot, opened, Qt.Key.Key_B, CTRL)
+    wizard = dialog(opened, CalibrateDialog)
+    assert "quantize_nodes is added" in wizard.words.text()
+    qtbot.mouseClick(wizard.run_button, LEFT)
+    engine.say(Calibrate, Progress(3, 10, "3 of 10"))
+    assert wizard.bar.value() == 300
+    assert wizard.run_button.text() == "Cancel"
+    request = engine.answer(Calibrate)
+    assert request.data.limit == 10
+    assert wizard.nodes.count() == 2
+    assert [cut.value() for cut in wizard.plot.cuts] == [-1.0, 9.0]
+    wizard.method.setCurrentIndex(wizard.method.findData("mse"))
+    assert not wizard.apply_button.isEnabled()
+    chosen = choose_range(histogram(), "mse")
+    assert chosen[1] < 9.0
+    qtbot.waitUntil(lambda: wizard.plot.cuts[1].value() == pytest.approx(chosen[1]))
+    assert not engine.asked  # no second run
+    qtbot.mouseClick(wizard.apply_button, LEFT)
+    settle(qtbot, opened)
+    steps = [step.transform for step in opened.document.state.recipe.steps]
+    assert [step.name for step in steps] == ["quantize_nodes", "freeze_requantization_ranges"]
+    assert dict(steps[1].ranges)["conv_eightbit_requant_range"] == pytest.approx(chosen)
+    assert facts(panel.ranges.facts)["in the recipe"] == "2 ranges, 10 images, mse"
+    press(qtbot, opened, Qt.Key.Key_Z, CTRL)
+    settle(qtbot, opened)
+    assert not opened.document.state.recipe.steps
+
+
+def test_ranges_that_are_stored_again_replace_the_step(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    opened.document.set_recipe(Recipe.of(QuantizeNodes()))
+    settle(qtbot, opened)
+    for place, count in ((0, 10), (2, 1000)):
+        panel.calibrate()
+        wizard = dialog(opened, CalibrateDialog)
+        wizard.amount.setCurrentIndex(place)
+        wizard.run()
+        request = engine.answer(Calibrate)
+        assert request.data.limit == count
+        assert "freeze_requantization_ranges" not in request.model.recipe
+        wizard.accept()
+        settle(qtbot, opened)
+        panel.evaluate()
+        engine.answer(Evaluate)
+    names = [step.transform.name for step in opened.document.state.recipe.steps]
+    assert names == ["quantize_nodes", "freeze_requantization_ranges"]
+
+
+def test_ranges_are_saved_to_a_file(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    target = tmp_path / "made.ranges.json"
+    monkeypatch.setattr("PySide6.QtWidgets.QFileDialog.getSaveFileName", lambda *_: (str(target), ""))
+    panel.calibrate()
+    wizard = dialog(opened, CalibrateDialog)
+    wizard.run()
+    engine.answer(Calibrate)
+    qtbot.mouseClick(wizard.save_button, LEFT)
+    assert json.loads(target.read_text())["conv_eightbit_requant_range"] == [-1.0, 9.0]
+    wizard.reject()
+
+
+def test_a_calibration_that_fails_is_said_in_the_wizard(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    panel.calibrate()
+    wizard = dialog(opened, CalibrateDialog)
+    wizard.run()
+    engine.say(Calibrate, Failed("no activation of this model is requantized"))
+    assert wizard.problem.isVisible()
+    assert wizard.run_button.text() == "Calibrate"
+    assert not wizard.apply_button.isEnabled()
+    wizard.reject()
+
+
+# --- latency ---------------------------------------------------------------------------------------------------------
+
+
+def test_latency_as_bars_and_as_colours(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    prune(qtbot, opened, 0.5)
+    press(qtbot, opened, Qt.Key.Key_T, CTRL)
+    engine.answer(Latency)
+    assert opened.status.latency.text() == "latency 8.9 → 3.4 ms"
+    assert facts(panel.latency.facts)["compressed is"] == "2.60 × faster"
+    assert list(facts(panel.latency.slowest)) == ["conv", "dense"]
+    assert panel.latency.chart.accessibleDescription() == "original 8.9 ms; compressed 3.4 ms"
+    opened.graph.set_color_by("time")
+    picture = opened.graph._pictures[0]
+    amounts, slowest = times(picture, opened.document.state.measured.latency, of_source=False)
+    assert slowest == 2.0
+    assert amounts[picture.folded.owner["conv"]] == 1.0
+    assert amounts[picture.folded.owner["dense"]] == 0.25
+    prune(qtbot, opened, 0.6)
+    assert opened.status.latency.property("stale")
+
+
+# --- the tray --------------------------------------------------------------------------------------------------------
+
+
+def test_the_tray_has_every_job_with_its_own_cancel(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    for run in (panel.measure_sensitivity, panel.evaluate, panel.measure_latency):
+        run()
+    lines = list(opened.jobs._lines.values())
+    assert [line.title.text() for line in lines] == ["Measuring sensitivity", "Measuring accuracy", "Measuring latency"]
+    engine.say(Sensitivity, Progress(1, 4, "conv"))
+    assert lines[0].bar.value() == 250
+    assert [line.left.text() for line in lines[1:]] == ["waits", "waits"]
+    qtbot.mouseClick(lines[1].findChild(QToolButton), LEFT)
+    assert engine.cancelled == [2]
+    assert lines[1].left.text() == "stopping …"
+    engine.say(Evaluate, Cancelled())
+    assert len(opened.jobs._lines) == 2
+    engine.answer(Sensitivity)
+    engine.answer(Latency)
+    assert opened.jobs.isHidden()
+
+
+# --- looks -----------------------------------------------------------------------------------------------------------
+
+
+def test_everything_is_painted_in_the_dark_too(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine, theme: Theme
+) -> None:
+    prune(qtbot, opened, 0.5)
+    for run, kind in ((panel.evaluate, Evaluate), (panel.measure_sensitivity, Sensitivity),
+                      (panel.measure_latency, Latency)):  # fmt: skip
+        run()
+        engine.answer(kind)
+    light = panel.grab().toImage().pixelColor(4, 4).lightness()
+    theme.choose("dark")
+    dark = panel.grab().toImage().pixelColor(4, 4).lightness()
+    theme.choose("light")
+    assert dark < 64 < light
+
+
+def test_nothing_open_says_what_would_stand_there(qtbot: QtBot, window: MainWindow) -> None:
+    window.docks["measure"].show()
+    window.docks["measure"].raise_()
+    assert window.measure._stack.currentIndex() == 0
+
+
+def test_a_result_without_labels_says_how_often_the_class_is_the_same(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    prune(qtbot, opened, 0.5)
+    panel.evaluate()
+    _, request = engine.find(Evaluate)
+    full = reply(request)
+    engine.say(Evaluate, Done(Evaluation(Accuracy(100), fidelity=full.fidelity)))
+    assert opened.status.accuracy.text() == "same class 97.0 %"
+    assert not panel.accuracy.confusion.isVisible()
+
+
+def test_results_belong_to_their_data() -> None:
+    data, other = DataSpec("idx", "/a"), DataSpec("idx", "/b")
+    one = Of(Evaluation(accuracy(0.9)), Recipe(), data)
+    assert not one.is_stale(Recipe(), data)
+    assert one.is_stale(Recipe(), other)
+    assert one.is_stale(Recipe.of(Prune(sparsity=0.5)), data)
+    assert not Of(SensitivityResult("top1", 1.0, 1, ()), None, None).is_stale(Recipe.of(Prune(sparsity=0.5)), other)
+
+
+# --- the real engine -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lenet(qtbot: QtBot, theme: Theme, tmp_path: Path, request: pytest.FixtureRequest) -> MainWindow:
+    """LeNet-300-100 with 60 of its digits as data."""
+    samples = Path(__file__).parents[2] / "resources/samples"
+    made = MainWindow(Settings(tmp_path / "settings.ini"), theme)
+    request.addfinalizer(lambda: (made.close(), made.deleteLater()))
+    made.resize(1280, 800)
+    made.show()
+    made.open(samples / "lenet-300-100.pb")
+    qtbot.waitUntil(lambda: made.document.state.data is not None)
+    settle(qtbot, made)
+    made.measurer.set_data(DataSpec.from_json(made.document.state.data.to_json().replace('"limit": 0', '"limit": 60')))
+    made.show_measure()
+    return made
+
+
+@pytest.mark.tensorflow
+def test_a_network_is_measured_through_the_window(qtbot: QtBot, lenet: MainWindow, tmp_path: Path) -> None:
+    panel, state = lenet.measure, lambda: lenet.document.state
+    lenet.measurer.settings.set_data("x", "y")
+
+    def finish() -> None:
+        qtbot.waitUntil(lambda: not lenet.measurer.running, timeout=120_000)
+        assert lenet.message.isHidden() or lenet.message.frame.property("kind") != "error", lenet.message.more.text()
+
+    chooser = panel.ask_data()
+    qtbot.waitUntil(lambda: len(chooser.examples.captions) == 12, timeout=60_000)
+    chooser.accept()
+    lenet.document.set_recipe(Recipe.of(Prune(sparsity=0.6), QuantizeNodes()))
+    settle(qtbot, lenet)
+    run: Callable[[], object]
+    for run in (panel.evaluate, lenet.measurer.predict, panel.measure_latency):
+        run()
+        finish()
+    assert state().measured.evaluation.value.accuracy.n == 60
+    assert state().measured.evaluation.value.against.top1 > 0.9
+    sources = [item.source for item in state().measured.predictions.value.items]
+    assert len(sources) == 60
+    assert set(sources) <= set(state().measured.pictures)
+    panel.calibrate()
+    wizard = dialog(lenet, CalibrateDialog)
+    wizard.run()
+    finish()
+    wizard.accept()
+    settle(qtbot, lenet)
+    assert "RequantizationRange" not in state().made.graph.op_counts
+    assert any(isinstance(step, FreezeRequantizationRanges) for step in state().recipe.active)
+
+
+@pytest.mark.tensorflow
+def test_a_sweep_goes_on_after_it_was_cancelled(qtbot: QtBot, lenet: MainWindow, tmp_path: Path,
+                                                monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    panel = lenet.measure
+    panel.measure_sensitivity()
+    qtbot.waitUntil(lambda: bool(lenet.document.state.measured.sweep.value.curves), timeout=60_000)
+    panel.sweep.press()
+    qtbot.waitUntil(lambda: not lenet.measurer.running, timeout=60_000)
+    panel.measure_sensitivity()
+    qtbot.waitUntil(lambda: not lenet.measurer.running, timeout=120_000)
+    found = lenet.document.state.measured.sweep.value
+    assert found.finished is not None
+    assert found.finished.reused > 0
+    assert len(found.curves) == 3
+    assert found.metric == "top1"
