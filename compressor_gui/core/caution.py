@@ -32,6 +32,10 @@ class Cautious(Request[R]):
         """The same with one part less, None when both were out already."""
         return replace(self, caution=self.caution + 1) if self.caution < len(_LADDER) else None
 
+    def given_up(self, reason: str) -> str:
+        """The sentence on a graph that nothing helped with."""
+        return f"TensorFlow itself crashes on this graph, without Grappler's remapper and oneDNN too: {reason}"
+
     def environment(self) -> dict[str, str]:
         """The switches of what is left out."""
         return dict.fromkeys(_LADDER[: self.caution], "0")

@@ -40,6 +40,10 @@ class Request(Generic[R]):
         """What to ask a new process when the old one crashed on this request; None gives up."""
         return None
 
+    def given_up(self, reason: str) -> str:
+        """What to say when the process crashed, for ``reason``, and nothing is left to ask."""
+        return reason
+
     def environment(self) -> dict[str, str]:
         """Variables that the process must have been started with; one that has others is replaced."""
         return {}

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -290,17 +290,18 @@ class Worker:
 
     def _do(self, job: _Job) -> Event:
         """Do one job to its last event, in as many processes as it takes."""
-        request: Request | None = job.request
-        while request is not None:
+        request = job.request
+        while True:
             event = self._ask(job, request)
             if job.cancelled and not isinstance(event, Done):
                 return Cancelled()
             if not isinstance(event, Died) or not event.crashed:
                 return event
-            request = request.after_crash()
-            if request is not None:
-                self._tell(job, Progress(0, 0, f"{event.reason}; trying again"))
-        return event
+            again = request.after_crash()
+            if again is None:
+                return replace(event, reason=request.given_up(event.reason))
+            request = again
+            self._tell(job, Progress(0, 0, f"{event.reason}; trying again"))
 
     def _ask(self, job: _Job, request: Request) -> Event:
         """One request to one process; its last event."""

@@ -308,7 +308,7 @@ def test_a_process_that_crashes_is_started_again_with_less(worker: Worker, neede
 
 
 def test_what_crashes_with_nothing_left_to_leave_out_is_given_up(worker: Worker) -> None:
-    with pytest.raises(WorkerDied, match="SIGABRT"):
+    with pytest.raises(WorkerDied, match=r"TensorFlow itself crashes on this graph, .*SIGABRT"):
         worker.run(Run(value=f"{REMAPPER} {ONEDNN} SOMETHING_ELSE"))
     assert worker.run(Run()).value == ""  # the next job has everything again
 
