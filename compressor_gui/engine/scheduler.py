@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor
 from typing import Any, TypeVar
 
 from compressor_gui.core.errors import CompressorError
@@ -97,6 +97,9 @@ def _own_processes(count: int, key: str, shared: object) -> Iterator[Executor]:
     executor = ProcessPoolExecutor(count, context, _start_process, (key, shared))
     try:
         yield executor
+    except BrokenExecutor:
+        hint = "it may have run out of memory; use fewer"
+        raise CompressorError("a process died at its work", where=f"processes:{count}", hint=hint) from None
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - before:
@@ -110,10 +113,12 @@ def _own_processes(count: int, key: str, shared: object) -> Iterator[Executor]:
 @contextlib.contextmanager
 def _cluster(address: str, key: str, shared: object) -> Iterator[Executor]:
     try:
-        from distributed import Client, WorkerPlugin
+        from distributed import Client, KilledWorker, WorkerPlugin
     except ImportError:
         words = "the package distributed is missing, which talks to Dask schedulers"
         raise CompressorError(words, where=address, hint="pip install 'compressor-gui[cluster]'") from None
+
+    gone = (CancelledError, OSError)  # Dask's errors of connections are OSErrors
 
     class Share(WorkerPlugin):  # type: ignore[misc]
         """Comes to every worker once, also to those that start later."""
@@ -133,6 +138,11 @@ def _cluster(address: str, key: str, shared: object) -> Iterator[Executor]:
         try:
             yield client.get_executor(retries=RETRIES, pure=False)
         finally:
-            client.unregister_worker_plugin(key)
+            with contextlib.suppress(*gone):
+                client.unregister_worker_plugin(key)
+    except KilledWorker as error:
+        raise CompressorError(f"the work killed every worker that it was given to: {error}", where=address) from None
+    except gone:
+        raise CompressorError("the scheduler is gone", where=address, hint="start it and ask again") from None
     finally:
         client.close()

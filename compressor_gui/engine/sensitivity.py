@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
+from uuid import uuid4
 
 import numpy as np
 
@@ -44,10 +45,8 @@ Measured = dict[Point, float]
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a process needs to measure any layer: it travels once. ``graph`` is the file's bytes, ``key`` names the
-    sweep."""
+    """All that a process needs to measure any layer: it travels once. ``graph`` is the file's bytes."""
 
-    key: str
     graph: bytes
     outputs: tuple[str, ...]
     where: str
@@ -174,20 +173,21 @@ class Sweep:
         return measured
 
     def _measure(self, layer: Layer, points: tuple[Point, ...]) -> Iterator[tuple[Point, float]]:
-        metric = self.baseline.metric
+        unharmed = untouched(self.baseline.metric, self.baseline.value)
         cut = self._cut(layer)
-        weights = {point: changed_weights(self.graph, layer, point) for point in points}
-        idle = [point for point in points if not cut.outputs or np.array_equal(weights[point], layer.tensor.array)]
-        for point in idle:
-            yield point, untouched(metric, self.baseline.value)
+        if not cut.outputs:
+            yield from ((point, unharmed) for point in points)
+            return
         tensors = self._fetches(cut.outputs)
-        scores = {point: self._score() for point in points if point not in idle}
-        for chunk, last in self._chunks(layer, cut, tensors) if scores else ():
+        scores = {point: self._score() for point in points}
+        for chunk, last in self._chunks(layer, cut, tensors):
             for point, score in scores.items():
-                for held in chunk:
-                    score.add(held, self._run(tensors, {**held.feeds, layer.weight: weights[point]}))
+                weights = changed_weights(self.graph, layer, point)  # anew for each chunk: all at once may be gigabytes
+                changed = not np.array_equal(weights, layer.tensor.array)
+                for held in chunk if changed else ():
+                    score.add(held, self._run(tensors, {**held.feeds, layer.weight: weights}))
                 if last:
-                    yield point, score.value
+                    yield point, score.value if changed else unharmed
 
     def _score(self) -> _Top1 | _WorstNoise:
         return _Top1(self._scores or "", self.plan.where) if self.baseline.metric == "top1" else _WorstNoise()
@@ -273,7 +273,7 @@ def sensitivity(request: Sensitivity, job: Job) -> SensitivityResult:
     data = pbio.to_bytes(graph)
     key = sweep_key(data, graph.outputs, request.data, request.metric)
     plan = Plan(
-        key, data, graph.outputs, request.model.path, request.data, grid, request.metric, request.batch,
+        data, graph.outputs, request.model.path, request.data, grid, request.metric, request.batch,
         request.activation_bytes,
     )  # fmt: skip
     cache = SweepCache(Path(request.cache) if request.cache else user_cache_folder(), key)
@@ -294,7 +294,7 @@ class _Ask:
             if points:
                 self.job.piece(curve(name, points))
         todo = [name for name in self.layers if self.plan.grid.due(self.known[name])]
-        if todo or self.cache.baseline is None:
+        if self.cache.baseline is None or (todo and not scheduler):
             with Sweep(self.plan, self.job.check, self.cache.baseline) as sweep:
                 self._tell("measuring the untouched model")
                 if self.cache.baseline is None:
@@ -302,8 +302,8 @@ class _Ask:
                 for name in () if scheduler else todo:
                     self._tell(name)
                     sweep.finish(name, self.known[name], partial(self._add, name))
-            if scheduler and todo:
-                self._elsewhere(scheduler, todo)
+        if scheduler and todo:
+            self._elsewhere(scheduler, todo)
         baseline = self.cache.baseline
         assert baseline is not None
         note = f"the points can't be remembered in {self.cache.path.parent}: {self.cache.failure}"
@@ -320,7 +320,7 @@ class _Ask:
 
     def _elsewhere(self, scheduler: str, todo: list[str]) -> None:
         """Measure layers in other processes, as many at a time as there are; a layer is a piece of work."""
-        key, baseline = self.plan.key, self.cache.baseline
+        key, baseline = uuid4().hex, self.cache.baseline
         assert baseline is not None
         with open_executor(scheduler, key, self.plan) as executor:
             waiting: dict[Future[Measured], str] = {

@@ -71,7 +71,7 @@ def compared(name: str, path: Path, spec: DataSpec, every: int) -> Iterator[Row]
     difference = 0.0
     with tempfile.TemporaryDirectory(prefix="compressor-bench-") as folder:
         start = time.perf_counter()
-        plan = Plan("", pbio.to_bytes(graph), graph.outputs, str(path), spec, GRID, "auto", 32, 1_000_000_000)
+        plan = Plan(pbio.to_bytes(graph), graph.outputs, str(path), spec, GRID, "auto", 32, 1_000_000_000)
         with Sweep(plan, lambda: None) as sweep:
             metric, count = sweep.baseline.metric, sweep.baseline.n
             ours += time.perf_counter() - start
