@@ -86,6 +86,8 @@ def _measure(window: MainWindow) -> list[ActionSpec]:
              lambda panel: panel.calibrate()),
         spec("latency", "Latency", "Ctrl+T", "Milliseconds of original and compressed",
              lambda panel: panel.measure_latency()),
+        ActionSpec("engine", "Engine …", "", "Measure", "The memory that TensorFlow may have, and where sweeps run",
+                   window.show_engine),
     ]  # fmt: skip
 
 

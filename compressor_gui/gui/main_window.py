@@ -322,6 +322,14 @@ class MainWindow(QMainWindow):
         if self.document.state.source is not None:
             self.restoreState(self._layout, LAYOUT_VERSION)
 
+    def show_engine(self) -> None:
+        """Open the engine's settings."""
+        from compressor_gui.gui.measure.engine_dialog import EngineDialog
+
+        dialog = EngineDialog(self.settings, self.engine, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
     def show_help(self, page: str) -> None:
         """Open the help pages."""
         HelpDialog(self.actions_table.specs, page, self).show()

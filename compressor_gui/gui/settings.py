@@ -74,6 +74,24 @@ class Settings:
         else:
             self._store.remove(f"recipe/{sha256}")
 
+    @property
+    def engine_memory(self) -> str:
+        """What memory the engine may have, as ``4GB``; empty: no limit of the user's."""
+        return str(self._store.value("engine/memory", ""))
+
+    @engine_memory.setter
+    def engine_memory(self, value: str) -> None:
+        self._store.setValue("engine/memory", value)
+
+    @property
+    def scheduler(self) -> str:
+        """Where sweeps run, as ``tcp://host:port``; empty: in the engine."""
+        return str(self._store.value("engine/scheduler", ""))
+
+    @scheduler.setter
+    def scheduler(self, value: str) -> None:
+        self._store.setValue("engine/scheduler", value)
+
     def bytes(self, key: str) -> QByteArray:
         """A stored geometry or window state; empty where there is none."""
         value = self._store.value(key)

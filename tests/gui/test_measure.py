@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,7 @@ from compressor_gui.gui.canvas.amounts import times
 from compressor_gui.gui.main_window import MainWindow
 from compressor_gui.gui.measure.calibrate_dialog import CalibrateDialog
 from compressor_gui.gui.measure.data_dialog import DataDialog
+from compressor_gui.gui.measure.engine_dialog import EngineDialog
 from compressor_gui.gui.measure.measured import Of, Sweep
 from compressor_gui.gui.measure.panel import MeasurePanel
 from compressor_gui.gui.measure.predictions_dialog import PredictionsDialog
@@ -506,8 +507,9 @@ def test_latency_as_bars_and_as_colours(
     qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
 ) -> None:
     prune(qtbot, opened, 0.5)
+    panel.latency.batch.setValue(8)
     press(qtbot, opened, Qt.Key.Key_T, CTRL)
-    engine.answer(Latency)
+    assert engine.answer(Latency).batch == 8
     assert opened.status.latency.text() == "latency 8.9 → 3.4 ms"
     assert facts(panel.latency.facts)["compressed is"] == "2.60 × faster"
     assert list(facts(panel.latency.slowest)) == ["conv", "dense"]
@@ -543,6 +545,25 @@ def test_the_tray_has_every_job_with_its_own_cancel(
     engine.answer(Sensitivity)
     engine.answer(Latency)
     assert opened.jobs.isHidden()
+
+
+def test_the_engines_memory_and_scheduler_are_set_and_used(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    opened.actions_table["engine"].trigger()
+    asked = dialog(opened, EngineDialog)
+    asked.memory.setText("much")
+    asked.accept()
+    assert "no size" in asked.problem.text()
+    asked.memory.setText("3 GB")
+    asked.scheduler.setText("cluster")
+    asked.accept()
+    assert "no scheduler" in asked.problem.text()
+    asked.scheduler.setText("tcp://127.0.0.1:8786")
+    qtbot.mouseClick(asked.use_button, LEFT)
+    assert opened.engine.client.memory_bytes == 3 * 10**9
+    panel.measure_sensitivity()
+    assert engine.find(Sensitivity)[1].scheduler == "tcp://127.0.0.1:8786"
 
 
 # --- looks -----------------------------------------------------------------------------------------------------------
@@ -594,11 +615,10 @@ def test_results_belong_to_their_data() -> None:
 
 
 @pytest.fixture
-def lenet(qtbot: QtBot, theme: Theme, tmp_path: Path, request: pytest.FixtureRequest) -> MainWindow:
+def lenet(qtbot: QtBot, theme: Theme, tmp_path: Path) -> Iterator[MainWindow]:
     """LeNet-300-100 with 60 of its digits as data."""
     samples = Path(__file__).parents[2] / "resources/samples"
     made = MainWindow(Settings(tmp_path / "settings.ini"), theme)
-    request.addfinalizer(lambda: (made.close(), made.deleteLater()))
     made.resize(1280, 800)
     made.show()
     made.open(samples / "lenet-300-100.pb")
@@ -606,7 +626,9 @@ def lenet(qtbot: QtBot, theme: Theme, tmp_path: Path, request: pytest.FixtureReq
     settle(qtbot, made)
     made.measurer.set_data(DataSpec.from_json(made.document.state.data.to_json().replace('"limit": 0', '"limit": 60')))
     made.show_measure()
-    return made
+    yield made
+    made.close()
+    made.deleteLater()
 
 
 @pytest.mark.tensorflow

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QHelpEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from compressor_gui.gui.inspector.section import MARGIN
@@ -79,8 +79,7 @@ class Confusion(QWidget):
                 cell = QRectF(box.left() + c * step, box.top() + r * step, step, step)
                 painter.fillRect(cell.adjusted(0.5, 0.5, -0.5, -0.5), self._theme.ramp(shade))
                 if count and step >= 19:
-                    strong = (shade > 0.5) == (self._theme.name == "light")
-                    painter.setPen(self._theme.color("panel" if strong else "text"))
+                    painter.setPen(self._readable(self._theme.ramp(shade)))
                     painter.drawText(
                         cell, Qt.AlignmentFlag.AlignCenter, str(count) if count < 1000 else f"{count // 1000}k"
                     )
@@ -95,6 +94,11 @@ class Confusion(QWidget):
                 short = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, round(step))
                 painter.drawText(below, Qt.AlignmentFlag.AlignCenter, short)
         painter.end()
+
+    def _readable(self, ground: QColor) -> QColor:
+        """The theme's text or panel colour, whichever stands out."""
+        both = self._theme.color("text"), self._theme.color("panel")
+        return max(both, key=lambda color: abs(color.lightness() - ground.lightness()))
 
     def event(self, event: QEvent) -> bool:
         """The tooltip says a cell in words."""

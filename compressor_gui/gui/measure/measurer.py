@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from compressor_gui.core.measure import (
     Sensitivity,
     SensitivityResult,
 )
+from compressor_gui.core.memory import parse_bytes
 from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
 from compressor_gui.core.protocol import Request
 from compressor_gui.core.recipe import Recipe
@@ -64,6 +66,9 @@ class Measurer(QObject):
         self._frame = QTimer(self, interval=FRAME)
         self._frame.timeout.connect(self._take_pieces)
         document.changed.connect(self._changed)
+        if settings.engine_memory:
+            with contextlib.suppress(CompressorError):  # edited by hand: as if it were not there
+                engine.client.memory_bytes = parse_bytes(settings.engine_memory)
 
     # -- data ----------------------------------------------------------------------------------------------------
 
@@ -191,7 +196,13 @@ class Measurer(QObject):
             curves = {curve.name: curve for curve in result.layers}
             self._keep(lambda m: replace(m, sweep=Of(Sweep(curves, layers, result), None, data)))
 
-        self._submit("sensitivity", Sensitivity(self.original(), data), "Measuring sensitivity", done, piece=piece)
+        self._submit(
+            "sensitivity",
+            Sensitivity(self.original(), data, scheduler=self.settings.scheduler),
+            "Measuring sensitivity",
+            done,
+            piece=piece,
+        )
 
     def _take_pieces(self) -> None:
         grown, self._grown = self._grown, {}

@@ -150,7 +150,7 @@ class MeasurePanel(QWidget):
     def measure_latency(self) -> None:
         """Time both models; needs no data."""
         self.reveal("Latency")
-        self.measurer.time()
+        self.measurer.time(self.latency.batch.value(), self.latency.threads.value())
 
     def reveal(self, title: str) -> None:
         """Unfold a part and scroll to it."""

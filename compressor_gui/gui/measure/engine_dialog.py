@@ -1,0 +1,76 @@
+"""Settings of the engine: the memory it may have, and where sweeps run."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
+
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.memory import parse_bytes
+from compressor_gui.gui.engine_link import EngineLink
+from compressor_gui.gui.measure.data_part import words_of
+from compressor_gui.gui.settings import Settings
+from compressor_gui.gui.widgets import label
+
+
+class EngineDialog(QDialog):
+    """Edits both; what is accepted is remembered."""
+
+    def __init__(self, settings: Settings, engine: EngineLink, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.settings, self.engine = settings, engine
+        self.setWindowTitle("Engine")
+        self.setMinimumWidth(460)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(20, 20, 20, 20)
+        column.setSpacing(12)
+        column.addWidget(label("The process that runs TensorFlow", "subtitle"))
+        form = QFormLayout()
+        form.setHorizontalSpacing(16)
+        form.setVerticalSpacing(8)
+        self.memory = QLineEdit(settings.engine_memory)
+        self.memory.setPlaceholderText("no limit; for example 4GB")
+        self.memory.setAccessibleName("Memory")
+        self.scheduler = QLineEdit(settings.scheduler)
+        self.scheduler.setPlaceholderText("this computer; or tcp://… of a Dask cluster")
+        self.scheduler.setAccessibleName("Scheduler")
+        form.addRow(label("Memory"), self.memory)
+        form.addRow(label("Sweeps run on"), self.scheduler)
+        column.addLayout(form)
+        words = label(
+            "A process that takes more memory is ended and says so. It holds from its next start.", "secondary"
+        )
+        words.setWordWrap(True)
+        column.addWidget(words)
+        self.problem = label("", "error")
+        self.problem.setWordWrap(True)
+        self.problem.hide()
+        column.addWidget(self.problem)
+        column.addStretch(1)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        cancel = QPushButton("Cancel")
+        cancel.setAutoDefault(False)
+        cancel.clicked.connect(self.reject)
+        self.use_button = QPushButton("Use")
+        self.use_button.setDefault(True)
+        self.use_button.clicked.connect(self.accept)
+        row.addWidget(cancel)
+        row.addWidget(self.use_button)
+        column.addLayout(row)
+
+    def accept(self) -> None:
+        """Remember both, where they make sense."""
+        memory, scheduler = self.memory.text().strip(), self.scheduler.text().strip()
+        try:
+            limit = parse_bytes(memory or "0", "Memory")
+            if scheduler and "://" not in scheduler and not scheduler.startswith("processes:"):
+                raise CompressorError(
+                    f"{scheduler!r} is no scheduler", hint="write tcp://host:port, or processes:2 for two of your own"
+                )
+        except CompressorError as error:
+            self.problem.setText(words_of(error))
+            self.problem.show()
+            return
+        self.settings.engine_memory, self.settings.scheduler = memory, scheduler
+        self.engine.client.memory_bytes = limit
+        super().accept()
