@@ -15,55 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor_gui.core import units
+from compressor_gui.core.captions import ACTIVATIONS, AFFINE, BRIEF, WEIGHTED, detail, family, is_quantized, title
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.names import shared_scope
 
 Kind = Literal["op", "fused", "scope"]
 
+PURE = {
+    "Identity", "Cast", "Reshape", "Transpose", "ExpandDims", "Squeeze", "Dequantize", "DecodeCompressed", "DecodeRaw",
+    "Gather", "GatherV2", "Add", "AddV2", "Sub", "Mul", "RealDiv", "Neg", "Rsqrt", "Sqrt", "Pack", "Concat", "ConcatV2",
+    "Fill", "Range", "Pad", "Slice", "StridedSlice",
+}  # fmt: skip
+"""Ops whose result is a constant where all that they read is: how weights are stored, and arithmetic on them."""
 OPEN_UP_TO = 200
 """A graph of at most so many boxes starts with all scopes open; in a larger one scopes open while it stays below."""
 AT_LEAST = 12
 """A start with fewer boxes than this says nothing, so that scopes are opened whatever their size."""
-
-_WEIGHTED = {
-    "Conv2D": "convolution", "DepthwiseConv2dNative": "convolution", "Conv2DBackpropInput": "convolution",
-    "Conv3D": "convolution", "Conv3DBackpropInputV2": "convolution", "_FusedConv2D": "convolution",
-    "MatMul": "matmul", "BatchMatMul": "matmul", "BatchMatMulV2": "matmul", "Einsum": "matmul",
-    "_FusedMatMul": "matmul",
-}  # fmt: skip
-_ACTIVATIONS = {"Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Softsign"}
-_FAMILIES = {
-    **_WEIGHTED,
-    **dict.fromkeys(_ACTIVATIONS | {"Softmax", "LogSoftmax", "Erf"}, "activation"),
-    **dict.fromkeys(
-        ["MaxPool", "MaxPoolV2", "AvgPool", "MaxPool3D", "AvgPool3D", "Mean", "Max", "ResizeBilinear",
-         "ResizeNearestNeighbor"], "pool"),
-    **dict.fromkeys(
-        ["FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "BatchNormWithGlobalNormalization", "LRN"],
-        "normalisation"),
-}  # fmt: skip
-_NORMS = {op for op, family in _FAMILIES.items() if family == "normalisation"}
-_AFFINE = {"BiasAdd", "Add", "AddV2", "Sub", "Mul", *_NORMS}
-_PASS_CONSTANTS_ON = {"Identity", "Cast", "Reshape", "Transpose", "ExpandDims", "Squeeze"}
-_BRIEF = {"DepthwiseConv2dNative": "Depthwise", "BiasAdd": "Bias", "AddV2": "Add", "RequantizationRange": "Range"}
-_SAYS_NOTHING = {
-    *(op.lower() for op in _FAMILIES), "biasadd", "add", "addv2", "mul", "sub", "batchnorm", "conv",
-    "depthwise", "fusedbatchnormv", "separable_conv2d", "relu", "conv2d", "conv3d", "conv2d_transpose", "identity",
-    "readvariableop", "reshape",
-}  # fmt: skip
-_TITLE_LENGTH = 32
-
-
-def family(op: str) -> str:
-    """The op's family by the theme's names: convolution, matmul, activation, pool, normalisation, quantized, other."""
-    if is_quantized(op):
-        return "quantized"
-    return _FAMILIES.get(op, "other")
-
-
-def is_quantized(op: str) -> bool:
-    """Whether the op computes on, makes or reads 8-bit tensors."""
-    return op.startswith(("Quantize", "Requantiz", "_Quantized")) or op in ("Dequantize", "RequantizationRange")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +40,7 @@ class Box:
     ``id`` is the name of its first node, or the scope with its slash; ``label`` what it does, ``title`` what it is
     called, without the scope that all nodes share; ``members`` all nodes in it, the one that gives it its name first;
     ``constants`` how many of them, at the end, are constants; ``scope`` the parent scope (``a/b/``); ``bytes`` of all
-    constants in it.
+    constants in it; ``stored`` the 8-bit type of a weight that a Dequantize among its constants turns to float.
     """
 
     id: str
@@ -85,6 +52,7 @@ class Box:
     constants: int
     scope: str
     bytes: int
+    stored: str = ""
 
     @property
     def ops(self) -> tuple[str, ...]:
@@ -183,7 +151,8 @@ def fold(
         else:
             boxes.append(_box(group, shared, path[-1] if path else "", graph))
         owner.update(dict.fromkeys(boxes[-1].members, len(boxes) - 1))
-    edges, tensors = _edges(graph, owner)
+    inside = {name for box in boxes for name in box.members[len(box.ops) :]}
+    edges, tensors = _edges(graph, owner, inside)
     return Folded(tuple(boxes), edges, tensors, owner, _regions(graph, owner), scopes, opened)
 
 
@@ -198,9 +167,7 @@ def _groups(graph: ModelGraph, constants: bool, chains: bool, apart: Collection[
     if not constants:
         for node in order:
             refs = node.data_refs
-            constant = node.op == "Const" or (
-                node.op in _PASS_CONSTANTS_ON and refs and all(ref.name in folded for ref in refs)
-            )
+            constant = node.op == "Const" or (node.op in PURE and refs and all(ref.name in folded for ref in refs))
             if constant and readers[node.name] and node.name not in wanted:
                 folded.add(node.name)
 
@@ -237,16 +204,16 @@ def _chain_of(
         found = next((graph.get(ref.name) for ref in node.data_refs if ref.port == 0 and ref.name in group_of
                       and graph[ref.name].op.startswith("RequantizationRange")), None)  # fmt: skip
         return group_of[found.name] if found is not None and readers[found.name] == {node.name} else None
-    if node.op not in _AFFINE and node.op not in _ACTIVATIONS:
+    if node.op not in AFFINE and node.op not in ACTIVATIONS:
         return None
     computed = [ref.name for ref in node.refs if ref.name not in folded]
     if len(computed) != 1 or readers[computed[0]] != {node.name} or computed[0] in graph.outputs:
         return None
     group = group_of.get(computed[0])
     last = group.ops[-1].op if group else ""
-    can_go_on = last in _WEIGHTED or last in _AFFINE
-    is_affine = node.op in _AFFINE and (len(node.data_refs) > 1)
-    return group if can_go_on and (is_affine or node.op in _ACTIVATIONS) else None
+    can_go_on = last in WEIGHTED or last in AFFINE
+    is_affine = node.op in AFFINE and (len(node.data_refs) > 1)
+    return group if can_go_on and (is_affine or node.op in ACTIVATIONS) else None
 
 
 def _with_quantizers(
@@ -276,56 +243,30 @@ def _box(group: _Group, shared: str, scope: str, graph: ModelGraph) -> Box:
     if head.op == "QuantizeV2" and len(ops) > 1:
         label = "Min · Max · QuantizeV2"
     elif len(ops) > 1:
-        label = " · ".join(_BRIEF.get(op, op) for op in ops)
+        label = " · ".join(BRIEF.get(op, op) for op in ops)
     else:
         label = head.op
     kind: Kind = "fused" if len(ops) > 1 else "op"
     of = family(head.op)
-    if of == "other" and len(ops) > 1 and all(op in _AFFINE for op in ops):
+    if of == "other" and len(ops) > 1 and all(op in AFFINE for op in ops):
         of = "normalisation"
-    title = _title(head.name.removeprefix(shared), head.op, _detail(head, graph))
+    stored = _stored(group, graph)
+    about = " · ".join(filter(None, (detail(head, graph), stored)))
     members = (*(node.name for node in group.ops), *(node.name for node in group.constants))
-    return Box(head.name, kind, of, label, title, members, len(group.constants), scope, _bytes(group))
+    caption = title(head.name.removeprefix(shared), head.op, about)
+    return Box(head.name, kind, of, label, caption, members, len(group.constants), scope, _bytes(group), stored)
 
 
-def _title(name: str, op: str, detail: str) -> str:
-    """A name without the parts at its end that only repeat the op, and the detail; of a long one the end that fits."""
-    # quantize_nodes names what it adds after the layer and the part played there, which the op says already.
-    parts = name.partition("_eightbit_")[0].split("/")
-    while len(parts) > 1 and parts[-1].rstrip("_0123456789").lower() in (_SAYS_NOTHING | {op.lower()}):
-        parts.pop()
-    behind = f" · {detail}" if detail else ""
-    while len(parts) > 1 and len("/".join(parts)) + len(behind) > _TITLE_LENGTH:
-        parts.pop(0)
-    return "/".join(parts) + behind
+def _stored(group: _Group, graph: ModelGraph) -> str:
+    """The type of the largest tensor that a Dequantize among the constants reads."""
+    codes = (graph.constant(node, 0) for node in group.constants if node.op == "Dequantize")
+    largest = max((tensor for tensor in codes if tensor is not None), key=lambda t: t.nbytes, default=None)
+    return str(largest.dtype.label) if largest is not None else ""
 
 
 def _bytes(group: _Group) -> int:
     tensors = (node.tensor for node in (*group.ops, *group.constants))
     return sum(tensor.nbytes for tensor in tensors if tensor is not None)
-
-
-def _detail(node: Node, graph: ModelGraph) -> str:
-    """What tells one such op from another: the kernel's shape, the pool's window, the constant's type and shape."""
-    if node.op in _WEIGHTED or node.op.startswith("Quantized"):
-        index = 0 if node.op == "Conv2DBackpropInput" else 1
-        weight = graph.constant(node, index)
-        if weight is None:  # a quantized weight that is dequantized for its reader
-            source = graph.producer(node, index)
-            weight = graph.constant(source, 0) if source is not None and source.op == "Dequantize" else None
-        return units.shape(weight.array.shape) if weight is not None and weight.array.ndim > 1 else ""
-    if node.ints("ksize"):
-        window, strides = node.ints("ksize"), node.ints("strides")
-        start = 2 if node.text("data_format") == "NCHW" else 1
-        steps = strides[start : start + 2]
-        step = str(steps[0]) if len(set(steps)) == 1 else "×".join(map(str, steps))
-        return f"{'×'.join(map(str, window[start : start + 2]))} / {step}"
-    if node.op.startswith("Placeholder"):
-        shape = node.shape()
-        return str(shape) if shape is not None and shape.dims is not None else ""
-    if node.op == "Const" and node.tensor is not None:
-        return f"{node.tensor.dtype.label} {units.shape(node.tensor.array.shape)}"
-    return ""
 
 
 def _scope_box(scope: str, parent: str, shared: str, groups: list[_Group]) -> Box:
@@ -336,8 +277,8 @@ def _scope_box(scope: str, parent: str, shared: str, groups: list[_Group]) -> Bo
     label = scope.removeprefix(parent or shared).rstrip("/")
     members = (*(node.name for node in ops), *(node.name for node in constants))
     size = sum(map(_bytes, groups))
-    title = f"{len(groups)} boxes" + (f" · {units.size(size)}" if size else "")
-    return Box(scope, "scope", of, label, title, members, len(constants), parent, size)
+    caption = f"{len(groups)} boxes" + (f" · {units.size(size)}" if size else "")
+    return Box(scope, "scope", of, label, caption, members, len(constants), parent, size)
 
 
 # --- scopes ----------------------------------------------------------------------------------------------------------
@@ -406,28 +347,23 @@ def readable_scopes(scopes: Mapping[str, int], paths: Iterable[tuple[str, ...]])
 # --- edges and regions -----------------------------------------------------------------------------------------------
 
 
-def _edges(graph: ModelGraph, owner: Mapping[str, int]) -> tuple[NDArray[np.int32], tuple[tuple[str, ...], ...]]:
+def _edges(
+    graph: ModelGraph, owner: Mapping[str, int], inside: Collection[str]
+) -> tuple[NDArray[np.int32], tuple[tuple[str, ...], ...]]:
+    """The edges between boxes. Constants ``inside`` a box have none, to other readers neither: a weight that two layers
+    share would look like something that one computes for the other."""
     flows: dict[tuple[int, int], dict[str, None]] = {}
     for node in graph.nodes:
         target = owner[node.name]
         for ref in node.refs:
             source = owner.get(ref.name)
-            if (
-                source is None
-                or source == target
-                or (graph[ref.name].op == "Const" and not _own(graph, ref.name, owner))
-            ):
+            if source is None or source == target or ref.name in inside:
                 continue
             found = flows.setdefault((source, target), {})
             if not ref.control:
                 found[str(ref)] = None
     edges = np.array(list(flows), np.int32).reshape(-1, 2)
     return edges, tuple(tuple(found) for found in flows.values())
-
-
-def _own(graph: ModelGraph, constant: str, owner: Mapping[str, int]) -> bool:
-    """Whether a constant is a box of its own: one that lies in its reader's box has no edges."""
-    return all(owner[user] != owner[constant] for user, _ in graph.consumers[constant])
 
 
 def _regions(graph: ModelGraph, owner: Mapping[str, int]) -> tuple[Region, ...]:

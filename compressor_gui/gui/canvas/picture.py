@@ -178,17 +178,15 @@ def node_changes(diff: Diff, before: bool) -> dict[str, int]:
 
 
 def box_marks(folded: Folded, changes: Mapping[str, int]) -> Marks:
-    """How boxes differ: as what computes in them does; changed, where only some of it was added or removed."""
+    """How boxes differ: added (removed) where a member was, constants included; changed, where both or neither were."""
     marks = np.zeros(len(folded.boxes), np.int8)
-    if not changes:
-        return marks
-    for index, box in enumerate(folded.boxes):
-        kinds = {changes.get(name, SAME) for name in box.ops}
-        if kinds == {SAME}:
-            kinds.update(changes.get(name, SAME) for name in box.members[len(box.ops) :])
-            marks[index] = CHANGED if len(kinds) > 1 else SAME
-        else:
-            marks[index] = kinds.pop() if len(kinds) == 1 else CHANGED
+    here: dict[int, set[int]] = {}
+    for name, change in changes.items():
+        if name in folded.owner:
+            here.setdefault(folded.owner[name], set()).add(change)
+    for box, kinds in here.items():
+        strong = kinds - {CHANGED}
+        marks[box] = strong.pop() if len(strong) == 1 else CHANGED
     return marks
 
 
