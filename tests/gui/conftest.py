@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -16,10 +17,13 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from compressor_gui.core import layout, pbio
+from compressor_gui.core.data import DataSpec
 from compressor_gui.core.fold import fold
 from compressor_gui.gui.main_window import MainWindow, apply_theme
+from compressor_gui.gui.measure.panel import MeasurePanel
 from compressor_gui.gui.settings import Settings
 from compressor_gui.gui.theme import Theme, load_fonts
+from tests.gui.fake_engine import FakeEngine
 from tests.support import conv_net
 
 
@@ -86,3 +90,28 @@ def opened(qtbot: QtBot, window: MainWindow, model_file: Path) -> MainWindow:
     state = window.document
     qtbot.waitUntil(lambda: not state.state.stale and bool(state.state.magnitudes) and window.graph.settled())
     return window
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Path:
+    """Ten examples and labels in IDX files."""
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    images = np.arange(10 * 8 * 8, dtype=np.uint8).reshape(10, 8, 8)
+    header = bytes((0, 0, 8, 3)) + b"".join(size.to_bytes(4, "big") for size in images.shape)
+    (folder / "t-images-idx3-ubyte").write_bytes(header + images.tobytes())
+    (folder / "t-labels-idx1-ubyte").write_bytes(bytes((0, 0, 8, 1, 0, 0, 0, 10)) + bytes(range(10)))
+    return folder
+
+
+@pytest.fixture
+def engine(opened: MainWindow) -> FakeEngine:
+    return FakeEngine(opened.engine)
+
+
+@pytest.fixture
+def panel(opened: MainWindow, engine: FakeEngine, digits: Path) -> MeasurePanel:
+    """The measure panel in front, with data chosen."""
+    opened.document.set(data=DataSpec("idx", str(digits), input="input"))
+    opened.show_measure()
+    return opened.measure

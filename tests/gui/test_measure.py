@@ -1,96 +1,46 @@
-"""Measuring through the real window, with an engine that answers what the test wants, and at the end the real one."""
+"""Data, accuracy, predictions, latency and the tray, with an engine that answers what the test wants."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QDialog, QToolButton
+from PySide6.QtWidgets import QApplication, QToolButton
 from pytestqt.qtbot import QtBot
 
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.measure import (
     Accuracy,
-    Calibrate,
     Evaluate,
     Evaluation,
     LabelImage,
     Latency,
-    LayerCurve,
     Preview,
     Sensitivity,
     SensitivityResult,
 )
-from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
-from compressor_gui.core.protocol import Cancelled, Done, Failed, Piece, Progress
-from compressor_gui.core.ranges import choose_range
+from compressor_gui.core.protocol import Cancelled, Done, Failed, Progress
 from compressor_gui.core.recipe import Recipe
-from compressor_gui.core.sweep import EXACT_DB
 from compressor_gui.gui.canvas.amounts import times
 from compressor_gui.gui.main_window import MainWindow
-from compressor_gui.gui.measure.calibrate_dialog import CalibrateDialog
 from compressor_gui.gui.measure.data_dialog import DataDialog
 from compressor_gui.gui.measure.engine_dialog import EngineDialog
-from compressor_gui.gui.measure.measured import Of, Sweep
+from compressor_gui.gui.measure.measured import Of
 from compressor_gui.gui.measure.panel import MeasurePanel
 from compressor_gui.gui.measure.predictions_dialog import PredictionsDialog
-from compressor_gui.gui.measure.suggest_dialog import SuggestDialog
-from compressor_gui.gui.settings import Settings
 from compressor_gui.gui.theme import Theme
-from tests.gui.fake_engine import CLASSES, FakeEngine, accuracy, histogram, layer_curve, reply
+from tests.gui.fake_engine import CLASSES, FakeEngine, accuracy, reply
+from tests.gui.measuring import dialog, facts, prune
 from tests.gui.test_window import CTRL, SHIFT, press, settle
 
 LEFT = Qt.MouseButton.LeftButton
 
 
-@pytest.fixture
-def digits(tmp_path: Path) -> Path:
-    """Ten examples and labels in IDX files."""
-    folder = tmp_path / "digits"
-    folder.mkdir()
-    images = np.arange(10 * 8 * 8, dtype=np.uint8).reshape(10, 8, 8)
-    header = bytes((0, 0, 8, 3)) + b"".join(size.to_bytes(4, "big") for size in images.shape)
-    (folder / "t-images-idx3-ubyte").write_bytes(header + images.tobytes())
-    (folder / "t-labels-idx1-ubyte").write_bytes(bytes((0, 0, 8, 1, 0, 0, 0, 10)) + bytes(range(10)))
-    return folder
-
-
-@pytest.fixture
-def engine(opened: MainWindow) -> FakeEngine:
-    return FakeEngine(opened.engine)
-
-
-@pytest.fixture
-def panel(opened: MainWindow, engine: FakeEngine, digits: Path) -> MeasurePanel:
-    """The measure panel in front, with data chosen."""
-    opened.document.set(data=DataSpec("idx", str(digits), input="input"))
-    opened.show_measure()
-    return opened.measure
-
-
-def dialog(window: MainWindow, kind: type[QDialog]) -> QDialog:
-    """The newest open dialog of a kind."""
-    return next(d for d in reversed(window.findChildren(kind)) if d.isVisible())
-
-
-def prune(qtbot: QtBot, window: MainWindow, sparsity: float) -> None:
-    window.document.prune_all(sparsity)
-    window.document.end_merge()
-    settle(qtbot, window)
-
-
-def facts(widget: object) -> dict[str, str]:
-    return {fact.key: fact.value for fact in widget.facts}  # type: ignore[attr-defined]
-
-
-# --- data ------------------------------------------------------------------------------------------------------------
+# --- data -------------------------------------------------------------------------------------------------------------
 
 
 def test_data_is_guessed_previewed_used_and_remembered(
@@ -196,7 +146,7 @@ def test_measuring_without_data_asks_for_it_and_goes_on(
     assert engine.waits(Evaluate)
 
 
-# --- accuracy --------------------------------------------------------------------------------------------------------
+# --- accuracy ---------------------------------------------------------------------------------------------------------
 
 
 def test_accuracy_stands_in_the_status_line_and_goes_stale(
@@ -281,7 +231,7 @@ def test_another_model_drops_the_answer_that_was_under_way(
     assert not panel.measurer.running
 
 
-# --- predictions -----------------------------------------------------------------------------------------------------
+# --- predictions ------------------------------------------------------------------------------------------------------
 
 
 def test_predictions_that_differ_come_first(
@@ -306,201 +256,7 @@ def test_predictions_that_differ_come_first(
     shown.reject()
 
 
-# --- sensitivity -----------------------------------------------------------------------------------------------------
-
-
-def sweep(panel: MeasurePanel, engine: FakeEngine) -> None:
-    panel.measure_sensitivity()
-    engine.answer(Sensitivity)
-
-
-def test_curves_grow_are_cancelled_and_resumed(
-    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
-) -> None:
-    press(qtbot, opened, Qt.Key.Key_M, CTRL)
-    begun = LayerCurve("conv", (0.0, 0.5), (0.95, 0.8))
-    engine.say(Sensitivity, Piece(begun))
-    qtbot.waitUntil(lambda: opened.document.state.measured.sweep.value.curves.get("conv") is begun)
-    assert "1 of 2 layers begun" in panel.sweep.progress.text()
-    assert opened.layers.model.rows[0].losses[0] == (0.0, pytest.approx(0))
-    assert opened.layers.model.rows[0].losses[1] == (0.5, pytest.approx(0.15 / 0.95))
-    assert opened.layers.model.rows[1].losses == ()
-    qtbot.mouseClick(panel.sweep.start_button, LEFT)
-    engine.say(Sensitivity, Piece(layer_curve("conv")))
-    engine.say(Sensitivity, Cancelled())
-    assert panel.sweep.start_button.text() == "Resume"
-    assert len(opened.document.state.measured.sweep.value.curves["conv"].value) == 12  # what had arrived is kept
-    qtbot.mouseClick(panel.sweep.start_button, LEFT)
-    assert opened.document.state.measured.sweep.value.curves  # shown while it goes on
-    engine.answer(Sensitivity)
-    assert panel.sweep.start_button.text() == "Measure again"
-    assert "100 examples" in panel.sweep.progress.text()
-    assert all(row.losses for row in opened.layers.model.rows)
-    opened.layers.view.viewport().grab()  # paints the thumbnails
-
-
-def test_a_click_on_a_curve_selects_its_layer_and_sets_its_slider(
-    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
-) -> None:
-    sweep(panel, engine)
-    opened.document.select("dense")
-    height = float(np.interp(0.75, *[np.array(v) for v in (layer_curve("x").sparsity, layer_curve("x").value)]))
-    panel.sweep.plot.plot.clicked.emit(0.75, height)
-    assert opened.document.state.selected == "conv"
-    assert opened.document.wanted_sparsity(opened.document.state.source.layers[0]) == pytest.approx(0.75)
-    assert panel.sweep.plot.cut.value() == pytest.approx(0.75, abs=0.01)
-    settle(qtbot, opened)
-    panel.sweep.plot.plot.hovered.emit(0.75, height)
-    assert "measured" in panel.sweep.plot.caption
-
-
-def test_the_inspector_has_the_measured_curve_over_the_estimated(
-    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
-) -> None:
-    opened.document.select("conv")
-    plot = opened.inspector.sensitivity
-    assert not plot._measured.isVisible()
-    sweep(panel, engine)
-    xs, ys = plot._measured.getData()
-    assert list(xs) == list(layer_curve("conv").sparsity)
-    assert list(ys) == pytest.approx(list(layer_curve("conv").value))
-    assert plot._curve.isVisible()
-    plot.bits.setChecked(True)
-    qtbot.waitUntil(lambda: len(plot._measured.getData()[0]) == 7)
-
-
-def test_curves_in_decibels() -> None:
-    found = Sweep({"a": LayerCurve("a", (0.0, 0.5, 0.9), (EXACT_DB, 30.0, -3.0))}, 1)
-    assert found.metric == "sqnr_db"
-    assert [at for at, _ in found.losses("a")] == [0.0, 0.5, 0.9]
-    assert [loss for _, loss in found.losses("a")] == [0.0, 0.5, 1.0]
-    assert found.words(EXACT_DB) == "equal"
-    assert found.words(30.0) == "30.0 dB"
-    assert found.losses("b") == ()
-
-
-def test_a_suggestion_is_one_step_to_undo(
-    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
-) -> None:
-    sweep(panel, engine)
-    press(qtbot, opened, Qt.Key.Key_G, CTRL)
-    asked = dialog(opened, SuggestDialog)
-    asked.target.setCurrentIndex(asked.target.findData("sparsity"))
-    asked.amount.setValue(80.0)
-    wanted = dict(asked.suggestion.layers)
-    assert asked.suggestion.sparsity >= 0.8
-    assert set(wanted) == {"conv", "dense"}
-    qtbot.mouseClick(asked.apply_button, LEFT)
-    settle(qtbot, opened)
-    step = opened.document.state.recipe.steps[0].transform
-    assert isinstance(step, Prune)
-    assert dict(step.layers) == wanted
-    press(qtbot, opened, Qt.Key.Key_Z, CTRL)
-    settle(qtbot, opened)
-    assert not opened.document.state.recipe.steps
-
-
-def test_a_target_that_can_not_be_met_says_what_is_lacking(
-    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
-) -> None:
-    sweep(panel, engine)
-    panel.suggest()
-    asked = dialog(opened, SuggestDialog)
-    asked.target.setCurrentIndex(asked.target.findData("bytes"))
-    asked.amount.setValue(0.0)
-    assert "too many" in asked.problem.text()
-    assert not asked.apply_button.isEnabled()
-    asked.target.setCurrentIndex(asked.target.findData("max_drop"))
-    asked.amount.setValue(2.0)
-    assert asked.apply_button.isEnabled()
-    assert asked.problem.isHidden()
-    asked.reject()
-
-
-# --- ranges ----------------------------------------------------------------------------------------------------------
-
-
-def test_ranges_are_measured_chosen_again_and_stored(
-    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
-) -> None:
-    press(qtbot, opened, Qt.Key.Key_B, CTRL)
-    wizard = dialog(opened, CalibrateDialog)
-    assert "quantize_nodes is added" in wizard.words.text()
-    qtbot.mouseClick(wizard.run_button, LEFT)
-    engine.say(Calibrate, Progress(3, 10, "3 of 10"))
-    assert wizard.bar.value() == 300
-    assert wizard.run_button.text() == "Cancel"
-    request = engine.answer(Calibrate)
-    assert request.data.limit == 10
-    assert wizard.nodes.count() == 2
-    assert [cut.value() for cut in wizard.plot.cuts] == [-1.0, 9.0]
-    wizard.method.setCurrentIndex(wizard.method.findData("mse"))
-    assert not wizard.apply_button.isEnabled()
-    chosen = choose_range(histogram(), "mse")
-    assert chosen[1] < 9.0
-    qtbot.waitUntil(lambda: wizard.plot.cuts[1].value() == pytest.approx(chosen[1]))
-    assert not engine.asked  # no second run
-    qtbot.mouseClick(wizard.apply_button, LEFT)
-    settle(qtbot, opened)
-    steps = [step.transform for step in opened.document.state.recipe.steps]
-    assert [step.name for step in steps] == ["quantize_nodes", "freeze_requantization_ranges"]
-    assert dict(steps[1].ranges)["conv_eightbit_requant_range"] == pytest.approx(chosen)
-    assert facts(panel.ranges.facts)["in the recipe"] == "2 ranges, 10 images, mse"
-    press(qtbot, opened, Qt.Key.Key_Z, CTRL)
-    settle(qtbot, opened)
-    assert not opened.document.state.recipe.steps
-
-
-def test_ranges_that_are_stored_again_replace_the_step(
-    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
-) -> None:
-    opened.document.set_recipe(Recipe.of(QuantizeNodes()))
-    settle(qtbot, opened)
-    for place, count in ((0, 10), (2, 1000)):
-        panel.calibrate()
-        wizard = dialog(opened, CalibrateDialog)
-        wizard.amount.setCurrentIndex(place)
-        wizard.run()
-        request = engine.answer(Calibrate)
-        assert request.data.limit == count
-        assert "freeze_requantization_ranges" not in request.model.recipe
-        wizard.accept()
-        settle(qtbot, opened)
-        panel.evaluate()
-        engine.answer(Evaluate)
-    names = [step.transform.name for step in opened.document.state.recipe.steps]
-    assert names == ["quantize_nodes", "freeze_requantization_ranges"]
-
-
-def test_ranges_are_saved_to_a_file(
-    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    target = tmp_path / "made.ranges.json"
-    monkeypatch.setattr("PySide6.QtWidgets.QFileDialog.getSaveFileName", lambda *_: (str(target), ""))
-    panel.calibrate()
-    wizard = dialog(opened, CalibrateDialog)
-    wizard.run()
-    engine.answer(Calibrate)
-    qtbot.mouseClick(wizard.save_button, LEFT)
-    assert json.loads(target.read_text())["conv_eightbit_requant_range"] == [-1.0, 9.0]
-    wizard.reject()
-
-
-def test_a_calibration_that_fails_is_said_in_the_wizard(
-    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
-) -> None:
-    panel.calibrate()
-    wizard = dialog(opened, CalibrateDialog)
-    wizard.run()
-    engine.say(Calibrate, Failed("no activation of this model is requantized"))
-    assert wizard.problem.isVisible()
-    assert wizard.run_button.text() == "Calibrate"
-    assert not wizard.apply_button.isEnabled()
-    wizard.reject()
-
-
-# --- latency ---------------------------------------------------------------------------------------------------------
+# --- latency ----------------------------------------------------------------------------------------------------------
 
 
 def test_latency_as_bars_and_as_colours(
@@ -524,7 +280,7 @@ def test_latency_as_bars_and_as_colours(
     assert opened.status.latency.property("stale")
 
 
-# --- the tray --------------------------------------------------------------------------------------------------------
+# --- the tray ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_tray_has_every_job_with_its_own_cancel(
@@ -566,7 +322,7 @@ def test_the_engines_memory_and_scheduler_are_set_and_used(
     assert engine.find(Sensitivity)[1].scheduler == "tcp://127.0.0.1:8786"
 
 
-# --- looks -----------------------------------------------------------------------------------------------------------
+# --- looks ------------------------------------------------------------------------------------------------------------
 
 
 def test_everything_is_painted_in_the_dark_too(
@@ -609,74 +365,3 @@ def test_results_belong_to_their_data() -> None:
     assert one.is_stale(Recipe(), other)
     assert one.is_stale(Recipe.of(Prune(sparsity=0.5)), data)
     assert not Of(SensitivityResult("top1", 1.0, 1, ()), None, None).is_stale(Recipe.of(Prune(sparsity=0.5)), other)
-
-
-# --- the real engine -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def lenet(qtbot: QtBot, theme: Theme, tmp_path: Path) -> Iterator[MainWindow]:
-    """LeNet-300-100 with 60 of its digits as data."""
-    samples = Path(__file__).parents[2] / "resources/samples"
-    made = MainWindow(Settings(tmp_path / "settings.ini"), theme)
-    made.resize(1280, 800)
-    made.show()
-    made.open(samples / "lenet-300-100.pb")
-    qtbot.waitUntil(lambda: made.document.state.data is not None)
-    settle(qtbot, made)
-    made.measurer.set_data(DataSpec.from_json(made.document.state.data.to_json().replace('"limit": 0', '"limit": 60')))
-    made.show_measure()
-    yield made
-    made.close()
-    made.deleteLater()
-
-
-@pytest.mark.tensorflow
-def test_a_network_is_measured_through_the_window(qtbot: QtBot, lenet: MainWindow, tmp_path: Path) -> None:
-    panel, state = lenet.measure, lambda: lenet.document.state
-    lenet.measurer.settings.set_data("x", "y")
-
-    def finish() -> None:
-        qtbot.waitUntil(lambda: not lenet.measurer.running, timeout=120_000)
-        assert lenet.message.isHidden() or lenet.message.frame.property("kind") != "error", lenet.message.more.text()
-
-    chooser = panel.ask_data()
-    qtbot.waitUntil(lambda: len(chooser.examples.captions) == 12, timeout=60_000)
-    chooser.accept()
-    lenet.document.set_recipe(Recipe.of(Prune(sparsity=0.6), QuantizeNodes()))
-    settle(qtbot, lenet)
-    run: Callable[[], object]
-    for run in (panel.evaluate, lenet.measurer.predict, panel.measure_latency):
-        run()
-        finish()
-    assert state().measured.evaluation.value.accuracy.n == 60
-    assert state().measured.evaluation.value.against.top1 > 0.9
-    sources = [item.source for item in state().measured.predictions.value.items]
-    assert len(sources) == 60
-    assert set(sources) <= set(state().measured.pictures)
-    panel.calibrate()
-    wizard = dialog(lenet, CalibrateDialog)
-    wizard.run()
-    finish()
-    wizard.accept()
-    settle(qtbot, lenet)
-    assert "RequantizationRange" not in state().made.graph.op_counts
-    assert any(isinstance(step, FreezeRequantizationRanges) for step in state().recipe.active)
-
-
-@pytest.mark.tensorflow
-def test_a_sweep_goes_on_after_it_was_cancelled(qtbot: QtBot, lenet: MainWindow, tmp_path: Path,
-                                                monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    panel = lenet.measure
-    panel.measure_sensitivity()
-    qtbot.waitUntil(lambda: bool(lenet.document.state.measured.sweep.value.curves), timeout=60_000)
-    panel.sweep.press()
-    qtbot.waitUntil(lambda: not lenet.measurer.running, timeout=60_000)
-    panel.measure_sensitivity()
-    qtbot.waitUntil(lambda: not lenet.measurer.running, timeout=120_000)
-    found = lenet.document.state.measured.sweep.value
-    assert found.finished is not None
-    assert found.finished.reused > 0
-    assert len(found.curves) == 3
-    assert found.metric == "top1"
