@@ -27,6 +27,8 @@ CHANGE = Qt.ItemDataRole.UserRole + 3
 MOST = 2000
 """Differences listed of one step; the graph shows all."""
 
+KEYS = "N next · P previous"
+
 MARKS = {"added": "+", "removed": "−", "changed": "•"}
 
 
@@ -86,7 +88,7 @@ class DifferencesPanel(QWidget):
         self.heading = label("Differences by step", "heading")
         head.addWidget(self.heading)
         head.addStretch(1)
-        self.summary = label("N next · P previous", "small")
+        self.summary = label(KEYS, "small")
         head.addWidget(self.summary)
         column.addLayout(head)
         self.stack = QStackedWidget()
@@ -104,6 +106,7 @@ class DifferencesPanel(QWidget):
         self.tree.setAccessibleName("Differences by step")
         self.model = QStandardItemModel(self.tree)
         self.tree.setModel(self.model)
+        self._rows: dict[str, QStandardItem] = {}
         self.tree.selectionModel().currentChanged.connect(self._chosen)
         self.stack.addWidget(self.tree)
         column.addWidget(self.stack, 1)
@@ -116,12 +119,21 @@ class DifferencesPanel(QWidget):
             self._fill()
         elif old.selected != new.selected:
             self._follow(new.selected)
+        if old.selected != new.selected or old.diff is not new.diff:
+            self.summary.setText(KEYS)
+
+    def show_place(self, index: int, count: int) -> None:
+        """Say that the selected node is the ``index``-th (from 1) of ``count`` on the way through the differences, and
+        open its group."""
+        self.summary.setText(f"{index:,} of {count:,}")
+        self._follow(self.document.state.selected, unfold=True)
 
     def _fill(self) -> None:
         state = self.document.state
         diff = state.diff
         self.tree.selectionModel().blockSignals(True)
         self.model.clear()
+        self._rows = {}
         self.tree.selectionModel().blockSignals(False)
         if diff is None or diff.equal:
             self.empty.setText(
@@ -135,7 +147,11 @@ class DifferencesPanel(QWidget):
         names = [step.transform.name for step in state.made.recipe.steps] if state.made else []
         for (step, name), nodes in _groups(diff, names, by_step):
             title = f"{step + 1}  {name}" if by_step else name
-            self.model.appendRow(_group_item(step if by_step else None, title, nodes))
+            group = _group_item(step if by_step else None, title, nodes)
+            self.model.appendRow(group)
+            # A node that several steps touched is found under the last of them.
+            children = (group.child(at) for at in range(group.rowCount()))
+            self._rows |= {child.data(Qt.ItemDataRole.UserRole): child for child in children}
         self.stack.setCurrentWidget(self.tree)
         self._follow(state.selected)
 
@@ -149,16 +165,12 @@ class DifferencesPanel(QWidget):
             if isinstance(step, int) and step != self.document.state.step:
                 self.document.set(step=step)
 
-    def _follow(self, name: str) -> None:
-        """Make the selected node's row the current one where it is shown (open groups only)."""
-        for row in range(self.model.rowCount()):
-            group = self.model.item(row)
-            if not self.tree.isExpanded(group.index()):
-                continue
-            for at in range(group.rowCount()):
-                if group.child(at).data(Qt.ItemDataRole.UserRole) == name:
-                    self.tree.setCurrentIndex(group.child(at).index())
-                    return
+    def _follow(self, name: str, *, unfold: bool = False) -> None:
+        """Make the selected node's row the current one; ``unfold``: also where its group is closed."""
+        row = self._rows.get(name)
+        if row is not None and (unfold or self.tree.isExpanded(row.parent().index())):
+            self.tree.setCurrentIndex(row.index())  # opens the groups around it
+            self.tree.scrollTo(row.index())
 
 
 def _groups(diff: Diff, names: Sequence[str], by_step: bool) -> list[tuple[tuple[int, str], list[NodeDiff]]]:
@@ -182,7 +194,9 @@ def _group_item(step: int | None, title: str, nodes: list[NodeDiff]) -> QStandar
     item.setData(title, NODE)
     item.setData(max(counts, key=lambda change: counts[change]), CHANGE)
     item.setData("  ".join(f"{MARKS[change]}{count:,}" for change, count in counts.items() if count), DETAIL)
-    item.setToolTip(", ".join(f"{count:,} {change}" for change, count in counts.items() if count))
+    every = ", ".join(f"{count:,} {change}" for change, count in counts.items() if count)
+    net = "\nWhat differs in the end; the recipe shows how many more nodes there are after the step than before."
+    item.setToolTip(every + (net if step is not None else ""))
     for node, change in zip(nodes[:MOST], changes, strict=False):
         child = QStandardItem()
         child.setData(node.name, Qt.ItemDataRole.UserRole)

@@ -113,6 +113,7 @@ class MainWindow(QMainWindow):
         self.layers = LayersPanel(document, theme)
         self.layers.open_requested.connect(self.ask_open)
         self.differences = DifferencesPanel(document, theme)
+        self.graph.walked.connect(self.differences.show_place)
         self._inspector: Inspector | None = None
         self._measure: MeasurePanel | None = None
         self.graph.painted.connect(lambda: self.inspector, LATER)

@@ -11,6 +11,7 @@ from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes import apply, parse
 from compressor_gui.gui.canvas.picture import Folding, Picture, single
 from compressor_gui.gui.canvas.view import Canvas
+from compressor_gui.gui.canvas.views import Views
 from compressor_gui.gui.theme import Theme
 from tests.support import conv_net
 
@@ -33,7 +34,8 @@ def canvas(theme: Theme) -> Iterator[Canvas]:
     made.resize(700, 900)
     made.show()
     made.set_picture(picture(conv_net()), fresh=True)
-    made.set_selected(LAYER, reveal=True)
+    Views([made]).first_look()
+    made.set_selected(LAYER)
     yield made
     made.close()
     made.deleteLater()
@@ -42,7 +44,7 @@ def canvas(theme: Theme) -> Iterator[Canvas]:
 @pytest.fixture
 def longer() -> Picture:
     """The same network with boxes before the layer's, so that the layer's has another number."""
-    return picture(apply(parse("quantize_weights(minimum_size=1)"), conv_net()).graph)
+    return single(apply(parse("quantize_weights(minimum_size=1)"), conv_net()).graph, Folding(constants=True))
 
 
 def test_a_node_chosen_while_boxes_move_is_the_one_outlined(canvas: Canvas, longer: Picture) -> None:
@@ -50,7 +52,7 @@ def test_a_node_chosen_while_boxes_move_is_the_one_outlined(canvas: Canvas, long
     assert canvas.picture.folded.owner[LAYER] != longer.folded.owner[LAYER]
     canvas.set_picture(longer)
     assert canvas.moving
-    canvas.set_selected(LAYER, reveal=False)
+    canvas.set_selected(LAYER)
     canvas.finish_moving()
     assert canvas.look.selected == longer.folded.owner[LAYER]
 

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from PySide6.QtCore import QPointF, Qt, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
 
 from compressor_gui.core import units
 from compressor_gui.core.diff import Diff
 from compressor_gui.core.graph import ModelGraph
-from compressor_gui.core.layers import Layer
 from compressor_gui.gui.canvas import picture as pictures
-from compressor_gui.gui.canvas.amounts import times
+from compressor_gui.gui.canvas.amounts import sparsities, times
 from compressor_gui.gui.canvas.export import export_scenes
 from compressor_gui.gui.canvas.pane import Pane
 from compressor_gui.gui.canvas.picture import Folding, Picture
 from compressor_gui.gui.canvas.view import Canvas
+from compressor_gui.gui.canvas.views import Views
+from compressor_gui.gui.canvas.walk import counterpart, differing, matching, step_from
 from compressor_gui.gui.document import Document, State, View
 from compressor_gui.gui.measure.words import milliseconds
 from compressor_gui.gui.theme import Theme
@@ -70,6 +69,8 @@ class GraphPanel(QWidget):
 
     painted = Signal()
     """A canvas with a graph on it was painted."""
+    walked = Signal(int, int)
+    """A difference was gone to: its place (from 1) among so many."""
 
     def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -81,24 +82,22 @@ class GraphPanel(QWidget):
         self._wanted: Subject | None = None
         self._drawing = False
         self._anchor = ""
-        self._picking = False
+        self._picked_in: Canvas | None = None
+        self._awaited_step = 0
         self._pattern: re.Pattern[str] | None = None
         self._color_by: ColorBy = "family"
 
         self._panes = (Pane(theme, self), Pane(theme, self))
-        row = QHBoxLayout(self)
+        row = self._row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(1)
         for pane in self._panes:
             row.addWidget(pane, 1)
-            pane.canvas.picked.connect(self._pick)
+            pane.canvas.picked.connect(lambda node, canvas=pane.canvas: self._pick(node, canvas))
+            pane.canvas.fit_requested.connect(self.fit)
             pane.canvas.painted.connect(self.painted)
             pane.canvas.toggled.connect(self.toggle_scope)
-        left, right = (pane.canvas for pane in self._panes)
-        left.moved.connect(lambda step, zoom: self._follow(right, left, step, zoom))
-        right.moved.connect(lambda step, zoom: self._follow(left, right, step, zoom))
-        left.drifted.connect(lambda: self._follow(right, left, QPointF(), left.zoom))
-        right.drifted.connect(lambda: self._follow(left, right, QPointF(), right.zoom))
+        self.views = Views([pane.canvas for pane in self._panes])
         self._panes[1].hide()
 
         self.color_combo = QComboBox()
@@ -140,8 +139,8 @@ class GraphPanel(QWidget):
         return self._folding
 
     def fit(self) -> None:
-        """See the whole graph."""
-        self.canvas.fit()
+        """See the whole graph, or both."""
+        self.views.fit()
 
     def actual_size(self) -> None:
         """Zoom to 1:1."""
@@ -206,55 +205,38 @@ class GraphPanel(QWidget):
         except re.error:
             return -1
         self._highlight()
-        return len(self._matching_nodes())
+        return len(matching(self._pictures, self._pattern))
 
     def next_match(self, step: int = 1) -> str:
         """Select the next (-1: previous) match, from the top of the picture on; returns the node, or nothing."""
-        return self._walk(self._matching_nodes(), step)
+        return self._walk(matching(self._pictures, self._pattern), step)
 
     def next_difference(self, step: int = 1) -> str:
-        """Select the next (-1: previous) box that differs; where the view shows no differences, it first shows both."""
-        if not any(picture.marks.any() for picture in self._pictures):
-            diff = self._document.state.diff
-            if diff is not None and not diff.equal and self._document.state.view == "original":
-                self._document.show("compare")
+        """Select the next (-1: previous) node that differs; where the view shows no differences, once it shows both."""
+        diff = self._document.state.diff
+        if diff is not None and not diff.equal and self._document.state.view == "original":
+            self._awaited_step = step
+            self._document.show("compare")
             return ""
-        found: list[tuple[float, float, str]] = []
-        for side, picture in enumerate(self._pictures):
-            for box in np.flatnonzero(picture.marks).tolist():
-                if side == 0 and len(self._pictures) > 1 and picture.marks[box] != pictures.REMOVED:
-                    continue  # the right side has it too
-                place = picture.layout
-                found.append((float(place.y[box]), float(place.x[box]), picture.folded.boxes[box].members[0]))
-        return self._walk([node for _, _, node in sorted(found)], step)
+        if diff is None:
+            return ""
+        nodes = differing(self._pictures, diff)
+        node = self._walk(nodes, step)
+        if node:
+            self.walked.emit(nodes.index(node) + 1, len(nodes))
+        return node
 
     def _walk(self, nodes: list[str], step: int) -> str:
         if not nodes:
             return ""
-        chosen = self._document.state.selected
-        if chosen in nodes:
-            node = nodes[(nodes.index(chosen) + step) % len(nodes)]
-        else:
-            node = nodes[0 if step > 0 else -1]
+        node = nodes[step_from(nodes, self._document.state.selected, step)]
+        if node == self._document.state.selected:
+            self._select(node)  # again: it may have been moved out of view since
         self._document.select(node)
-        for canvas in self.canvases:  # again, where it was selected already and moved out of view since
-            canvas.reveal(canvas.look.selected)
         return node
 
-    def _matching_nodes(self) -> list[str]:
-        if self._pattern is None:
-            return []
-        found: dict[str, tuple[float, float, int]] = {}
-        for picture in self._pictures:
-            for index, box in enumerate(picture.folded.boxes):
-                place = (float(picture.layout.y[index]), float(picture.layout.x[index]))
-                for order, node in enumerate(box.members):
-                    if self._pattern.search(node) or self._pattern.search(picture.graph[node].op):
-                        found.setdefault(node, (*place, order))
-        return sorted(found, key=found.__getitem__)
-
     def _highlight(self) -> None:
-        nodes = self._matching_nodes()
+        nodes = matching(self._pictures, self._pattern)
         for canvas in self.canvases:
             picture = canvas.picture
             if picture is None or self._pattern is None:
@@ -340,26 +322,24 @@ class GraphPanel(QWidget):
 
     def _show(self, found: tuple[Picture, ...], subject: Subject | None) -> None:
         before, self._shown = self._shown, subject
-        fresh = before is None or subject is None or len(self._pictures) != len(found)
-        if fresh and before is not None and self._pictures and found:
-            fresh = False  # the same model in another view: stay where we are
+        fresh = before is None or subject is None
         anchor, self._anchor = self._anchor, ""
-        lead = self._panes.index(next(pane for pane in self._panes if pane.canvas is self.canvas))
-        if len(found) < 2 or self._panes[1].canvas.picture is None:
-            lead = 0
+        leader = self.canvas if len(self._pictures) == len(found) else self._panes[0].canvas
         self._panes[1].setVisible(len(found) > 1)
         for index, pane in enumerate(self._panes):
-            shown = found[index] if index < len(found) else None
-            alone = fresh or pane.canvas.picture is None
-            pane.canvas.set_picture(shown, anchor, fresh=alone, anchored=index == lead)
-        if len(found) > 1:
-            leader, other = self._panes[lead].canvas, self._panes[1 - lead].canvas
-            leader.set_view(leader.center, leader.zoom, tell=False)
-            other.set_view(QPointF(other.center.x(), leader.center.y()), leader.zoom, tell=False)
+            pane.canvas.set_picture(found[index] if index < len(found) else None, anchor, fresh=fresh)
+        self._row.activate()  # the canvases have their sizes before they are looked at
         self._head(found, subject)
+        if fresh:
+            self.views.first_look()
+        else:
+            self.views.renew(leader, anchored=bool(anchor))
         self._select(self._document.state.selected, reveal=False)
         self._highlight()
         self._recolor()
+        step, self._awaited_step = self._awaited_step, 0
+        if step and len(found) > 1:
+            self.next_difference(step)
 
     def _head(self, found: tuple[Picture, ...], subject: Subject | None) -> None:
         self.color_combo.setVisible(bool(found))
@@ -386,21 +366,25 @@ class GraphPanel(QWidget):
 
     # -- selection and views -------------------------------------------------------------------------------------
 
-    def _pick(self, node: str) -> None:
-        self._picking = True
+    def _pick(self, node: str, canvas: Canvas) -> None:
+        self._picked_in = canvas
         try:
             self._document.select(node)
         finally:
-            self._picking = False
+            self._picked_in = None
 
     def _select(self, node: str, *, reveal: bool = True) -> None:
-        if node and reveal and not self._picking and self._open_around(node):
+        """Outline a node and its counterpart in the other picture; ``reveal`` brings both into view."""
+        if node and reveal and self._picked_in is None and self._open_around(node):
             return
-        shown = self._pictures
-        for index, pane in enumerate(self._panes[: len(shown)]):
-            here = node if node in shown[index].graph else self._counterpart(node, shown[index].graph)
-            pane.canvas.set_selected(here, reveal=reveal)
+        diff, boxes = self._document.state.diff, []
+        for pane in self._panes[: len(self._pictures)]:
+            picture = pane.canvas.picture
+            boxes.append(pane.canvas.set_selected(counterpart(node, picture.graph, diff) if picture else ""))
             pane.show_way()
+        leader = self._picked_in or next((c for c in self.canvases if c.picture and node in c.picture.graph), None)
+        if leader is not None and reveal:
+            self.views.reveal(boxes, leader, by_hand=self._picked_in is not None)
 
     def _open_around(self, node: str) -> bool:
         """Open the closed scopes around a node that was chosen elsewhere; whether that had to be done."""
@@ -413,23 +397,6 @@ class GraphPanel(QWidget):
                 self.set_folding(replace(self._folding, open_scopes=frozenset(opened)))
                 return True
         return False
-
-    def _counterpart(self, node: str, graph: ModelGraph) -> str:
-        """The node of ``graph`` that a node of the other graph came from or became."""
-        diff = self._document.state.diff
-        if not node or diff is None:
-            return ""
-        entry = diff.by_name.get(node)
-        if entry is not None:
-            found = next((origin for origin in entry.origins if origin in graph), "")
-            if found:
-                return found
-        return next((other.name for other in diff.nodes if node in other.origins and other.name in graph), "")
-
-    def _follow(self, follower: Canvas, leader: Canvas, step: QPointF, zoom: float) -> None:
-        """Locked views: the same zoom and height; sideways by the same step."""
-        if len(self._pictures) > 1 and follower.scene is not None:
-            follower.set_view(QPointF(follower.center.x() + step.x(), leader.center.y()), zoom, tell=False)
 
     # -- colours -------------------------------------------------------------------------------------------------
 
@@ -447,7 +414,7 @@ class GraphPanel(QWidget):
                 look.amounts = np.where(amounts > 0, np.sqrt(amounts / max(most, 1)), np.nan)
                 ramp = ("bytes of constants", "0", units.size(most))
             elif self._color_by == "sparsity":
-                look.amounts = self._sparsities(picture, of_source=side == 0 and len(shown) > 1)
+                look.amounts = sparsities(picture, self._document, of_source=side == 0 and len(shown) > 1)
                 ramp = ("sparsity", "0 %", "100 %")
             elif self._color_by == "time":
                 state = self._document.state
@@ -459,21 +426,3 @@ class GraphPanel(QWidget):
             pane.legend.show_what(changes=changes and last, ramp=ramp if last else ("", "", ""))
             pane.canvas.minimap.renew()
             pane.canvas.update()
-
-    def _sparsities(self, picture: Picture, *, of_source: bool) -> NDArray[np.float64]:
-        """For each box the share of zeros in its layers' weights: as the sliders stand, or as in the source."""
-        state = self._document.state
-        assert state.source is not None
-        zeros = np.zeros(len(picture.folded.boxes))
-        total = np.zeros(len(picture.folded.boxes))
-        wanted: Callable[[Layer], float] = self._document.wanted_sparsity
-        layers = [(layer, layer.sparsity if of_source else wanted(layer)) for layer in state.source.layers]
-        names = {layer.name for layer in state.source.layers}
-        if state.made is not None and not of_source:
-            layers += [(layer, layer.sparsity) for layer in state.made.layers if layer.name not in names]
-        for layer, sparsity in layers:
-            box = picture.folded.owner.get(layer.name, -1)
-            if box >= 0:
-                zeros[box] += sparsity * layer.parameters
-                total[box] += layer.parameters
-        return np.where(total > 0, zeros / np.maximum(total, 1), np.nan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ _LARGEST_OUTLINE = 300
 """A region of more boxes is always a rectangle: joining outlines takes time that grows with their square."""
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Way = Literal["up", "down", "left", "right"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,6 +226,20 @@ class Scene:
             if distance < nearest:
                 best, nearest = int(edge), distance
         return best
+
+    def neighbour(self, box: int, way: Way) -> int:
+        """The box one step from another: along an edge, or beside it in its row. From none (-1), the top box."""
+        if box < 0:
+            return int(np.argmin(self.y))
+        if way in ("up", "down"):
+            edges = self.edges_to(box) if way == "up" else self.edges_from(box)
+            others = self.picture.folded.edges[edges, 0 if way == "up" else 1]
+            if not len(others):
+                return box
+            return int(others[np.argmin(np.hypot(self.x[others] - self.x[box], self.y[others] - self.y[box]))])
+        row = np.abs(self.y - self.y[box]) < 1
+        beside = np.flatnonzero(row & ((self.x < self.x[box]) if way == "left" else (self.x > self.x[box])))
+        return int(beside[np.argmin(np.abs(self.x[beside] - self.x[box]))]) if len(beside) else box
 
     # -- frames --------------------------------------------------------------------------------------------------
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
-from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, QVariantAnimation, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSizeF, Qt, QVariantAnimation, Signal
 from PySide6.QtGui import (
     QColor,
     QHelpEvent,
@@ -23,28 +22,30 @@ from PySide6.QtWidgets import QStyle, QToolTip, QWidget
 
 from compressor_gui.core import units
 from compressor_gui.gui.canvas.minimap import Minimap
+from compressor_gui.gui.canvas.motion import Motion, View
 from compressor_gui.gui.canvas.painter import EDGE_TEXT, Look, Painter
 from compressor_gui.gui.canvas.picture import Picture
-from compressor_gui.gui.canvas.scene import Floats, Scene
+from compressor_gui.gui.canvas.scene import Scene, Way
 from compressor_gui.gui.theme import Theme
 
 MIN_ZOOM, MAX_ZOOM = 0.004, 3.0
 READABLE = 0.75
-"""A first look is not farther away than this: a graph that does not fit is shown from its top."""
+"""Both lines of a box can be read from here on."""
 MARGIN = 40.0
+"""Pixels around what is fitted, less in narrow canvases."""
 ANIMATED_UP_TO = 3000
 """Pictures of more boxes change at once."""
 
 
 class Canvas(QWidget):
     """Shows a picture. ``picked``: a node (empty: nothing) was chosen; ``toggled``: a scope was opened or closed;
-    ``moved``: the view changed by the user's hand, by so much in the picture's units, the new zoom."""
+    ``moved``: the view was changed, or went along with a box; ``fit_requested``: the whole graph is wanted."""
 
     picked = Signal(str)
     toggled = Signal(str)
-    moved = Signal(QPointF, float)
-    drifted = Signal()
-    """The view went along with a box that moved to another layout."""
+    moved = Signal()
+    resized = Signal()
+    fit_requested = Signal()
     painted = Signal()
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
@@ -61,12 +62,11 @@ class Canvas(QWidget):
         self.zoom = 1.0
         self._press: QPointF | None = None
         self._dragged = False
-        self._untouched = True
         self._animation = QVariantAnimation(self)
         self._animation.setStartValue(0.0)
         self._animation.setEndValue(1.0)
         self._animation.valueChanged.connect(self._animate)
-        self._way: tuple[Picture, Floats, Floats, int, QPointF] | None = None
+        self._motion: Motion | None = None
         self.minimap = Minimap(self)
         theme.changed.connect(self._restyle)
 
@@ -77,57 +77,37 @@ class Canvas(QWidget):
         """What is shown."""
         return self.scene.picture if self.scene else None
 
-    def set_picture(
-        self, picture: Picture | None, anchor: str = "", *, fresh: bool = False, anchored: bool = True
-    ) -> None:
+    @property
+    def destination(self) -> Scene | None:
+        """What is shown, with the boxes where they will be when they have arrived."""
+        return self._motion.end if self._motion is not None else self.scene
+
+    def set_picture(self, picture: Picture | None, anchor: str = "", *, fresh: bool = False) -> None:
         """Show a picture. The box that holds the node ``anchor`` stays where it is on the screen (default: the selected
-        one if it is in view, else the one in the middle), unless another canvas leads and this one is not ``anchored``;
-        ``fresh`` looks at it as if for the first time."""
-        self._animation.stop()
+        one if it is in view, else the one in the middle), unless another view is chosen; ``fresh``: without a way from
+        the one before."""
         old = self.scene
-        if not anchored:
-            anchor = ""
-        elif old is not None and old.count and not anchor:
-            anchor = self._anchor(old)
+        self._animation.stop()
+        self._motion = None
+        anchor = anchor or (self._anchor(old) if old is not None and old.count else "")
         self.look = Look()
-        if picture is None:
-            self.scene = None
-            self.minimap.renew()
-            self.update()
-            return
-        if old is None or fresh or not old.count:
-            self.scene = Scene(picture)
-            self._untouched = True
-            self.first_look()
+        if picture is None or old is None or fresh or not old.count:
+            self.scene = None if picture is None else Scene(picture)
         else:
             self._move_to(picture, old, anchor)
         self.minimap.renew()
         self.update()
 
     def _anchor(self, scene: Scene) -> str:
-        inside = self.view_rect()
         chosen = self.look.selected
-        if not (0 <= chosen < scene.count and inside.contains(scene.rect(chosen).center())):
-            chosen = int(np.argmin(np.hypot(scene.x - self.center.x(), scene.y - self.center.y())))
-        return scene.picture.folded.boxes[chosen].members[0]
+        if 0 <= chosen < scene.count and self.view_rect().contains(scene.rect(chosen).center()):
+            return scene.picture.folded.boxes[chosen].members[0]
+        return ""
 
     def _move_to(self, picture: Picture, old: Scene, anchor: str) -> None:
-        """Move each box from where the box that held its first node was."""
-        owner, folded = old.picture.folded.owner, picture.folded
-        start = np.array([owner.get(box.members[0], -1) for box in folded.boxes], np.int64)
-        known = start >= 0
-        x, y = picture.layout.x.copy(), picture.layout.y.copy()
-        x[known], y[known] = old.x[start[known]], old.y[start[known]]
-        fixed = folded.owner.get(anchor, -1)
-        before = old.picture.folded.owner.get(anchor, -1)
-        shift = QPointF()
-        if fixed >= 0 and before >= 0:
-            shift = QPointF(float(old.x[before]), float(old.y[before])) - self.center
-        else:
-            fixed = -1
-        self._way = (picture, x, y, fixed, shift)
+        self._motion = Motion.between(old, picture, anchor, (self.center, self.zoom))
         duration = self.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration, None, self)
-        if duration <= 0 or len(folded.boxes) > ANIMATED_UP_TO or not self.isVisible():
+        if duration <= 0 or len(picture.folded.boxes) > ANIMATED_UP_TO or not self.isVisible():
             self._animate(1.0)
         else:
             self._animate(0.0)  # from now on the boxes are the new picture's
@@ -135,26 +115,19 @@ class Canvas(QWidget):
             self._animation.start()
 
     def _animate(self, amount: float) -> None:
-        if self._way is None:
+        motion = self._motion
+        if motion is None:
             return
-        picture, x, y, fixed, shift = self._way
-        done = amount >= 1.0
-        ease = amount * amount * (3 - 2 * amount)
-        end = picture.layout
-        self.scene = Scene(picture) if done else Scene(picture, x + (end.x - x) * ease, y + (end.y - y) * ease)
-        self.look.edges_fade = ease
-        if fixed >= 0:
-            self.center = QPointF(float(self.scene.x[fixed]), float(self.scene.y[fixed])) - shift
-            self.drifted.emit()
-        if done:
-            self._way = None
+        self.scene, (self.center, self.zoom), self.look.edges_fade = motion.at(amount)
+        if amount >= 1.0:
+            self._motion = None
             self.minimap.renew()
         self.update()
 
     @property
     def moving(self) -> bool:
         """Whether boxes are on their way to another layout."""
-        return self._way is not None
+        return self._motion is not None
 
     def finish_moving(self) -> None:
         """Go to the end of the way at once."""
@@ -176,44 +149,55 @@ class Canvas(QWidget):
         """A point of the picture in the widget's pixels."""
         return (point - self.view_rect().topLeft()) * self.zoom
 
+    @property
+    def margin(self) -> float:
+        """Pixels to leave free around what is fitted."""
+        return min(MARGIN, self.width() / 14)
+
     def fit_zoom(self, rect: QRectF) -> float:
         """The zoom at which a rectangle fills the widget, at most 1:1."""
-        wide = (self.width() - 2 * MARGIN) / max(rect.width(), 1)
-        high = (self.height() - 2 * MARGIN) / max(rect.height(), 1)
+        wide = (self.width() - 2 * self.margin) / max(rect.width(), 1)
+        high = (self.height() - 2 * self.margin) / max(rect.height(), 1)
         return float(np.clip(min(wide, high), MIN_ZOOM, 1.0))
 
-    def set_view(self, center: QPointF, zoom: float, *, tell: bool = True) -> None:
-        """Look at a point at a zoom; ``tell`` lets locked canvases follow."""
-        zoom = float(np.clip(zoom, MIN_ZOOM, MAX_ZOOM))
-        step = center - self.center
-        self.center, self.zoom = center, zoom
-        self._untouched = False
-        if tell:
-            self.moved.emit(step, zoom)
+    @property
+    def last_view(self) -> View:
+        """The view that is or will be, once the boxes have arrived."""
+        return self._motion.last if self._motion is not None else (self.center, self.zoom)
+
+    def shows(self, rect: QRectF, center: QPointF, zoom: float, *, whole: bool = True) -> bool:
+        """Whether a rectangle is in view from a point at a zoom, ``whole`` and with a margin or at least its middle."""
+        size = QSizeF(self.size()) / zoom
+        view = QRectF(center - QPointF(size.width(), size.height()) / 2, size)
+        edge = min(self.margin / 2 / zoom, (size.width() - rect.width()) / 2)  # in a narrow view there is no room
+        return view.adjusted(edge, edge, -edge, -edge).contains(rect) if whole else view.contains(rect.center())
+
+    def sees_boxes(self) -> bool:
+        """Whether there will be anything in view."""
+        scene, (center, zoom) = self.destination, self.last_view
+        width, height = self.width() / zoom, self.height() / zoom
+        view = QRectF(center.x() - width / 2, center.y() - height / 2, width, height)
+        return scene is None or not scene.count or len(scene.boxes_in(view)) > 0
+
+    def go_to(self, center: QPointF, zoom: float) -> None:
+        """Look at a point at a zoom, by the time that the boxes have arrived."""
+        if self._motion is not None:
+            self._motion.goal = (center, float(np.clip(zoom, MIN_ZOOM, MAX_ZOOM)))
+        else:
+            self.look_at(center, zoom)
+
+    def look_at(self, center: QPointF, zoom: float) -> None:
+        """Look at a point at a zoom, at once."""
+        self.center, self.zoom = center, float(np.clip(zoom, MIN_ZOOM, MAX_ZOOM))
+        if self._motion is not None:
+            self._motion.let_go((self.center, self.zoom))
         self.minimap.place()
         self.update()
 
-    def first_look(self) -> None:
-        """The whole graph where that is readable, else its top."""
-        if self.scene is None:
-            return
-        bounds = self.scene.bounds
-        zoom = self.fit_zoom(bounds)
-        center = bounds.center()
-        if zoom < READABLE:
-            zoom = READABLE
-            top = int(np.argmin(self.scene.y)) if self.scene.count else -1
-            roots = np.flatnonzero(self.scene.y <= self.scene.y[top]) if top >= 0 else np.zeros(0, np.int64)
-            width = self.width() / zoom
-            middle = float(np.median(self.scene.x[roots])) if len(roots) else center.x()
-            if bounds.width() + 2 * MARGIN > width:
-                low, high = bounds.left() + width / 2 - MARGIN, bounds.right() - width / 2 + MARGIN
-                middle = min(max(middle, low), max(low, high))
-            else:
-                middle = center.x()
-            center = QPointF(middle, bounds.top() + self.height() / zoom / 2 - MARGIN / zoom)
-        self.set_view(center, zoom, tell=False)
-        self._untouched = True
+    def set_view(self, center: QPointF, zoom: float) -> None:
+        """Look at a point at a zoom, and let locked canvases follow."""
+        self.look_at(center, zoom)
+        self.moved.emit()
 
     def fit(self, rect: QRectF | None = None) -> None:
         """See the whole graph, or a rectangle of it."""
@@ -233,35 +217,22 @@ class Canvas(QWidget):
         """Move the picture by pixels."""
         self.set_view(self.center - pixels / self.zoom, self.zoom)
 
-    def reveal(self, box: int) -> None:
-        """Bring a box into view, and no more than needed."""
-        if self.scene is None or not 0 <= box < self.scene.count:
-            return
-        rect, view = self.scene.rect(box), self.view_rect()
-        inner = view.adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN)
-        if inner.contains(rect) and self.zoom >= 0.35:
-            return
-        self.set_view(rect.center(), max(self.zoom, READABLE))
-
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Keep the middle where it is; a view that nobody has touched yet is chosen anew."""
-        if self._untouched:
-            self.first_look()
-        self.minimap.place()
+        """Keep the middle where it is, unless another view is chosen."""
         super().resizeEvent(event)
+        self.minimap.place()
+        self.resized.emit()
 
     # -- what is lit ---------------------------------------------------------------------------------------------
 
-    def set_selected(self, node: str, *, reveal: bool) -> None:
-        """Outline the box that holds a node; ``reveal`` brings it into view."""
+    def set_selected(self, node: str) -> int:
+        """Outline the box that holds a node; returns it, -1 where there is none."""
         box = self.scene.picture.folded.owner.get(node, -1) if self.scene and node else -1
-        if box == self.look.selected:
-            return
-        self.look.selected = box
-        self._light_edges()
-        if reveal:
-            self.reveal(box)
-        self.update()
+        if box != self.look.selected:
+            self.look.selected = box
+            self._light_edges()
+            self.update()
+        return box
 
     def _light_edges(self) -> None:
         """Texts for the edges that are lit up."""
@@ -413,7 +384,7 @@ class Canvas(QWidget):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Arrows walk along edges, Enter opens a scope, Backspace closes the one around; F fits, 1 is 1:1, + and -."""
         key, scene = event.key(), self.scene
-        walks: dict[int, Literal["up", "down", "left", "right"]] = {
+        walks: dict[int, Way] = {
             Qt.Key.Key_Up: "up",
             Qt.Key.Key_Down: "down",
             Qt.Key.Key_Left: "left",
@@ -422,7 +393,7 @@ class Canvas(QWidget):
         if scene is None or not scene.count:
             super().keyPressEvent(event)
         elif key in walks:
-            box = self.neighbour(walks[Qt.Key(key)])
+            box = scene.neighbour(self.look.selected, walks[Qt.Key(key)])
             self.picked.emit(scene.picture.folded.boxes[box].members[0])
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Backspace) and self.look.selected >= 0:
             found = scene.picture.folded.boxes[self.look.selected]
@@ -430,7 +401,7 @@ class Canvas(QWidget):
             if scope:
                 self.toggled.emit(scope)
         elif key == Qt.Key.Key_F:
-            self.fit()
+            self.fit_requested.emit()
         elif key == Qt.Key.Key_1:
             self.zoom_by(1 / self.zoom)
         elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Equal, Qt.Key.Key_Minus):
@@ -439,19 +410,3 @@ class Canvas(QWidget):
             self.picked.emit("")
         else:
             super().keyPressEvent(event)
-
-    def neighbour(self, way: Literal["up", "down", "left", "right"]) -> int:
-        """The box one step from the selected one: along an edge, or beside it in its row. Without one, the top box."""
-        scene, box = self.scene, self.look.selected
-        assert scene is not None
-        if box < 0:
-            return int(np.argmin(scene.y))
-        if way in ("up", "down"):
-            edges = scene.edges_to(box) if way == "up" else scene.edges_from(box)
-            others = scene.picture.folded.edges[edges, 0 if way == "up" else 1]
-            if not len(others):
-                return box
-            return int(others[np.argmin(np.hypot(scene.x[others] - scene.x[box], scene.y[others] - scene.y[box]))])
-        row = np.abs(scene.y - scene.y[box]) < 1
-        beside = np.flatnonzero(row & ((scene.x < scene.x[box]) if way == "left" else (scene.x > scene.x[box])))
-        return int(beside[np.argmin(np.abs(scene.x[beside] - scene.x[box]))]) if len(beside) else box
