@@ -46,6 +46,17 @@ class Comparison:
             self._agreed += int(agreed.sum())
             self._rows += agreed.size
 
+    def merge(self, other: Comparison) -> Comparison:
+        """What both have taken in, ``other`` second, as a new comparison: that of one run, but for the order in which
+        floats are summed.
+        """
+        merged = Comparison(self.name)
+        merged._noise = self._noise.merge(other._noise)
+        merged._finite, merged._equal = self._finite and other._finite, self._equal and other._equal
+        merged._agreed, merged._rows = self._agreed + other._agreed, self._rows + other._rows
+        merged._shape = self._shape or other._shape
+        return merged
+
     @property
     def check(self) -> OutputCheck:
         """The measures of all batches so far; ``shape`` is the first batch's."""
@@ -73,6 +84,13 @@ class Noise:
             self._broken |= not np.isfinite(y).all()
             self._signal += float(np.sum(np.square(x)))
             self._noise += float(np.sum(np.square(x - y)))
+
+    def merge(self, other: Noise) -> Noise:
+        """What both have taken in, as a new one."""
+        merged = Noise()
+        merged._signal, merged._noise = self._signal + other._signal, self._noise + other._noise
+        merged._broken = self._broken or other._broken
+        return merged
 
     @property
     def db(self) -> float:

@@ -6,6 +6,7 @@ it is the result of the float operation; in a file that is in 8 bits already, th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -25,7 +26,8 @@ BINS = 2048
 PERCENTILE = 99.99
 """Percent of the values that the method ``percentile`` keeps below the maximum, and above the minimum."""
 
-_FINE = 4 * BINS  # widening halves the resolution in use, so that at least 2 * BINS are always left
+_FINE_BITS = 13  # 2^13 is 4 * BINS: the step to bins twice as wide leaves at least 2 * BINS in use
+_NARROWEST = -1000  # 2^-1000 and its inverse are floats yet; no activation is so small
 _LEVELS = 256
 _SMALLEST = 0.01
 """The maximum where all values are 0: any range has a code for them, but it must not be empty."""
@@ -110,14 +112,15 @@ def _range_inputs(graph: ModelGraph) -> dict[str, tuple[str, ...]]:
 class Collector:
     """Counts the values of one activation, batch after batch.
 
-    Its range always includes 0, as that of the 8-bit kernels does, and doubles when a value lies outside: pairs of bins
-    are merged, so that no batch has to be seen twice.
+    Bins are a power of two wide and begin at its multiples, and only the extremes seen so far (0 among them, as in the
+    range of the 8-bit kernels) decide how wide. When a value lies outside, neighbours are put together. So no batch has
+    to be seen twice, and what is counted in parts is, once merged, what is counted in one run.
     """
 
     def __init__(self) -> None:
-        self._low, self._span = 0.0, 0.0
-        self._counts = np.zeros(_FINE, np.int64)
         self._seen: Limits = (0.0, 0.0)
+        self._bins = _Bins.of(self._seen)
+        self._counts = np.zeros(self._bins.size, np.int64)
         self._batches = 0
         self._sums = (0.0, 0.0)
 
@@ -127,13 +130,21 @@ class Collector:
         low, high = float(flat.min()), float(flat.max())
         self._batches += 1
         self._sums = (self._sums[0] + low, self._sums[1] + high)
-        self._seen = (min(self._seen[0], low), max(self._seen[1], high))
-        self._widen()
-        if self._span:
-            places = ((flat - self._low) * (_FINE / self._span)).astype(np.int64)
-            self._counts += np.bincount(np.minimum(places, _FINE - 1), minlength=_FINE)
-        else:
-            self._counts[0] += flat.size
+        self._widen((low, high))
+        places = np.floor(flat * 2.0**-self._bins.exponent).astype(np.int64) - self._bins.first
+        self._counts += np.bincount(places, minlength=self._bins.size)
+
+    def merge(self, other: Collector) -> Collector:
+        """What both have counted, as a new collector. Ends and counts are exactly those of one run over all batches,
+        the means but for the order in which floats are summed.
+        """
+        merged = Collector()
+        for part in (self, other):
+            merged._widen(part._seen)
+            merged._counts += merged._bins.taking(part._counts, part._bins)
+        merged._batches = self._batches + other._batches
+        merged._sums = (self._sums[0] + other._sums[0], self._sums[1] + other._sums[1])
+        return merged
 
     def histogram(self) -> RangeHistogram:
         """What was counted, in even bins from the smallest to the largest value (or 0). Raises ValueError if nothing
@@ -143,27 +154,46 @@ class Collector:
         low, high = self._seen
         total = np.concatenate(([0], np.cumsum(self._counts)))
         inner = np.linspace(low, high, BINS + 1)[1:-1]
-        found = np.interp(inner, self._low + np.arange(_FINE + 1) * (self._span / _FINE), total)
+        found = np.interp(inner, self._bins.edges, total)
         counts = np.diff(np.concatenate(([0], np.rint(found).astype(np.int64), [total[-1]])))
         mean_low, mean_high = (total / self._batches for total in self._sums)
         return RangeHistogram(low, high, tuple(counts.tolist()), mean_low, mean_high)
 
-    def _widen(self) -> None:
-        """Make room for the smallest and the largest value."""
-        low, high = self._seen
-        if not self._span:  # only zeros came before
-            self._low, self._span = low, high - low
-            if self._span:
-                zeros, self._counts[0] = int(self._counts[0]), 0
-                self._counts[min(int(-low * (_FINE / self._span)), _FINE - 1)] = zeros
-            return
-        while low < self._low or high > self._low + self._span:
-            pairs = self._counts.reshape(-1, 2).sum(axis=1)
-            empty = np.zeros_like(pairs)
-            downward = low < self._low
-            self._counts = np.concatenate((empty, pairs) if downward else (pairs, empty))
-            self._low -= self._span if downward else 0.0
-            self._span *= 2
+    def _widen(self, seen: Limits) -> None:
+        """Make room for these values."""
+        low, high = min(self._seen[0], seen[0]), max(self._seen[1], seen[1])
+        if (low, high) != self._seen:
+            bins = _Bins.of((low, high))
+            self._counts = bins.taking(self._counts, self._bins)
+            self._seen, self._bins = (low, high), bins
+
+
+@dataclass(frozen=True)
+class _Bins:
+    """``size`` bins of the width 2^exponent, of which the first begins at ``first`` times the width."""
+
+    exponent: int
+    first: int
+    size: int
+
+    @staticmethod
+    def of(seen: Limits) -> _Bins:
+        """The narrowest for these extremes: at least 2 * BINS, at most twice as many and one."""
+        low, high = seen
+        exponent = max(math.frexp(high - low)[1] - _FINE_BITS, _NARROWEST) if low < high else _NARROWEST
+        first, last = (math.floor(math.ldexp(end, -exponent)) for end in seen)
+        return _Bins(exponent, first, last - first + 1)
+
+    @property
+    def edges(self) -> np.ndarray:
+        return (self.first + np.arange(self.size + 1)) * 2.0**self.exponent
+
+    def taking(self, counts: np.ndarray, bins: _Bins) -> np.ndarray:
+        """What is counted in narrower bins, or as narrow ones, in these."""
+        shift = min(self.exponent - bins.exponent, 62)  # no place is left of 0 and -1 then
+        taken = np.zeros(self.size, np.int64)
+        np.add.at(taken, ((bins.first + np.arange(bins.size)) >> shift) - self.first, counts)
+        return taken
 
 
 # -- choosing ----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ the other inputs get. What can't be decoded is left out and named."""
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +87,7 @@ class Dataset:
             return
         kept: list[Batch] | None = []
         size = 0
-        for batch in self._decoded():
+        for batch in self._decoded(self._source.indices):
             self.n += len(batch)
             size += batch.nbytes
             if size > self.spec.cache_bytes:
@@ -95,9 +96,38 @@ class Dataset:
                 kept.append(batch)
             yield batch
         if not self.n:
-            raise CompressorError(self._why_none(), where=self.spec.path)
+            raise self.without_examples(self.skipped)
         if kept is not None:
             self._kept, self._kept_skipped = kept, list(self.skipped)
+
+    # -- parts --
+
+    @property
+    def indices(self) -> list[int]:
+        """The numbers of all examples of the split, broken ones included. Where they are unknown, all are listed."""
+        count = self._source.count
+        if count < 0:
+            count = int(
+                self._source.listing(self._source.indices).ignore_errors().reduce(np.int64(0), lambda n, _: n + 1)
+            )
+        return self._chosen(range(count))
+
+    def part(self, indices: range) -> Iterator[Batch]:
+        """The batches of the split's examples with these numbers; ``n`` and ``skipped`` are the part's. The limit does
+        not count, and a part may be empty.
+        """
+        self.n = 0
+        self.skipped = []
+        for batch in self._decoded(indices, limited=False):
+            self.n += len(batch)
+            yield batch
+
+    def without_examples(self, skipped: Sequence[str]) -> CompressorError:
+        """What to say where all examples, if there are any, are broken."""
+        words = "there are no examples"
+        if skipped:
+            words = f"none of the {len(skipped)} examples can be decoded; the first is {skipped[0]}"
+        return CompressorError(words, where=self.spec.path)
 
     # -- which examples --
 
@@ -122,16 +152,11 @@ class Dataset:
             count = len(self._chosen(range(count)))
         return min(count, self.spec.limit or count)
 
-    def _why_none(self) -> str:
-        if not self.skipped:
-            return "there are no examples"
-        return f"none of the {len(self.skipped)} examples can be decoded; the first is {self.skipped[0]}"
-
     # -- decoding --
 
-    def _pipeline(self) -> Any:
+    def _pipeline(self, indices: range, limit: int) -> Any:
         plain = tf.autograph.experimental.do_not_convert
-        listing = self._source.listing
+        listing = self._source.listing(indices)
         if self.spec.split != "all":
             keys = None if self._source.keys is None else tf.constant(list(self._source.keys))
 
@@ -148,23 +173,24 @@ class Dataset:
             return index, _scaled(value, self.spec), label
 
         made = listing.map(plain(decode), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).ignore_errors()
-        if self.spec.limit:
-            made = made.take(self.spec.limit)
+        if limit:
+            made = made.take(limit)
         return made.batch(self.batch).map(plain(scale)).prefetch(2)
 
-    def _decoded(self) -> Iterator[Batch]:
-        expected = 0
+    def _decoded(self, indices: range, *, limited: bool = True) -> Iterator[Batch]:
+        expected = indices.start
+        limit = self.spec.limit if limited else 0
         try:
-            for index, value, label in self._pipeline():
-                indices = index.numpy().tolist()
-                for at in indices:
+            for index, value, label in self._pipeline(indices, limit):
+                numbers = index.numpy().tolist()
+                for at in numbers:
                     self._skip(range(expected, at))
                     expected = at + 1
-                yield self._batch(value.numpy(), indices, label.numpy())
+                yield self._batch(value.numpy(), numbers, label.numpy())
         except TF_ERRORS as error:
             raise CompressorError(f"the examples can't be decoded: {_reason(error)}", where=self.spec.path) from None
-        if not self.spec.limit or self.n < self.spec.limit:
-            self._skip(range(expected, self._source.count))
+        if (not limit or self.n < limit) and indices.stop < sys.maxsize:
+            self._skip(range(expected, indices.stop))
 
     def _skip(self, indices: range) -> None:
         self.skipped += [self._source.name(index) for index in self._chosen(indices)]
@@ -197,6 +223,13 @@ class Dataset:
             where=self.spec.path,
             hint="set height, width, channels and layout",
         )
+
+
+def cut(indices: Sequence[int], batch: int, most: int) -> list[range]:
+    """At most ``most`` parts of a data set with the examples of these numbers, whole batches in each but the last."""
+    size = batch * max(1, math.ceil(len(indices) / batch / most))
+    starts = range(0, len(indices), size)
+    return [range(indices[at], indices[min(at + size, len(indices)) - 1] + 1) for at in starts]
 
 
 def open_dataset(spec: DataSpec, graph: ModelGraph, batch: int) -> Dataset:

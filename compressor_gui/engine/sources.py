@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,19 +24,25 @@ _ENCODED = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
 class Source:
     """Examples before they are decoded.
 
-    ``listing`` has pairs (index, part), ``load(index, part)`` makes of them ``(value, label)``: encoded bytes, or the
+    ``listing(indices)`` has pairs (index, part) of the examples with these indices, in order; what is not among them is
+    not read, as far as that can be. ``load(index, part)`` makes of them ``(value, label)``: encoded bytes, or the
     numbers of one example; and an int64, -1 without ``labelled``. ``load`` runs in a graph of TensorFlow's and may fail
     for a broken example. ``count`` is how many there are (-1: unknown), ``name`` what to call one, ``key`` what decides
     its part of a split.
     """
 
-    listing: Any
+    listing: Callable[[range], Any]
     load: Callable[[Any, Any], tuple[Any, Any]]
     count: int
     labelled: bool
     classes: tuple[str, ...]
     name: Callable[[int], str]
     keys: Sequence[str] | None = None
+
+    @property
+    def indices(self) -> range:
+        """Those of all examples."""
+        return range(self.count if self.count >= 0 else sys.maxsize)
 
     def key(self, index: int) -> str:
         """What decides which part of a split the example belongs to."""
@@ -75,7 +82,11 @@ def _pictures(spec: DataSpec, names: datafiles.Names | None) -> Source:
     paths = [str(file) for file, _ in files]
     labels = np.array([label for _, label in files], np.int64)
     keys = [file.relative_to(top).as_posix() if top in file.parents else file.name for file, _ in files]
-    listing = tf.data.Dataset.from_tensor_slices((np.arange(len(paths), dtype=np.int64), (paths, labels)))
+
+    def listing(indices: range) -> Any:
+        at = slice(indices.start, indices.stop)
+        return tf.data.Dataset.from_tensor_slices((np.arange(len(paths), dtype=np.int64)[at], (paths[at], labels[at])))
+
     return Source(
         listing,
         lambda _, part: (tf.io.read_file(part[0]), part[1]),
@@ -143,9 +154,11 @@ def _arrays(path: str, values: np.ndarray, labels: np.ndarray | None, names: dat
         value.set_shape(values.shape[1:])
         return value, classes[index]
 
-    indices = tf.data.Dataset.range(count).map(lambda index: (index, index))
+    def listing(indices: range) -> Any:
+        return tf.data.Dataset.range(indices.start, indices.stop).map(lambda index: (index, index))
+
     name = Path(path).name
-    return Source(indices, load, count, labels is not None, names.names if names else (), lambda at: f"{name}[{at}]")
+    return Source(listing, load, count, labels is not None, names.names if names else (), lambda at: f"{name}[{at}]")
 
 
 def _class_numbers(labels: np.ndarray, path: str) -> np.ndarray:
@@ -199,14 +212,25 @@ def _records(spec: DataSpec, names: datafiles.Names | None) -> Source:
         return f"record {index + 1}"
 
     paths, kind = [str(file) for file in files], "GZIP" if packed else ""
-    if -1 in counts:
-        listing = tf.data.TFRecordDataset(paths, kind).enumerate()
-    else:  # each file counts from its own number, so that one that is damaged does not shift the others
-        starts = np.array([0, *itertools.accumulate(counts)][: len(files)], np.int64)
-        each = tf.data.Dataset.from_tensor_slices((paths, starts))
-        listing = each.flat_map(_numbered_records)
+
+    def listing(indices: range) -> Any:
+        if -1 in counts:
+            return _between(tf.data.TFRecordDataset(paths, kind), indices)
+        # each file counts from its own number, so that one that is damaged does not shift the others
+        ends = np.array([*itertools.accumulate(counts)], np.int64)
+        starts = ends - np.array(counts)
+        at = np.flatnonzero((starts < indices.stop) & (ends > indices.start))
+        each = tf.data.Dataset.from_tensor_slices(([paths[file] for file in at], starts[at]))
+        records = each.flat_map(_numbered_records)
+        return records.filter(lambda index, _: (index >= indices.start) & (index < indices.stop))
+
     total = -1 if -1 in counts else sum(counts)
     return Source(listing, load, total, label is not None, names.names if names else (), name)
+
+
+def _between(listing: Any, indices: range) -> Any:
+    """The elements in these places, numbered."""
+    return listing.enumerate().skip(indices.start).take(len(indices))
 
 
 @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
@@ -270,7 +294,14 @@ def _saved(spec: DataSpec, names: datafiles.Names | None) -> Source:
 
     count = int(saved.cardinality())
     names_found = names.names if names else ()
-    return Source(saved.enumerate(), load, max(count, -1), labelled, names_found, lambda at: f"example {at + 1}")
+    return Source(
+        lambda indices: _between(saved, indices),
+        load,
+        max(count, -1),
+        labelled,
+        names_found,
+        lambda at: f"example {at + 1}",
+    )
 
 
 def _parts(element: Any) -> dict[str, Any]:
