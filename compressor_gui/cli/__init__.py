@@ -35,7 +35,7 @@ def cli() -> None:
 
     \b
     Example:
-      compressor-cli compress model.pb -o small.pb --pass 'prune(sparsity=0.8)' --pass quantize_weights
+      compressor-cli compress model.pb -o small.pb --pass 'prune(sparsity=0.5)' --pass quantize_weights
     """
 
 

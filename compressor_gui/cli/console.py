@@ -24,6 +24,9 @@ from compressor_gui.core.verify import verify
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+_SIGPIPE = 128 + 13
+"""The exit code when the reader of standard output went away, as a shell reports it of other programs."""
+
 
 class Commands(click.Group):
     """A group whose commands end with one sentence and an exit code, whatever happens."""
@@ -38,7 +41,10 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             say("interrupted")
             ctx.exit(130)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes out at its end
+            ctx.exit(_SIGPIPE)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
             if os.environ.get("COMPRESSOR_DEBUG"):
@@ -81,6 +87,18 @@ class Console:
         self.end_progress()
         say(text, fg="red")
 
+    def failed(self, error: CompressorError) -> None:
+        """Under ``--json``, the error as an object; its sentence is said by :class:`Commands`."""
+        if self.as_json:
+            parts = {"message": str(error), "what": error.what, "where": error.where, "hint": error.hint}
+            click.echo(json.dumps({"error": parts}, indent=1, ensure_ascii=False), err=self.stdout_taken)
+
+    def warn(self, text: str) -> None:
+        """What the user should know before using the result."""
+        if not self.quiet:
+            self.end_progress()
+            say(f"warning: {text}", fg="yellow")
+
     def progress(self, event: Progress) -> None:
         """Show how far the work is, on a terminal."""
         if self._shows_progress:
@@ -111,6 +129,10 @@ def with_console(command: Command) -> Command:
         console = Console(as_json, quiet)
         try:
             return command(console, *args, **kwargs)
+        except CompressorError as error:
+            console.end_progress()
+            console.failed(error)
+            raise
         finally:
             console.end_progress()
 

@@ -77,6 +77,6 @@ def _row(node: NodeDiff) -> tuple[str, ...]:
     bytes_ = {"added": node.bytes_after, "removed": -node.bytes_before}.get(
         node.change, node.bytes_after - node.bytes_before
     )
-    step = f"{node.step + 1} {node.step_name}" if node.step is not None else ""
-    why = ", ".join(filter(None, (step, node.reason if node.change == "removed" else "", *node.details)))
+    steps = [f"{touch.step + 1} {touch.name}" for touch in node.touches]
+    why = ", ".join((*steps, *filter(None, [node.reason if node.change == "removed" else ""]), *node.details))
     return _MARKS[node.change], node.name, node.op, f"{bytes_:+,}", why

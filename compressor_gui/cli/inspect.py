@@ -11,7 +11,7 @@ from compressor_gui.cli.console import Console, read_model, table, with_console
 from compressor_gui.core import units
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.layers import Layer, find_layers
-from compressor_gui.core.names import elide, short_names
+from compressor_gui.core.names import elide
 from compressor_gui.core.recipe import digest
 
 
@@ -66,6 +66,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
     found = layer.summary
     return {
         "name": layer.name,
+        "short": layer.short,
         "op": layer.op,
         "users": list(layer.users),
         "weight": layer.weight,
@@ -108,10 +109,9 @@ def _text(size: int, graph: ModelGraph, layers: tuple[Layer, ...]) -> Iterator[s
     yield from table(("op", "nodes"), [(op, f"{count:,}") for op, count in graph.op_counts.items()], "<>")
     if layers:
         yield ""
-        short = short_names(layer.name for layer in layers)
         rows = [
             (
-                elide(short[layer.name], 48),
+                elide(layer.short, 48),
                 layer.op,
                 str(layer.shape),
                 f"{layer.parameters:,}",

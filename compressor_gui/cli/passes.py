@@ -54,6 +54,7 @@ def _described(kind: type[Pass]) -> dict[str, Any]:
                 "maximum": spec.maximum,
                 "unit": spec.unit,
                 "choices": list(spec.choices),
+                "required": spec.required,
             }
             for key, spec in kind.params().items()
         ],
@@ -69,7 +70,10 @@ def _one(kind: type[Pass]) -> Iterator[str]:
     specs = kind.params()
     if specs:
         yield ""
-        rows = [(key, _values(spec), _default(kind.default(key)), spec.help) for key, spec in specs.items()]
+        rows = [
+            (key, _values(spec), "required" if spec.required else _default(kind.default(key)), spec.help)
+            for key, spec in specs.items()
+        ]
         yield from table(("parameter", "values", "default", "meaning"), rows)
     yield ""
     yield f"example: --pass {chr(34)}{kind.name}{_example(kind)}{chr(34)}"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.pbio import cannot_write
 
 CHARTS = (".svg", ".png")
 
@@ -45,7 +46,7 @@ def write_picture(picture: bytes, output: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise CompressorError(f"it can't be written: {error.strerror}", where=output) from None
+        raise cannot_write(Path(output), error) from None
 
 
 def draw(module: str, *arguments: str) -> None:

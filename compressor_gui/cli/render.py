@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from compressor_gui.cli.console import Console, as_file, read_model, with_console
+from compressor_gui.cli.console import Console, as_file, read_model, refuse_target, with_console
 from compressor_gui.cli.pictures import check_kind, draw, write_picture
-from compressor_gui.core import pbio, units
+from compressor_gui.core import units
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import Progress
 
@@ -37,8 +37,8 @@ def render(console: Console, model: str, other: str | None, output: str, theme: 
     if model == other == "-":
         raise CompressorError("both graphs can't come from standard input", hint="name a file for one of them")
     if output != "-":
-        for source in (model, other):
-            pbio.refuse_source(Path(output), source)
+        for source in filter(None, (model, other)):
+            refuse_target(Path(output), source)
     data, _ = read_model(model)
     other_data = read_model(other)[0] if other else b""
     console.progress(Progress(0, 0, "drawing"))

@@ -7,7 +7,7 @@ steps to the nodes of the source file.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar, get_args
 
@@ -23,27 +23,48 @@ Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
+class Touch:
+    """What one step did to a node: the step's index in the recipe, its pass's name, and why it did it."""
+
+    step: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class NodeDiff:
     """One node of either graph.
 
     ``name`` and ``op`` are the new ones where the node still exists. ``origins`` are nodes of the graph before.
-    ``step`` is the index in the recipe of the last step that touched it, ``steps`` all of them. ``details`` says what
-    changed: ``name``, ``op``, ``inputs`` (it reads other nodes), ``input names`` (it reads the same ones under new
-    names), ``device``, ``value`` (a constant's tensor), ``attr T``, ``other fields``. Bytes are those in the file.
+    ``touches`` are the steps that touched it, in their order. ``details`` says what changed: ``name``, ``op``,
+    ``inputs`` (it reads other nodes), ``input names`` (it reads the same ones under new names), ``device``, ``value``
+    (a constant's tensor), ``attr T``, ``other fields``. Bytes are those in the file.
     """
 
     name: str
     op: str
     change: Change
     origins: tuple[str, ...]
-    step: int | None = None
-    step_name: str = ""
-    reason: str = ""
+    touches: tuple[Touch, ...] = ()
     details: tuple[str, ...] = ()
     bytes_before: int = 0
     bytes_after: int = 0
     layer: str | None = None
-    steps: tuple[int, ...] = ()
+
+    @property
+    def step(self) -> int | None:
+        """The index of the last step that touched it."""
+        return self.touches[-1].step if self.touches else None
+
+    @property
+    def reason(self) -> str:
+        """Why that step did."""
+        return self.touches[-1].reason if self.touches else ""
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The indices of all steps that touched it."""
+        return tuple(touch.step for touch in self.touches)
 
     def to_json(self) -> dict[str, Any]:
         """The entry as ``diff --json`` prints it; steps are counted from 1 there, as in messages."""
@@ -53,8 +74,7 @@ class NodeDiff:
             "change": self.change,
             "from": list(self.origins),
             "step": None if self.step is None else self.step + 1,
-            "step_name": self.step_name,
-            "steps": [index + 1 for index in self.steps],
+            "steps": [{**vars(touch), "step": touch.step + 1} for touch in self.touches],
             "reason": self.reason,
             "details": list(self.details),
             "layer": self.layer,
@@ -128,7 +148,7 @@ class Diff:
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``diff --json`` prints."""
-        names = {node.step: node.step_name for node in self.nodes}
+        names = {touch.step: touch.name for node in self.nodes for touch in node.touches}
         return {
             "equal": self.equal,
             **self.counts,
@@ -222,6 +242,14 @@ class _Trace:
                 used.add(old.name)
                 yield name, old.name
 
+    def touches(self, name: str, removed: bool) -> tuple[Touch, ...]:
+        """The steps that touched a node; the last one's reason is why it is gone, where it was ``removed``."""
+        stages = self.steps.get(name, ())
+        found = [Touch(stage.index, stage.transform.name, stage.transform.title) for stage in stages]
+        if removed and found and self.reasons.get(name):
+            found[-1] = replace(found[-1], reason=self.reasons[name])
+        return tuple(found)
+
     def unexplained(self, nodes: Iterable[NodeDiff]) -> tuple[str, ...]:
         """Differences that no step made, and added nodes that came from nowhere."""
         return tuple(n.name for n in nodes if n.change != "unchanged" and (n.step is None or not n.origins))
@@ -252,13 +280,10 @@ def _compare(before: ModelGraph, after: ModelGraph, pairs: Mapping[str, str], tr
         assert node is not None
         change: Change = "added" if old is None else "removed" if new is None else "changed" if details else "unchanged"
         origins: tuple[str, ...] = () if old is None else (old.name,)
-        steps: tuple[Stage, ...] = ()
-        reason = ""
+        touches: tuple[Touch, ...] = ()
         if trace is not None and change != "unchanged":
-            steps = trace.steps.get(node.name, ())
-            if change == "removed":
-                reason = trace.reasons.get(node.name, "")
-            else:
+            touches = trace.touches(node.name, change == "removed")
+            if change != "removed":
                 origins = trace.origins.get(node.name, origins)
         size_before = node_size(old) if old is not None else 0
         nodes.append(
@@ -267,14 +292,11 @@ def _compare(before: ModelGraph, after: ModelGraph, pairs: Mapping[str, str], tr
                 node.op,
                 change,
                 origins,
-                steps[-1].index if steps else None,
-                steps[-1].transform.name if steps else "",
-                reason or (steps[-1].transform.title if steps else ""),
+                touches,
                 details,
                 size_before,
                 size_before if new is old else node_size(new) if new is not None else 0,
                 next((layers[name] for name in (*origins, node.name) if name in layers), None),
-                tuple(stage.index for stage in steps),
             )
         )
 

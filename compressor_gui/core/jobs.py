@@ -10,12 +10,14 @@ import os
 from dataclasses import dataclass
 from typing import ClassVar
 
+from compressor_gui.core import units
 from compressor_gui.core.caution import Cautious, Ran
 from compressor_gui.core.memory import parse_bytes
 from compressor_gui.core.protocol import Cancelled, Died, Done, Event, Failed, Progress, Request
 from compressor_gui.core.worker import JobCancelled, Listener, Worker, WorkerDied
 
 __all__ = [
+    "CHECK_INPUTS",
     "EXACT_DB",
     "Cancelled",
     "CheckExport",
@@ -36,6 +38,12 @@ __all__ = [
 EXACT_DB = 999.0
 """The SQNR of an output that is equal to the original's: JSON has no infinity. Its negative is the worst."""
 
+CHECK_INPUTS = 4
+"""How many made-up inputs, each of batch 1, a check runs both graphs on."""
+
+_FAR_DB = 10.0
+_FAR_AGREEMENT = 0.9
+"""Below either of these an output is too far from the original's to be used without another thought."""
 
 MEMORY = "COMPRESSOR_ENGINE_MEMORY"
 """The variable that says how much memory the engine may have."""
@@ -74,6 +82,12 @@ class OutputCheck:
     equal: bool
     shape: tuple[int, ...]
 
+    @property
+    def far(self) -> bool:
+        """Whether it is so unlike the original's that the user should know before using it."""
+        agreement = 1.0 if self.argmax_agreement is None else self.argmax_agreement
+        return self.sqnr_db < _FAR_DB or agreement < _FAR_AGREEMENT
+
 
 @dataclass(frozen=True)
 class ExportCheck(Ran):
@@ -91,6 +105,18 @@ class ExportCheck(Ran):
     def passed(self) -> bool:
         """Whether every output has its shape and is finite."""
         return all(output.finite for output in self.outputs)
+
+    @property
+    def warning(self) -> str:
+        """A sentence for the user where an output is far from the original's; empty otherwise."""
+        far = [output for output in self.outputs if output.far]
+        if not far:
+            return ""
+        worst = min(far, key=lambda output: output.sqnr_db)
+        agreement = worst.argmax_agreement
+        share = "" if agreement is None else f", same top class in {units.percent(agreement)}"
+        found = f"{worst.name}: {units.decibel(worst.sqnr_db)}{share}"
+        return f"the outputs are far from the original's ({found}): retrain or prune less"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from compressor_gui.core import stats
 from compressor_gui.core.dequantize import Dequantizer
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.memo import by_identity
+from compressor_gui.core.names import short_names
 from compressor_gui.core.shapes import infer_shapes
 from compressor_gui.core.values import Shape, Tensor
 
@@ -52,13 +53,15 @@ _BATCH_NORMS = (
 class Layer:
     """A weight constant and who reads it.
 
-    ``name`` and ``op`` are those of the first of ``users``; ``weight``, ``bias`` name Const nodes, ``batch_norm`` the
-    operation that normalises the output (the Mul, where it is unfused). ``channel_axis`` is the axis of the constant
-    along which the output channels lie, None where they can't be told apart along one. ``multiply_adds`` is for one
-    element of the batch, over all users; None where shapes are unknown.
+    ``name`` and ``op`` are those of the first of ``users``; ``short`` is the name as people read it, which nothing else
+    in the layers goes by. ``weight``, ``bias`` name Const nodes, ``batch_norm`` the operation that normalises the
+    output (the Mul, where it is unfused). ``channel_axis`` is the axis of the constant along which the output channels
+    lie, None where they can't be told apart along one. ``multiply_adds`` is for one element of the batch, over all
+    users; None where shapes are unknown.
     """
 
     name: str
+    short: str
     op: str
     users: tuple[str, ...]
     weight: str
@@ -71,8 +74,8 @@ class Layer:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The nodes by which a user may mean this layer: its operations and its weight constant."""
-        return (*self.users, self.weight)
+        """What a user may call this layer: its operations, its weight constant, and its short name."""
+        return tuple(dict.fromkeys((*self.users, self.weight, self.short)))
 
     @property
     def shape(self) -> Shape:
@@ -130,12 +133,18 @@ def find_layers(graph: ModelGraph) -> tuple[Layer, ...]:
                 break
     constant = _constant_nodes(graph) if users else frozenset()
     shapes = infer_shapes(graph) if users else {}
-    return tuple(_layer(graph, found, constant, shapes) for found in users.values())
+    short = short_names(found[0][0].name for found in users.values())
+    taken = {name for weight, found in users.items() for name in (weight, *(user.name for user, _, _ in found))}
+    return tuple(
+        _layer(graph, found, name if name not in taken else full, constant, shapes)
+        for found, (full, name) in zip(users.values(), short.items(), strict=True)
+    )
 
 
 def _layer(
     graph: ModelGraph,
     found: list[tuple[Node, int, list[Node]]],
+    short: str,
     constant: frozenset[str],
     shapes: Mapping[str, tuple[Shape, ...]],
 ) -> Layer:
@@ -146,6 +155,7 @@ def _layer(
     counts = [_multiply_adds(user, at, shapes) for user, at, _ in found]
     return Layer(
         name=node.name,
+        short=short,
         op=node.op,
         users=tuple(user.name for user, _, _ in found),
         weight=const.name,

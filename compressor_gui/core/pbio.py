@@ -28,6 +28,7 @@ from compressor_gui.core.verify import verify
 MAX_BYTES = (1 << 31) - 1
 _NODE = 1
 _KNOWN_GRAPH_FIELDS = {1, 2, 3, 4, 5}
+_TEXT_FIELD = re.compile(rb"^[ \t]*(node|library|versions?)\s*[:{]", re.MULTILINE)
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 
@@ -172,6 +173,9 @@ def _binary_from_text(data: bytes, where: str) -> bytes:
     from google.protobuf import text_format
     from tensorboard.compat.proto.graph_pb2 import GraphDef
 
+    if not _TEXT_FIELD.search(data):
+        hint = "a frozen graph is a .pb file, or text that begins with node {"
+        raise GraphError("this is not a TensorFlow graph", where=where, hint=hint)
     try:
         text = data.decode("utf-8")
         return bytes(text_format.Parse(text, GraphDef()).SerializeToString(deterministic=True))

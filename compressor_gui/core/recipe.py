@@ -96,7 +96,7 @@ class Recipe:
             try:
                 steps.append(Step(passes.make(entry["pass"], values), entry.get("enabled", True) is True))
             except CompressorError as error:
-                raise RecipeError(str(error), where=f"{where}, step {number}") from None
+                raise _in_step(f"{where}, step {number}", error) from None
         return Recipe(tuple(steps), data.get("source_sha256", ""))
 
     def save(self, path: str | Path) -> None:
@@ -111,10 +111,17 @@ class Recipe:
         """Read a recipe's file. Raises RecipeError."""
         try:
             text = Path(path).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise RecipeError(f"it can't be read: {reason}", where=str(path)) from None
+        except OSError as error:
+            raise RecipeError(f"it can't be read: {error.strerror}", where=str(path)) from None
+        except UnicodeDecodeError:
+            raise RecipeError("it is not a recipe", where=str(path), hint="a recipe is a JSON file") from None
         return Recipe.from_json(text, str(path))
+
+
+def _in_step(step: str, error: CompressorError) -> RecipeError:
+    """The error of a step, with the step named."""
+    what = f"{error.where}: {error.what}" if error.where else error.what
+    return RecipeError(what, where=step, hint=error.hint)
 
 
 def digest(data: bytes) -> str:
@@ -186,9 +193,7 @@ class Replayer:
                 try:
                     done = passes.apply(step.transform, graph)
                 except CompressorError as error:
-                    raise RecipeError(
-                        str(error), where=f"step {index + 1}", hint="change it or switch it off"
-                    ) from None
+                    raise _in_step(f"step {index + 1}", error) from None
                 stages.append(Stage(index, step.transform, graph, done, time.perf_counter() - start))
             graph = stages[-1].after
         if progress:

@@ -57,7 +57,7 @@ class Suggestion:
     @property
     def step(self) -> Prune:
         """The pass that does it, as one step of a recipe."""
-        return Prune(layers=tuple(self.layers.items()))
+        return Prune(sparsity=None if self.layers else 0.0, layers=tuple(self.layers.items()))
 
 
 @dataclass(frozen=True)

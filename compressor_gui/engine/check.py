@@ -12,15 +12,12 @@ from compressor_gui.core import pbio
 from compressor_gui.core.compare import compare_output
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
-from compressor_gui.core.jobs import CheckExport, ExportCheck
+from compressor_gui.core.jobs import CHECK_INPUTS, CheckExport, ExportCheck
 from compressor_gui.core.serve import Job
 from compressor_gui.core.trust import refuse_untrusted
 from compressor_gui.core.units import shape as shape_text
 from compressor_gui.engine.inputs import Guess, fitting, guesses, has_unknowns, make_feeds
 from compressor_gui.engine.session import HOPELESS, TF_ERRORS, LoadedGraph, brief, failure, plain
-
-SAMPLES = 4
-"""Inputs that both graphs are run on, each of batch 1."""
 
 Values = list[np.ndarray]
 
@@ -55,7 +52,7 @@ def check_export(request: CheckExport, job: Job) -> ExportCheck:
     names = request.candidate_outputs or request.outputs
     if len(names) != len(request.outputs):
         raise CompressorError("the two graphs have different numbers of outputs", where=request.candidate)
-    steps = 2 + 2 * SAMPLES
+    steps = 2 + 2 * CHECK_INPUTS
     job.progress(0, steps, "loading the original")
     original = _load(request.original, request.outputs, request)
     with original.loaded:
@@ -112,10 +109,10 @@ def _run_original(model: _Model, seed: int, job: Job) -> _Reference:
 def _sample(model: _Model, fetches: Mapping[str, list[str]], guess: Guess, seed: int, job: Job) -> _Reference:
     feeds: list[dict[str, np.ndarray]] = []
     values: list[Values] = []
-    for number in range(SAMPLES):
-        feeds.append(make_feeds(model.graph, guess, seed * SAMPLES + number))
+    for number in range(CHECK_INPUTS):
+        feeds.append(make_feeds(model.graph, guess, seed * CHECK_INPUTS + number))
         values.append(model.loaded.run(_flat(fetches), feeds[-1]))
-        job.progress(3 + number, 2 + 2 * SAMPLES, "running the original")
+        job.progress(3 + number, 2 + 2 * CHECK_INPUTS, "running the original")
     return _Reference(fetches, feeds, values)
 
 
@@ -134,7 +131,7 @@ def _run_candidate(model: _Model, reference: _Reference, renamed: Mapping[str, s
         raise CompressorError("an output has another number of tensors than the original's", where=model.loaded.where)
     values: list[Values] = []
     for number, feeds in enumerate(reference.feeds):
-        job.progress(2 + SAMPLES + number, 2 + 2 * SAMPLES, "running the compressed graph")
+        job.progress(2 + CHECK_INPUTS + number, 2 + 2 * CHECK_INPUTS, "running the compressed graph")
         try:
             values.append(model.loaded.run(fetches, fitting(model.graph, feeds)))
         except TF_ERRORS as error:

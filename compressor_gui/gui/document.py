@@ -308,7 +308,7 @@ class Document(QObject):
 
     def prune_layer(self, layer: Layer, sparsity: float) -> None:
         """Move one layer's slider: that layer's entry in the prune step is replaced."""
-        self._edit_prune(lambda step: step.with_layer(layer.name, round(sparsity, 4)), f"prune {layer.name}")
+        self._edit_prune(lambda step: step.with_layer(layer, round(sparsity, 4)), f"prune {layer.name}")
 
     def prune_named(self, name: str, sparsity: float) -> None:
         """Select a source layer by name, and move its slider; nothing where it can't be pruned."""

@@ -30,7 +30,8 @@ def passes_page() -> str:
         lines += [f"## {transform.title} (`{transform.name}`)", "", transform.summary, ""]
         for key, spec in transform.params().items():
             words = f" {spec.help}" if spec.help else ""
-            lines.append(f"- `{key}` – {spec.label.rstrip('.')}.{words} Default: `{transform.default(key)}`.")
+            default = "Required" if spec.required else f"Default: `{transform.default(key)}`"
+            lines.append(f"- `{key}` – {spec.label.rstrip('.')}.{words} {default}.")
         lines.append("")
     return "\n".join(lines)
 

@@ -121,7 +121,10 @@ def test_weights_in_8_bits_are_skipped_with_a_note() -> None:
 
 
 def test_nothing_asked_for_is_told() -> None:
-    assert "Nothing was pruned" in passes.apply(Prune(), conv_net()).notes[0]
+    with pytest.raises(PassError, match=r"nothing to prune \(give a sparsity or a threshold\)"):
+        pruned(conv_net(), skip=["conv"])
+    assert "all layers are skipped" in passes.apply(Prune(sparsity=0.5, skip=("conv", "dense")), conv_net()).notes[0]
+    assert "there is no layer" in passes.apply(Prune(sparsity=0.5), graph(placeholder("x", (1,)))).notes[0]
 
 
 def test_a_layer_that_does_not_exist() -> None:
@@ -148,9 +151,31 @@ def test_wrong_parameters(values: dict) -> None:
 
 
 def test_with_layer_takes_the_place_of_what_was_asked_before() -> None:
-    step = Prune(sparsity=0.5, thresholds={"a": 1.0}, skip=("a",), layers={"b": 0.3})  # type: ignore[arg-type]
-    again = step.with_layer("a", 0.7)
-    assert (again.layers, again.thresholds, again.skip) == ((("a", 0.7), ("b", 0.3)), (), ())
+    conv, _ = find_layers(conv_net())
+    step = Prune(thresholds={"conv": 1.0}, skip=("conv/weights",), layers={"dense": 0.3})  # type: ignore[arg-type]
+    again = step.with_layer(conv, 0.7)
+    assert (again.layers, again.thresholds, again.skip) == ((("conv", 0.7), ("dense", 0.3)), (), ())
+    by_weight = Prune(layers={"conv/weights": 0.1})  # type: ignore[arg-type]
+    assert by_weight.with_layer(conv, 0.7).layers == (("conv", 0.7),)
+
+
+def scoped() -> ModelGraph:
+    """A layer whose short name is that of another's weight, and one whose short name is its own."""
+    nodes = [placeholder("x", (1, 2))]
+    for scope, weight in (("model/a", "w"), ("model/b", "a")):
+        nodes += [const(weight, [[1, 4], [2, 3]]), node(f"{scope}/MatMul", "MatMul", "x", weight)]
+    return graph(*nodes)
+
+
+def test_a_layer_goes_by_its_short_name_where_nothing_else_does() -> None:
+    first, second = find_layers(scoped())
+    assert (first.short, second.short) == ("model/a/MatMul", "b")
+    after = pruned(scoped(), layers={"b": 0.5})
+    assert (weights(after, "w"), weights(after, "a")) == ([1, 4, 2, 3], [0, 4, 0, 3])
+    assert weights(pruned(scoped(), layers={"a": 0.25}), "a") == [0, 4, 2, 3]
+    assert weights(pruned(scoped(), threshold=9, skip=["b"]), "a") == [1, 4, 2, 3]
+    with pytest.raises(PassError, match="'b' and 'model/b/MatMul' are the same layer"):
+        pruned(scoped(), layers={"b": 0.5}, thresholds={"model/b/MatMul": 1})
 
 
 @pytest.mark.parametrize("values", [{"sparsity": 0.6}, {"threshold": 0.1}, {"sparsity": 0.4, "scope": "global"}])

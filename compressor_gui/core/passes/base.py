@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -39,6 +40,7 @@ class Param:
     maximum: float | None = None
     unit: str = ""
     choices: tuple[str, ...] = ()
+    required: bool = False
 
 
 def param(
@@ -51,9 +53,14 @@ def param(
     maximum: float | None = None,
     unit: str = "",
     choices: tuple[str, ...] = (),
+    required: bool = False,
 ) -> Any:
-    """A dataclass field that is a pass's parameter; a default of None means that it may be left out."""
-    return field(default=default, metadata={"param": Param(kind, label, help, minimum, maximum, unit, choices)})
+    """A dataclass field that is a pass's parameter; a default of None means that it may be left out.
+
+    ``required``: the pass can't run with the default, which only stands for what is still to be filled in.
+    """
+    spec = Param(kind, label, help, minimum, maximum, unit, choices, required)
+    return field(default=default, metadata={"param": spec})
 
 
 @dataclass(frozen=True)
@@ -114,8 +121,13 @@ class Pass:
         return {key: getattr(self, key) for key in self.params() if getattr(self, key) != self.default(key)}
 
     def label(self) -> str:
-        """One line for a recipe: ``prune(sparsity=0.8)``."""
+        """A brief line for a recipe, which leaves out all but the first of many: ``prune(layers=[fc1: 0.9, +3])``."""
         return f"{self.name}({', '.join(f'{k}={_brief(v)}' for k, v in self.chosen().items())})"
+
+    def call(self) -> str:
+        """The whole pass as :func:`parse_call` reads it: ``prune(layers={'fc1': 0.9})``."""
+        values = self.to_json()
+        return f"{self.name}({', '.join(f'{key}={_written(values[key])}' for key in self.chosen())})"
 
     def to_json(self) -> dict[str, Any]:
         """``{"pass": name, parameter: value, ...}``, all parameters written out, maps as objects."""
@@ -142,7 +154,8 @@ class Pass:
         try:
             value = _COERCE[spec.kind](value)
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
-            raise PassError(f"{key}={value!r} is not {_WORDS[spec.kind]}", where=self.name) from None
+            hint = "write 80 % as 0.8" if isinstance(value, str) and value.endswith("%") else ""
+            raise PassError(f"{key}={value!r} is not {_WORDS[spec.kind]}", where=self.name, hint=hint) from None
         except CompressorError as error:
             raise PassError(f"{key}: {error}", where=self.name) from None
         if spec.choices and value not in spec.choices:
@@ -228,6 +241,14 @@ _WORDS: dict[Kind, str] = {
 }
 
 
+def _written(value: Any) -> str:
+    """A value from a parameter's JSON as a call has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    bare = isinstance(value, str) and value.isidentifier() and value not in ("True", "False", "None")
+    return value if bare else repr(value)
+
+
 def _brief(value: Any) -> str:
     if isinstance(value, tuple):
         first = value[0] if value else ""
@@ -259,25 +280,63 @@ def apply(transform: Pass, graph: ModelGraph) -> PassResult:
     return done
 
 
+_CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\((.*)\))?\s*", re.DOTALL)
+_ARGUMENT = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*(.+?)\s*", re.DOTALL)
+_BARE = re.compile(r"""[^\s'"()\[\]{}=]+""")
+_OPEN = {"(": ")", "[": "]", "{": "}"}
+
+
 def parse_call(text: str) -> tuple[str, dict[str, Any]]:
-    """Split ``name(key=value, ...)``; bare words are text, maps are ``{'layer': 0.5}``. Raises PassError."""
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        tree = None
-    if isinstance(tree, ast.Name):
-        return tree.id, {}
-    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name) or tree.args:
-        raise PassError(f"{text!r} is not a pass", hint="write name(parameter=value), for example prune(sparsity=0.8)")
+    """Split ``name(key=value, ...)``. Raises PassError.
+
+    Values are Python's: numbers, quoted text, lists, and maps as ``{'layer': 0.5}``. Text without blanks and brackets
+    needs no quotes, so that ``true``, ``a/b`` and ``ranges.json`` stand for themselves.
+    """
+    call = _CALL.fullmatch(text)
+    arguments = _split(call[2] or "") if call else None
+    pairs = [_ARGUMENT.fullmatch(argument) for argument in arguments or ()]
+    if call is None or arguments is None or None in pairs:
+        hint = "write name(parameter=value), for example prune(sparsity=0.8)"
+        raise PassError(f"{_shortened(text)!r} is not a pass", hint=hint)
     values: dict[str, Any] = {}
-    for keyword in tree.keywords:
-        value = keyword.value
-        if isinstance(value, ast.Name):  # a bare word; a flag's true and false are read by its coercion
-            values[str(keyword.arg)] = value.id
-            continue
-        try:
-            values[str(keyword.arg)] = ast.literal_eval(value)
-        except (ValueError, TypeError, RecursionError, MemoryError):
-            words = f"{keyword.arg}={ast.unparse(value)} is not a value"
-            raise PassError(words, where=tree.func.id, hint="put text in quotes") from None
-    return tree.func.id, values
+    for pair in filter(None, pairs):
+        if pair[1] in values:
+            raise PassError(f"{pair[1]} is given twice", where=call[1], hint="leave one of them out")
+        values[pair[1]] = _value(call[1], pair[1], pair[2])
+    return call[1], values
+
+
+def _value(name: str, key: str, text: str) -> Any:
+    """What a parameter is given. Raises PassError."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        if _BARE.fullmatch(text):
+            return text
+        raise PassError(f"{key}={_shortened(text)} is not a value", where=name, hint="put text in quotes") from None
+
+
+def _split(text: str) -> list[str] | None:
+    """The arguments between commas that no quotes and brackets enclose; None where these are not closed."""
+    found, start, closing, quote, escaped = [], 0, [], "", False
+    for at, letter in enumerate(text):
+        if quote:
+            quote = "" if letter == quote and not escaped else quote
+            escaped = letter == "\\" and not escaped
+        elif letter in "'\"":
+            quote = letter
+        elif letter in _OPEN:
+            closing.append(_OPEN[letter])
+        elif letter in ")]}":
+            if not closing or closing.pop() != letter:
+                return None
+        elif letter == "," and not closing:
+            found.append(text[start:at])
+            start = at + 1
+    if closing or quote:
+        return None
+    return [*found, text[start:]] if text[start:].strip() else found
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:79]}…"

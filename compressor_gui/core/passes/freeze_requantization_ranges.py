@@ -30,7 +30,9 @@ class FreezeRequantizationRanges(Pass):
     title: ClassVar[str] = "Freeze ranges"
     summary: ClassVar[str] = "Replace the ranges that 8-bit layers find at run time by stored ones."
 
-    ranges: Ranges = param((), "ranges", "Ranges", "Layer -> [min, max], or a file of ranges: JSON, or a log.")
+    ranges: Ranges = param(
+        (), "ranges", "Ranges", "Layer -> [min, max], or a file of ranges: JSON, or a log.", required=True
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -76,11 +76,12 @@ class Prune(Pass):
             words = f"{twice[0]!r} has both a sparsity and a threshold"
             raise PassError(words, where=self.name, hint="leave one of them out")
 
-    def with_layer(self, name: str, sparsity: float) -> Prune:
-        """The same step, with another sparsity for the layer ``name``."""
-        layers = tuple({**dict(self.layers), name: sparsity}.items())
-        thresholds = tuple(pair for pair in self.thresholds if pair[0] != name)
-        skip = tuple(other for other in self.skip if other != name)
+    def with_layer(self, layer: Layer, sparsity: float) -> Prune:
+        """The same step, with another sparsity for a layer, whatever it was called before."""
+        others = tuple(pair for pair in self.layers if pair[0] not in layer.names)
+        thresholds = tuple(pair for pair in self.thresholds if pair[0] not in layer.names)
+        skip = tuple(name for name in self.skip if name not in layer.names)
+        layers = (*others, (layer.name, sparsity))
         return dataclasses.replace(self, layers=layers, thresholds=thresholds, skip=skip)
 
     def wanted(self, layer: Layer, table: Magnitudes, together: Magnitudes | None = None) -> float:
@@ -100,11 +101,13 @@ class Prune(Pass):
         return max(amount.sparsity or 0.0, table.sparsity_at(0))
 
     def run(self, graph: ModelGraph) -> PassResult:
-        """Prune. Raises PassError where a layer is named that does not exist."""
+        """Prune. Raises PassError where nothing is asked, or a layer is named that does not exist."""
         layers = find_layers(graph)
         self._check_names(layers)
+        if self.sparsity is None and self.threshold is None and not self._own:
+            raise PassError("nothing to prune", where=self.name, hint="give a sparsity or a threshold")
         asked = [(layer, amount) for layer in layers if (amount := self._amount(layer)) is not None]
-        notes = [] if asked else ["Nothing was pruned: no sparsity and no threshold is given for any layer."]
+        notes = [] if asked else [f"Nothing was pruned: {'all layers are skipped' if layers else 'there is no layer'}."]
         quantized = [layer.name for layer, _ in asked if layer.tensor.dtype.is_quantized]
         if quantized:
             notes.append(f"Left alone, as stored in 8 bits already: {some(quantized)}; prune before quantize_weights.")
@@ -138,12 +141,17 @@ class Prune(Pass):
         return _Amount(self.sparsity, self.threshold, self.scope == "global" and self.sparsity is not None)
 
     def _check_names(self, layers: Iterable[Layer]) -> None:
-        known = {name for layer in layers for name in layer.names}
+        known = {name: layer for layer in layers for name in layer.names}
         for name in (*self._own, *self.skip):
             if name not in known:
                 close = difflib.get_close_matches(name, sorted(known), 3)
                 hint = f"did you mean {' or '.join(close)}?" if close else "name an operation or its weight constant"
                 raise PassError(f"there is no layer {name!r}", where=self.name, hint=hint)
+        named: dict[str, str] = {}
+        for name in self._own:
+            if (other := named.setdefault(known[name].name, name)) != name:
+                words = f"{other!r} and {name!r} are the same layer"
+                raise PassError(words, where=self.name, hint="leave one of them out")
 
 
 def _prune(layers: list[Layer], amount: _Amount, edit: Edit) -> list[str]:

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.layers import find_layers
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
 from compressor_gui.core.passes.eightbit.plan import Plan, scopes
 from compressor_gui.core.passes.eightbit.rewrite import Rewriter
@@ -49,7 +50,7 @@ class QuantizeNodes(Pass):
     )
     input_min: float = param(0.0, "number", "Input minimum", "What the code 0 of a quantized input stands for.")
     input_max: float = param(1.0, "number", "Input maximum", "What the code 255 of a quantized input stands for.")
-    skip: Names = param((), "names", "Skip", "Operations, or scopes of them, that stay in float.")
+    skip: Names = param((), "names", "Skip", "Operations, scopes of them, or layers, that stay in float.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,8 +60,7 @@ class QuantizeNodes(Pass):
 
     def run(self, graph: ModelGraph) -> PassResult:
         """The 8-bit graph. Raises PassError where ``skip`` names what is not there."""
-        self._check_skip(graph)
-        plan = Plan(graph, self.skip, self.quantized_input)
+        plan = Plan(graph, self._skipped(graph), self.quantized_input)
         fallback = None
         if self.fallback_min is not None and self.fallback_max is not None:
             fallback = (self.fallback_min, self.fallback_max)
@@ -81,10 +81,15 @@ class QuantizeNodes(Pass):
             words = f"the range {what}_min={low:g} to {what}_max={high:g} is empty or does not include 0"
             raise PassError(words, where=self.name, hint="the 8-bit kernels need min <= 0 <= max and min < max")
 
-    def _check_skip(self, graph: ModelGraph) -> None:
-        known = {scope for name in graph for scope in scopes(name)} if self.skip else set()
+    def _skipped(self, graph: ModelGraph) -> Names:
+        """The operations and scopes that ``skip`` means; a layer may go by its short name. Raises PassError."""
+        if not self.skip:
+            return ()
+        known = {layer.short: layer.users for layer in find_layers(graph)}
+        known |= {scope: (scope,) for name in graph for scope in scopes(name)}
         for name in self.skip:
             if name not in known:
                 close = difflib.get_close_matches(name, sorted(known), 3)
                 hint = f"did you mean {' or '.join(close)}?" if close else "name an operation or a scope"
                 raise PassError(f"there is no node or scope {name!r} to skip", where=self.name, hint=hint)
+        return tuple(full for name in self.skip for full in known[name])

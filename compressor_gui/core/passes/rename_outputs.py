@@ -22,7 +22,7 @@ class RenameOutputs(Pass):
     title: ClassVar[str] = "Rename outputs"
     summary: ClassVar[str] = "Gives outputs (or any other node) new names; all that read them follow."
 
-    names: Renames = param((), "renames", "New names", "Old name -> new name.")
+    names: Renames = param((), "renames", "New names", "Old name -> new name.", required=True)
 
     def run(self, graph: ModelGraph) -> PassResult:
         """Raises PassError when an old name is missing, or a new one is taken or no name for TensorFlow."""

@@ -79,7 +79,7 @@ def history(state: State, subject: Subject) -> list[Fact]:
     """Where the subject's node came from: its source nodes, then the steps that touched it."""
     if state.diff is None:
         return []
-    entries = [entry for entry in (subject.entry, _weight_entry(state, subject)) if entry is not None]
+    entries = [entry for entry in (subject.entry, *_weight_entries(state, subject)) if entry is not None]
     scope = scope_of(state.source.graph) if state.source else ""
     facts: dict[str, Fact] = {}
     for entry in entries:
@@ -90,7 +90,7 @@ def history(state: State, subject: Subject) -> list[Fact]:
     rows = list(facts.values())
     seen: set[int] = set()
     for entry in entries:
-        for index in entry.steps or (() if entry.step is None else (entry.step,)):
+        for index in entry.steps:
             if index in seen or index >= len(state.recipe.steps):
                 continue
             seen.add(index)
@@ -102,11 +102,11 @@ def history(state: State, subject: Subject) -> list[Fact]:
     return rows
 
 
-def _weight_entry(state: State, subject: Subject) -> NodeDiff | None:
-    if subject.layer is None or state.diff is None:
-        return None
-    name = subject.layer_after.weight if subject.layer_after else subject.layer.weight
-    return state.diff.by_name.get(name) if name != subject.name else None
+def _weight_entries(state: State, subject: Subject) -> list[NodeDiff]:
+    """Those of the weight that was there, and of the one that it became."""
+    found = {layer.weight for layer in (subject.layer, subject.layer_after) if layer is not None} - {subject.name}
+    by_name = state.diff.by_name if state.diff is not None else {}
+    return [by_name[name] for name in sorted(found) if name in by_name]
 
 
 def _what_happened(entry: NodeDiff, subject: Subject, step: str) -> str:
