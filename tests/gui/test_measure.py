@@ -335,6 +335,7 @@ def test_everything_is_painted_in_the_dark_too(
         engine.answer(kind)
     light = panel.grab().toImage().pixelColor(4, 4).lightness()
     theme.choose("dark")
+    assert panel.area.widget().minimumSizeHint().width() <= panel.minimumWidth() - 10  # nothing is cut at its narrowest
     dark = panel.grab().toImage().pixelColor(4, 4).lightness()
     theme.choose("light")
     assert dark < 64 < light

@@ -68,6 +68,9 @@ class CalibrateDialog(QDialog):
         measurer.engine.changed.connect(self._progress)
         self.document.changed.connect(self._changed)
         self._show_found(self.document.state)
+        found = self.document.state.measured.calibration
+        if found is not None and (place := self.amount.findData(found.value.n)) >= 0:
+            self.amount.setCurrentIndex(place)
         self._show_running()
 
     def _build(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QSizePolicy, QSpinBox, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QSpinBox, QWidget
 
 from compressor_gui.core import units
 from compressor_gui.core.measure import LatencyResult, Timing
@@ -88,9 +88,13 @@ class LatencyPart(Part):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
+        self._fields = QHBoxLayout()
+        self._fields.setContentsMargins(MARGIN, 0, MARGIN, 0)
         self.batch = self._spin("Batch", 1, 4096, "examples at a time")
         self.threads = self._spin("Threads", 0, 256, "0: as TensorFlow chooses")
         self.threads.setSpecialValueText("all")
+        self._fields.addStretch(1)
+        self.column.insertLayout(self.column.indexOf(self.content) + 1, self._fields)
         self.chart = LatencyChart(self.theme)
         self.facts = Facts(self.theme)
         self._title = label("Slowest operations", "small")
@@ -100,16 +104,15 @@ class LatencyPart(Part):
             self.body.addWidget(widget)
 
     def _spin(self, name: str, low: int, high: int, tip: str) -> QSpinBox:
-        """A small field beside the button."""
+        """A small field above the button."""
         spin = QSpinBox()
         spin.setRange(low, high)
         spin.setAccessibleName(name)
         spin.setToolTip(f"{name}: {tip}")
         spin.setFixedWidth(56)
         spin.setAlignment(Qt.AlignmentFlag.AlignRight)
-        at = self.buttons.count() - 1
-        self.buttons.insertWidget(at, label(name.lower(), "secondary"))
-        self.buttons.insertWidget(at + 1, spin)
+        self._fields.addWidget(label(name.lower(), "secondary"))
+        self._fields.addWidget(spin)
         return spin
 
     def show_state(self, state: State) -> None:

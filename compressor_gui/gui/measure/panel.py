@@ -156,7 +156,7 @@ class MeasurePanel(QWidget):
         """Unfold a part and scroll to it."""
         section = self.sections[title]
         section.head.setChecked(True)
-        self.area.ensureWidgetVisible(section, 0, 0)
+        self.area.verticalScrollBar().setValue(section.y())
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take data where a model is open."""

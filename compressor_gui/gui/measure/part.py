@@ -28,7 +28,7 @@ class Part(QWidget):
     def __init__(self, measurer: Measurer, theme: Theme, start: Callable[[], None]) -> None:
         super().__init__()
         self.measurer, self.theme, self._start = measurer, theme, start
-        column = QVBoxLayout(self)
+        self.column = column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, UNIT * 2)
         column.setSpacing(UNIT)
         self.words = label("", "secondary")
