@@ -146,7 +146,9 @@ class EngineClient(Worker):
     ``COMPRESSOR_ENGINE_MEMORY`` says (``4GB``). Raises CompressorError where that is no size.
     """
 
-    def __init__(self, on_event: Listener | None = None, *, memory_bytes: int | None = None) -> None:
+    def __init__(
+        self, on_event: Listener | None = None, *, memory_bytes: int | None = None, background: bool = False
+    ) -> None:
         if memory_bytes is None:
             memory_bytes = parse_bytes(os.environ.get(MEMORY, "0"), MEMORY)
-        super().__init__("compressor_gui.engine", on_event, memory_bytes=memory_bytes)
+        super().__init__("compressor_gui.engine", on_event, memory_bytes=memory_bytes, background=background)

@@ -43,6 +43,7 @@ Listener = Callable[[int, Event], None]
 thread of the worker's, or from the one that cancels."""
 
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP"}
+_NICE = 10
 _log = logging.getLogger(__name__)
 
 
@@ -70,7 +71,7 @@ class _Job:
 class _Process:
     """One run of the worker's program, the last lines of its standard error at hand."""
 
-    def __init__(self, module: str, environment: dict[str, str], memory_bytes: int) -> None:
+    def __init__(self, module: str, environment: dict[str, str], memory_bytes: int, background: bool) -> None:
         self.environment = environment
         package = str(Path(compressor_gui.__file__).parent.parent)
         paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
@@ -83,6 +84,8 @@ class _Process:
             start_new_session=True,
             env={**os.environ, **environment, "PYTHONPATH": paths, "PYTHONSAFEPATH": "1"},
         )
+        if background:
+            _give_way(self.popen.pid)
         self.stdin = cast(BinaryIO, self.popen.stdin)
         self.stdout = cast(BinaryIO, self.popen.stdout)
         self._stderr = cast(BinaryIO, self.popen.stderr)
@@ -128,6 +131,17 @@ class _Process:
         return Died(reason or words, crashed, b"".join(self._tail).decode("utf-8", "replace").strip())
 
 
+def _give_way(pid: int) -> None:
+    """Let other processes go first, above all the client's: a window that waits for a processor does not move.
+
+    Linux shares processors between sessions before it looks at the priority within one, so that both are lowered.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, pid, _NICE)
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(_NICE))
+
+
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
@@ -143,15 +157,23 @@ class Worker:
     """
 
     def __init__(
-        self, module: str, on_event: Listener | None = None, *, patience: float = 2.0, memory_bytes: int = 0
+        self,
+        module: str,
+        on_event: Listener | None = None,
+        *,
+        patience: float = 2.0,
+        memory_bytes: int = 0,
+        background: bool = False,
     ) -> None:
         """``patience``: seconds that a running job has to answer a cancel before its process is killed.
 
+        ``background``: the process gives way to others wherever processors are short.
         ``memory_bytes``: what the process may have, 0 for no limit. It may be set at any time, and holds for the
         processes that are started from then on.
         """
         self.module = module
         self.memory_bytes = memory_bytes
+        self._background = background
         self._on_event = on_event or (lambda job, event: None)
         self._patience = patience
         self._numbers = itertools.count(1)
@@ -346,7 +368,7 @@ class Worker:
             if self._closed or (self._current and self._current.cancelled):
                 return None
             if self._process is None:
-                self._process = _Process(self.module, environment, self.memory_bytes)
+                self._process = _Process(self.module, environment, self.memory_bytes, self._background)
             return self._process
 
     def _tell(self, job: _Job, event: Event) -> None:

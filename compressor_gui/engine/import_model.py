@@ -141,8 +141,13 @@ def _node_name(name: str) -> str:
 
 
 def _from_function(function: Any, notes: tuple[str, ...] = (), keys: Sequence[str] = ()) -> _Frozen:
-    """Freeze a concrete function that takes keywords and returns a dict; ``keys`` are the outputs in their order."""
+    """Freeze a concrete function that takes keywords and returns a dict; ``keys`` are the outputs in their order.
+
+    Raises what TensorFlow raises, and ValueError where something can't be frozen.
+    """
     frozen = convert_variables_to_constants_v2(function)
+    if any(tensor.dtype == tf.resource for tensor in frozen.inputs):
+        raise ValueError("it has a table or other state, which no constant of a graph can hold")
     tensors = dict(zip(sorted(function.structured_outputs), frozen.outputs, strict=True))
     keys = keys or list(tensors)
     outputs = tuple(tensors[key].name for key in keys)

@@ -41,7 +41,7 @@ class EngineLink(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.client = EngineClient(self._arrived.emit)
+        self.client = EngineClient(self._arrived.emit, background=True)
         self.jobs: dict[int, RunningJob] = {}
         self.status = "TensorFlow not started"
         self._callbacks: dict[int, _Callbacks] = {}

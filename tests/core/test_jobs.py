@@ -313,6 +313,14 @@ def test_what_crashes_with_nothing_left_to_leave_out_is_given_up(worker: Worker)
     assert worker.run(Run()).value == ""  # the next job has everything again
 
 
+@pytest.mark.parametrize("background", [False, True])
+def test_a_background_process_gives_way(background: bool) -> None:
+    with Worker(FAKE, background=background) as worker:
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        pid = worker.run(Do()).pid
+        assert os.getpriority(os.PRIO_PROCESS, pid) == max(own, 10 if background else own)
+
+
 def test_a_process_above_its_memory_is_ended_with_a_sentence() -> None:
     with Worker(FAKE, memory_bytes=150_000_000) as worker:
         assert worker.run(Do(value="small")).value == "small"

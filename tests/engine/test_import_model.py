@@ -153,6 +153,21 @@ def test_a_saved_model_that_writes_files_is_not_even_loaded(tmp_path: Path, targ
     assert not Path(victim).exists()
 
 
+def test_a_table_can_not_be_frozen_and_random_outputs_are_told(tmp_path: Path, target: Path) -> None:
+    tf = tensorflow()
+    module = tf.Module()
+    module.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer([0, 1], [5, 6]), -1)
+    spec = tf.TensorSpec((3,), tf.int32, name="x")
+    for name, call in (
+        ("table", lambda x: {"y": module.table.lookup(x)}),
+        ("random", lambda x: {"y": tf.random.normal((3,)) + tf.cast(x, tf.float32)}),
+    ):
+        concrete = tf.function(call, autograph=False).get_concrete_function(spec)
+        tf.saved_model.save(module, str(tmp_path / name), signatures=concrete)
+    refused(tmp_path / "table", target, "freeze it: it has a table or other state")
+    assert "it may be random" in imported(tmp_path / "random", target).notes[0]
+
+
 def test_a_damaged_saved_model_is_a_sentence(tmp_path: Path, target: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"\x12\xff\xff")
     refused(tmp_path, target, "the SavedModel can't be read: it is damaged")
