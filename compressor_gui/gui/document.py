@@ -57,6 +57,8 @@ class Made:
     sizes: tuple[int, ...]
     """Bytes of the source graph and of the graph behind each stage."""
     diff: Diff
+    late: Mapping[str, str]
+    """Source layers that the prune step finds in 8 bits already -> the sentence that says so."""
 
     @property
     def size(self) -> int:
@@ -292,9 +294,9 @@ class Document(QObject):
         return None
 
     def wanted_sparsity(self, layer: Layer) -> float:
-        """The sparsity that the recipe asks of a source layer: at least what it has already."""
-        found = self.prune_step()
-        if found is None or layer.name not in self.state.magnitudes:
+        """The sparsity that the recipe asks of a source layer, where it can: at least what it has already."""
+        found, made = self.prune_step(), self.state.made
+        if found is None or layer.name not in self.state.magnitudes or (made is not None and layer.name in made.late):
             return layer.sparsity
         return max(layer.sparsity, found[1].wanted(layer, self.state.magnitudes[layer.name]))
 
@@ -323,6 +325,32 @@ class Document(QObject):
         """Move the slider of all layers: every layer gets the same sparsity."""
         self._edit_prune(lambda step: dataclasses.replace(step, sparsity=round(sparsity, 4), layers=(), thresholds=(),
                                                           threshold=None), "prune all")  # fmt: skip
+
+    def reset_layer(self, layer: Layer) -> None:
+        """Take back what the prune step does to a layer; a step with nothing left to do goes."""
+        found = self.prune_step()
+        if found is None:
+            return
+        index, step = found
+        bare = dataclasses.replace(
+            step,
+            layers=tuple(pair for pair in step.layers if pair[0] not in layer.names),
+            thresholds=tuple(pair for pair in step.thresholds if pair[0] not in layer.names),
+        )
+        if bare.sparsity is not None or bare.threshold is not None:
+            self.prune_layer(layer, 0.0)
+            self.end_merge()
+        elif bare.layers or bare.thresholds:
+            recipe = self.state.recipe
+            self.set_recipe(recipe.replacing(index, dataclasses.replace(recipe.steps[index], transform=bare)))
+        else:
+            self.set_recipe(self.state.recipe.removing(index))
+
+    def add_prune(self, step: Prune) -> None:
+        """Add the prune step before all others, for the sliders show the source's weights; others go to the end."""
+        recipe = self.state.recipe
+        at = 0 if self.prune_step() is None else len(recipe.steps)
+        self.set_recipe(recipe.adding(step, at), step=at)
 
     def _edit_prune(self, edit: Callable[[Prune], Prune], merge: str) -> None:
         found = self.prune_step()
@@ -370,4 +398,27 @@ def make(replayer: Replayer, recipe: Recipe, progress: Callable[[int, int, str],
     for layer in found:
         _ = layer.summary  # counted here, so that the window never has to
     graphs = (replay.source, *(stage.after for stage in replay.stages))
-    return Made(recipe, replay, found, tuple(pbio.byte_size(graph) for graph in graphs), diff_replay(replay))
+    sizes = tuple(pbio.byte_size(graph) for graph in graphs)
+    return Made(recipe, replay, found, sizes, diff_replay(replay), late_layers(replay))
+
+
+def late_layers(replay: Replay) -> dict[str, str]:
+    """Source layers that stand in 8 bits where the first prune step comes, which leaves them alone, and why."""
+    place = next((at for at, stage in enumerate(replay.stages) if isinstance(stage.transform, Prune)), 0)
+    earlier, prune = replay.stages[:place], replay.stages[place : place + 1]
+    stored = [layer for layer in core_layers.find_layers(prune[0].before) if layer.dequantizer] if earlier else []
+    by_weight = {layer.weight: layer for layer in core_layers.find_layers(replay.source)} if stored else {}
+    late = {}
+    for layer in stored:
+        names, by = {layer.weight}, earlier[0]
+        for stage in reversed(earlier):
+            if names & stage.result.origins.keys():
+                by = stage
+            names = {origin for name in names for origin in stage.result.origins.get(name, (name,))}
+        for source in (by_weight[name] for name in names & by_weight.keys()):
+            if source.dequantizer is None:
+                late[source.name] = (
+                    f"It can't be pruned there: step {by.index + 1}, {by.transform.name}, stores it in 8 bits "
+                    f"before step {prune[0].index + 1}, prune. Move prune before it"
+                )
+    return late

@@ -6,9 +6,9 @@ import math
 from functools import cache
 
 import numpy as np
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt
+from PySide6.QtCore import QAbstractItemModel, QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QFont, QPainter, QPen, QPolygonF
-from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from PySide6.QtWidgets import QDoubleSpinBox, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from compressor_gui.core.memo import by_identity
 from compressor_gui.core.stats import Magnitudes
@@ -195,11 +195,53 @@ class LayersDelegate(QStyledItemDelegate):
             painter.setFont(_font(SMALL))
             painter.setPen(self._theme.color("text_disabled_and_edges"))
             inner = cell.adjusted(PAD, 0, -MARGIN // 2, 0)
-            painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter, f"stored as {row.layer.tensor.dtype.label}")
-            return
-        if row.wanted is not None:
+            stored = (row.after or row.layer).tensor.dtype.label
+            painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter, f"stored as {stored}")
+        elif row.wanted is not None:
             paint_slider(painter, track_rect(cell), row.wanted, self._theme, strong)
-        paint_percent(painter, cell.adjusted(0, 0, -UNIT * 2, 0), row.sparsity_text(), row.exact, self._theme)
+        number = cell.adjusted(0, 0, -UNIT * 2, 0)
+        if row.rounded and not row.locked:  # the number is not the slider's: say whose it is
+            painter.setFont(_font(SMALL))
+            painter.setPen(self._theme.color("text_secondary"))
+            below = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom
+            painter.drawText(number.adjusted(0, 0, 0, -3), below, "in 8 bits")
+            number.adjust(0, 0, 0, 4 - number.height() // 2)
+        paint_percent(painter, number, row.sparsity_text(), row.exact, self._theme)
+
+    # -- typing a sparsity ---------------------------------------------------------------------------------------
+
+    def createEditor(
+        self, parent: QWidget, _option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex
+    ) -> QWidget:
+        """A field for a sparsity in percent."""
+        field = QDoubleSpinBox(parent, minimum=0.0, maximum=100.0, decimals=1, suffix=" %", singleStep=1.0)
+        field.setObjectName("sparsityField")
+        field.setAccessibleName("Sparsity in percent")
+        field.setAlignment(Qt.AlignmentFlag.AlignRight)
+        field.setFrame(False)
+        return field
+
+    def setEditorData(self, editor: QWidget, index: QModelIndex | QPersistentModelIndex) -> None:
+        """Show what the recipe asks for, to be typed over."""
+        assert isinstance(editor, QDoubleSpinBox)
+        editor.setValue(index.data(Qt.ItemDataRole.EditRole))
+        editor.selectAll()
+
+    def setModelData(
+        self, editor: QWidget, model: QAbstractItemModel, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        """Prune, where another number was typed."""
+        assert isinstance(editor, QDoubleSpinBox)
+        editor.interpretText()
+        if editor.value() != round(index.data(Qt.ItemDataRole.EditRole), 1):
+            model.setData(index, editor.value())
+
+    def updateEditorGeometry(
+        self, editor: QWidget, option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        """Over the number and some of the slider."""
+        cell: QRect = option.rect
+        editor.setGeometry(cell.adjusted(max(cell.width() - 84, 0), 3, -2, -4))
 
 
 def paint_percent(painter: QPainter, cell: QRect, text: str, exact: bool, theme: Theme) -> None:

@@ -74,13 +74,17 @@ HEADINGS: Mapping[Column, Heading] = {
     ),
     Column.SENSITIVITY: Heading(
         "sens.",
-        "What is lost at each sparsity: measured, or (dashed) the relative error ‖W − W pruned‖ / ‖W‖ estimated from "
-        "the weights; the line is where the slider stands",
+        "Sensitivity, what is lost at each sparsity: measured, or (dashed) the relative error ‖W − W pruned‖ / ‖W‖ "
+        "estimated from the weights. The line is where the slider stands; a click shows the curve in the inspector",
         52,
         True,
     ),
     Column.SPARSITY: Heading(
-        "sparsity", "Share of weights that are zero; drag, or use the arrow keys (with Shift: 10 %)", 98, True
+        "sparsity",
+        "Share of weights that are zero. Drag (with Shift: finely), type over the number (double click, or Enter), or "
+        "use the arrow keys (with Shift: 10 %)",
+        132,
+        True,
     ),
     Column.THRESHOLD: Heading("threshold", "Weights of a smaller magnitude are set to zero", 72, False, True),
 }
@@ -118,6 +122,11 @@ class Row:
         return self.fresh and self.after is not None
 
     @property
+    def movable(self) -> bool:
+        """Whether its slider can be moved."""
+        return not self.locked and self.wanted is not None
+
+    @property
     def threshold(self) -> float | None:
         """Weights below it are zero; None while unknown."""
         return None if self.magnitudes is None or self.wanted is None else self.magnitudes.threshold_for(self.wanted)
@@ -133,14 +142,23 @@ class Row:
         found = (*self.layer.users, self.layer.weight, self.layer.bias, self.layer.batch_norm)
         return tuple(name for name in found if name)
 
+    @property
+    def rounded(self) -> bool:
+        """Whether the result has more zeros than were asked for, as 8 bits round small weights to zero."""
+        if not self.exact or self.after is None or self.after.dequantizer is None or self.wanted is None:
+            return False
+        return self.after.sparsity - self.wanted >= 0.005
+
     def sparsity_text(self) -> str:
-        """:func:`percent_text` of the sparsity."""
-        return "" if self.sparsity is None else percent_text(self.sparsity, self.exact)
+        """:func:`percent_text` of the sparsity, with tenths where they were asked for."""
+        if self.sparsity is None:
+            return ""
+        return percent_text(self.sparsity, self.exact, abs(round((self.wanted or 0.0) * 100, 6) % 1) > 0)
 
 
-def percent_text(value: float, exact: bool) -> str:
+def percent_text(value: float, exact: bool, tenths: bool = False) -> str:
     """``86 %``, with decimals only where every tenth counts, and a mark where it is estimated."""
-    return f"{'' if exact else '≈'}{units.percent(value) if value >= 0.985 else f'{value * 100:.0f} %'}"
+    return f"{'' if exact else '≈'}{units.percent(value) if tenths or value >= 0.985 else f'{value * 100:.0f} %'}"
 
 
 @by_identity
@@ -218,7 +236,7 @@ class LayersModel(QAbstractTableModel):
                     wanted=wanted,
                     after=after.get(row.layer.name),
                     fresh=not state.stale or (row.fresh and row.wanted == wanted),
-                    locked=why_locked(row.layer, table, counted=bool(state.magnitudes)),
+                    locked=why_locked(row.layer, state),
                     losses=sweep.value.losses(row.layer.name) if sweep else (),
                 )
             )
@@ -255,9 +273,24 @@ class LayersModel(QAbstractTableModel):
             return cell_text(row, column)
         if role == Qt.ItemDataRole.ToolTipRole:
             return cell_tip(row, column)
+        if role == Qt.ItemDataRole.EditRole and column == Column.SPARSITY:
+            return round((row.wanted or 0.0) * 100, 2)
         if role == SORT_ROLE:
             return _sort_key(row, column)
         return None
+
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        """The sparsity of a layer that can be pruned may be typed."""
+        row = self.rows[index.row()] if index.isValid() else None
+        editable = row is not None and index.column() == Column.SPARSITY and row.movable
+        return super().flags(index) | (Qt.ItemFlag.ItemIsEditable if editable else Qt.ItemFlag.NoItemFlags)
+
+    def setData(self, index: Index, value: Any, _role: int = Qt.ItemDataRole.EditRole) -> bool:
+        """Take a sparsity that was typed, in percent, as a step of undo of its own."""
+        self._document.end_merge()
+        self._document.prune_layer(self.rows[index.row()].layer, value / 100)
+        self._document.end_merge()
+        return True
 
 
 class LayersProxy(QSortFilterProxyModel):
@@ -307,13 +340,15 @@ def _named_rows(source: Source) -> Iterable[Row]:
         yield Row(layer, name, shared_start(name, *around))
 
 
-def why_locked(layer: Layer, table: Magnitudes | None, counted: bool) -> str:
-    """Why a layer has no slider; empty where it has one."""
+def why_locked(layer: Layer, state: State) -> str:
+    """Why a source layer has no slider; empty where it has one."""
     if layer.dequantizer is not None or not layer.tensor.dtype.is_floating:
         return f"It can't be pruned: its weights are stored as {layer.tensor.dtype.label}, not as floats"
     if layer.parameters == 0:
         return "It can't be pruned: it has no weights"
-    return "It can't be pruned: its weights could not be read" if counted and table is None else ""
+    if state.magnitudes and layer.name not in state.magnitudes:
+        return "It can't be pruned: its weights could not be read"
+    return state.made.late.get(layer.name, "") if state.made else ""
 
 
 def cell_text(row: Row, column: Column) -> str:
@@ -349,15 +384,26 @@ def cell_tip(row: Row, column: Column) -> str:
         return f"{layer.bytes:,} → {row.after.bytes:,} bytes"
     if column == Column.SIZE:
         return f"{layer.bytes:,} bytes"
+    if column == Column.SPARSITY:
+        return "\n".join(part for part in (row.locked, zeros_tip(row)) if part)
     if row.locked:
         return row.locked
-    if column == Column.SPARSITY and row.sparsity is not None:
-        zeros = round(row.sparsity * layer.parameters)
-        how = "counted in the result" if row.exact else "estimated; the exact count follows"
-        return f"{zeros:,} of {layer.parameters:,} weights are zero ({how})"
     if column in (Column.HISTOGRAM, Column.SENSITIVITY):
         return HEADINGS[column].tip
     return ""
+
+
+def zeros_tip(row: Row) -> str:
+    """How many weights are zero, how that is known, and where they come from; empty while nothing is known."""
+    if row.sparsity is None:
+        return ""
+    zeros = round(row.sparsity * row.layer.parameters)
+    how = "counted in the result" if row.exact else "estimated; the exact count follows"
+    text = f"{zeros:,} of {row.layer.parameters:,} weights are zero ({how})"
+    if row.rounded:
+        pruned, left = units.percent(row.wanted or 0.0), units.percent(row.sparsity)
+        text += f"\npruned {pruned}, {left} zero after 8 bits, which round the smallest weights to zero"
+    return text
 
 
 def _sort_key(row: Row, column: Column) -> Any:

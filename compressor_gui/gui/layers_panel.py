@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QModelIndex, QSize, Qt, Signal
+from PySide6.QtCore import QModelIndex, QPoint, QSize, Qt, Signal
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLineEdit,
@@ -17,9 +17,11 @@ from PySide6.QtWidgets import (
 )
 
 from compressor_gui.gui.document import Document, State
+from compressor_gui.gui.layer_menu import layer_menu
 from compressor_gui.gui.layers_delegate import MARGIN
 from compressor_gui.gui.layers_model import HEADINGS, Column, LayersModel
-from compressor_gui.gui.layers_view import LayersView, SparsitySlider
+from compressor_gui.gui.layers_view import LayersView
+from compressor_gui.gui.sparsity_slider import SparsitySlider
 from compressor_gui.gui.theme import UNIT, Theme
 from compressor_gui.gui.widgets import label
 
@@ -27,9 +29,14 @@ _SORTS = {"order": None, "name": Column.NAME, "op": Column.OP, "size": Column.SI
 
 
 class LayersPanel(QWidget):
-    """The layers of the model that is open."""
+    """The layers of the model that is open.
+
+    ``curve_wanted()``: the selected layer's sensitivity is to be seen; ``node_wanted(name)``: so is a node.
+    """
 
     open_requested = Signal()
+    curve_wanted = Signal()
+    node_wanted = Signal(str)
 
     def __init__(self, document: Document, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -49,6 +56,8 @@ class LayersPanel(QWidget):
 
         self.view.moved.connect(self.drag_frame)
         self.view.rested.connect(document.end_merge)
+        self.view.curve_clicked.connect(self.curve_wanted)
+        self.view.menu_wanted.connect(self._open_menu)
         self.view.selectionModel().currentRowChanged.connect(self._row_chosen)
         self.view.horizontalHeader().sectionClicked.connect(lambda section: self._sort_clicked(Column(section)))
         self.slider.moved.connect(document.prune_all)
@@ -88,7 +97,8 @@ class LayersPanel(QWidget):
         self._all = QWidget()
         bottom = QHBoxLayout(self._all)
         bottom.setContentsMargins(MARGIN, 0, 0, 0)
-        bottom.addWidget(label("All layers", "secondary"))
+        self.all_label = label("All layers", "secondary")
+        bottom.addWidget(self.all_label)
         bottom.addWidget(self.slider, 1)
         column.addWidget(self._all)
         self._stack.addWidget(page)
@@ -152,6 +162,17 @@ class LayersPanel(QWidget):
         if current.isValid() and not self._following:
             self._document.select(self.model.rows[self.view.proxy.mapToSource(current).row()].layer.name)
 
+    def row_menu(self, row: int) -> QMenu:
+        """What can be done to the ``row``-th layer."""
+        found = self.model.rows[row]
+        name = found.layer.name
+        return layer_menu(
+            self._document, found, lambda: self.view.edit_sparsity(row), lambda: self.node_wanted.emit(name), self
+        )
+
+    def _open_menu(self, row: int, at: QPoint) -> None:
+        self.row_menu(row).popup(at)
+
     # -- what the document says ----------------------------------------------------------------------------------
 
     def _changed(self, old: State, new: State) -> None:
@@ -176,12 +197,16 @@ class LayersPanel(QWidget):
         self._stack.setCurrentIndex(1 if self.model.rows else 0)
         self.filter.clear()
         self.sort_by(None)
-        self._all.setVisible(any(not row.locked for row in self.model.rows))
         self._values_changed()
         self._follow_selection()
 
     def _values_changed(self) -> None:
-        self.slider.show_value(self.model.overall(), all(row.exact for row in self.model.rows if not row.locked))
+        rows = [row for row in self.model.rows if not row.locked]
+        self._all.setVisible(bool(rows))
+        self.slider.show_value(self.model.overall(), all(row.exact for row in rows))
+        wanted = [row.wanted or 0.0 for row in rows]
+        differ = bool(rows) and max(wanted) - min(wanted) >= 0.005
+        self.all_label.setText("All layers, average" if differ else "All layers")
 
     def _show_count(self) -> None:
         shown, total = self.view.proxy.rowCount(), len(self.model.rows)

@@ -1,63 +1,39 @@
-"""The layers table with its sliders, and the slider of all layers: where they are painted, they are dragged."""
+"""The layers table: its sliders are dragged, and its numbers typed, where they are painted."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, QPoint, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import (
-    QAction,
-    QFocusEvent,
-    QKeyEvent,
-    QMouseEvent,
-    QPainter,
-    QPaintEvent,
-    QResizeEvent,
-    QWheelEvent,
-)
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QSizePolicy, QTableView, QWidget
+from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPoint, QRectF, Qt, Signal
+from PySide6.QtGui import QAction, QContextMenuEvent, QFocusEvent, QKeyEvent, QMouseEvent, QResizeEvent, QWheelEvent
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
-from compressor_gui.core import units
-from compressor_gui.gui.layers_delegate import (
-    ROW_HEIGHT,
-    LayersDelegate,
-    paint_percent,
-    paint_slider,
-    track_rect,
-    value_at,
-)
-from compressor_gui.gui.layers_model import HEADINGS, Column, LayersModel, LayersProxy, Row, percent_text
-from compressor_gui.gui.theme import UNIT, Theme
+from compressor_gui.gui.layers_delegate import ROW_HEIGHT, LayersDelegate, track_rect
+from compressor_gui.gui.layers_model import HEADINGS, Column, LayersModel, LayersProxy
+from compressor_gui.gui.sparsity_slider import Grip, snapped, step_by_key
+from compressor_gui.gui.theme import Theme
 
-_SPARED = (Column.OP, Column.SENSITIVITY)
+_SPARED = (Column.OP, Column.SENSITIVITY, Column.SIZE)
 """Columns that a narrow panel does without, the first one first."""
 _NAME_ROOM = 88
 """Pixels that the names have before columns are left out for them."""
 
 
-def step_by_key(event: QKeyEvent, value: float) -> float | None:
-    """Where a key moves a slider: arrows by 1 %, with Shift by 10 %, Home and End to the ends; None for other keys."""
-    step = 0.1 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 0.01
-    moved = {
-        Qt.Key.Key_Left: value - step,
-        Qt.Key.Key_Right: value + step,
-        Qt.Key.Key_Home: 0.0,
-        Qt.Key.Key_End: 1.0,
-    }.get(Qt.Key(event.key()))
-    return None if moved is None else min(max(round(moved, 4), 0.0), 1.0)
-
-
 class LayersView(QTableView):
     """The table; its sliders are dragged where they are painted.
 
-    ``moved(source row, sparsity)`` is emitted on every frame of a drag and for every key, ``rested()`` at its end.
+    ``moved(source row, sparsity)`` is emitted on every frame of a drag and for every key, ``rested()`` at its end;
+    ``curve_clicked()`` when the sensitivity of a row, then the selected one, is clicked; ``menu_wanted(source row,
+    place on the screen)`` for a row's menu.
     """
 
     moved = Signal(int, float)
     rested = Signal()
+    curve_clicked = Signal()
+    menu_wanted = Signal(int, QPoint)
 
     def __init__(self, model: LayersModel, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._layers = model
-        self._grip = 0.0
+        self._grip: Grip | None = None
         self._chosen: set[Column] = {
             column for column, heading in HEADINGS.items() if heading.shown and column != Column.NAME
         }
@@ -70,7 +46,11 @@ class LayersView(QTableView):
         self.setAccessibleName("Layers")
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setEditTriggers(
+            QAbstractItemView.EditTrigger.DoubleClicked
+            | QAbstractItemView.EditTrigger.EditKeyPressed
+            | QAbstractItemView.EditTrigger.AnyKeyPressed
+        )
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setTabKeyNavigation(False)
@@ -147,7 +127,7 @@ class LayersView(QTableView):
             return None
         row = self.proxy.mapToSource(index).row()
         track = track_rect(self.visualRect(index)).adjusted(-8, 0, 8, 0)
-        movable = _movable(self._layers.rows[row])
+        movable = self._layers.rows[row].movable
         return row if movable and track.left() <= at.x() <= track.right() else None
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -157,45 +137,82 @@ class LayersView(QTableView):
         if event.button() != Qt.MouseButton.LeftButton or row is None:
             return
         self._delegate.dragged = row
-        track, wanted = self.slider_rect(row), self._layers.rows[row].wanted or 0.0
-        handle = track.left() + track.width() * wanted
-        distance = event.position().x() - handle
-        self._grip = distance if abs(distance) <= 8 else 0.0  # the handle is dragged from where it was taken
-        self._drag(event)
+        # the digits stay the keys of the views after a drag; they are typed where the number was clicked
+        name = self.currentIndex().siblingAtColumn(Column.NAME)
+        self.selectionModel().setCurrentIndex(name, QItemSelectionModel.SelectionFlag.NoUpdate)
+        self._grip = Grip(self.slider_rect(row), self._layers.rows[row].wanted or 0.0, event)
+        self._follow(self._grip.value)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Drag the slider that is held."""
-        if self._delegate.dragged is None:
-            super().mouseMoveEvent(event)
-            over = self._slider_under(event.position().toPoint()) is not None
-            self.viewport().setCursor(Qt.CursorShape.SplitHCursor if over else Qt.CursorShape.ArrowCursor)
+        """Drag the slider that is held; the cursor says what can be dragged, typed over or clicked."""
+        if self._grip is not None:
+            self._follow(self._grip.move(event))
+            return
+        super().mouseMoveEvent(event)
+        index = self.indexAt(event.position().toPoint())
+        if self._slider_under(event.position().toPoint()) is not None:
+            cursor = Qt.CursorShape.SplitHCursor
+        elif index.isValid() and index.flags() & Qt.ItemFlag.ItemIsEditable:
+            cursor = Qt.CursorShape.IBeamCursor
+        elif index.column() == Column.SENSITIVITY:
+            cursor = Qt.CursorShape.PointingHandCursor
         else:
-            self._drag(event)
+            cursor = Qt.CursorShape.ArrowCursor
+        self.viewport().setCursor(cursor)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Let go of the slider."""
         super().mouseReleaseEvent(event)
-        if self._delegate.dragged is not None and event.button() == Qt.MouseButton.LeftButton:
-            self._delegate.dragged = None
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        if self._grip is not None:
+            self._grip = self._delegate.dragged = None
             self.viewport().update()
             self.rested.emit()
+        elif self.indexAt(event.position().toPoint()).column() == Column.SENSITIVITY:
+            self.curve_clicked.emit()
 
-    def _drag(self, event: QMouseEvent) -> None:
+    def _follow(self, value: float) -> None:
         row = self._delegate.dragged
-        assert row is not None
-        track = self.slider_rect(row)
-        value = value_at(track, event.position().x() - self._grip)
-        if abs(value - (self._layers.rows[row].wanted or 0.0)) * track.width() >= 0.5:
+        if row is not None and value != self._layers.rows[row].wanted:
             self.moved.emit(row, value)
 
+    # -- the numbers ---------------------------------------------------------------------------------------------
+
+    def edit_sparsity(self, source_row: int) -> None:
+        """Open the editor of a row's sparsity; nothing where it can't be pruned."""
+        index = self.proxy.mapFromSource(self._layers.index(source_row, Column.SPARSITY))
+        if index.isValid() and self._layers.rows[source_row].movable:
+            self.setCurrentIndex(index)
+            self.edit(index)
+
+    def event(self, event: QEvent) -> bool:
+        """Digits belong to a sparsity that was clicked, before they are shortcuts of the window."""
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and self._types(event):
+            event.accept()
+            return True
+        return super().event(event)
+
+    def _types(self, event: QKeyEvent) -> bool:
+        return event.text().isdigit() and bool(self.currentIndex().flags() & Qt.ItemFlag.ItemIsEditable)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Left, Right, Home and End move the slider of the selected row."""
+        """Left, Right, Home and End move the slider of the selected row; Enter, or a digit, edits its number."""
         row = self.current_row()
-        if row is not None and _movable(self._layers.rows[row]):
+        if self.state() == QAbstractItemView.State.EditingState or self._types(event):
+            super().keyPressEvent(event)
+            return
+        if row is not None and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_F2):
+            self.edit_sparsity(row)
+            return
+        if row is not None and self._layers.rows[row].movable:
             moved = step_by_key(event, self._layers.rows[row].wanted or 0.0)
             if moved is not None:
                 self.moved.emit(row, moved)
                 return
+        if event.text().isprintable() and event.text():
+            event.ignore()  # a letter neither edits a number nor searches the first column
+            return
         super().keyPressEvent(event)
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
@@ -209,7 +226,7 @@ class LayersView(QTableView):
         row = self._slider_under(event.position().toPoint())
         if self.hasFocus() and row is not None and row == self.current_row() and event.angleDelta().y():
             value = (self._layers.rows[row].wanted or 0.0) + event.angleDelta().y() / 120 * 0.01
-            self.moved.emit(row, min(max(round(value, 4), 0.0), 1.0))
+            self.moved.emit(row, snapped(value, Qt.KeyboardModifier.NoModifier))
             event.accept()
         else:
             super().wheelEvent(event)
@@ -218,6 +235,14 @@ class LayersView(QTableView):
         """What the keys and the wheel did is a step of undo."""
         super().focusOutEvent(event)
         self.rested.emit()
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """The menu of the row under the mouse, or by key of the one that is selected."""
+        by_key = event.reason() == QContextMenuEvent.Reason.Keyboard
+        index = self.currentIndex() if by_key else self.indexAt(event.pos())
+        if index.isValid() and (not by_key or self.current_row() is not None):
+            at = self.visualRect(index.siblingAtColumn(Column.NAME)).bottomLeft() if by_key else event.pos()
+            self.menu_wanted.emit(self.proxy.mapToSource(index).row(), self.viewport().mapToGlobal(at))
 
     def current_row(self) -> int | None:
         """The source row that is selected."""
@@ -234,83 +259,3 @@ class LayersView(QTableView):
             if index.isValid():
                 self.setCurrentIndex(index)
                 self.scrollTo(index)
-
-
-def _movable(row: Row) -> bool:
-    return not row.locked and row.wanted is not None
-
-
-class SparsitySlider(QWidget):
-    """One slider with its number: the sparsity of all layers together."""
-
-    moved = Signal(float)
-    rested = Signal()
-
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._theme = theme
-        self._value: float | None = None
-        self._exact = False
-        self._held = False
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setAccessibleName("Sparsity of all layers")
-        self.setToolTip("Every layer gets this sparsity; arrow keys move it by 1 %, with Shift by 10 %")
-
-    def sizeHint(self) -> QSize:
-        """As wide as it may be, as high as a row."""
-        return QSize(200, ROW_HEIGHT)
-
-    def show_value(self, value: float | None, exact: bool) -> None:
-        """Show a sparsity, 0..1; None while it is unknown."""
-        if (value, exact) != (self._value, self._exact):
-            self._value, self._exact = value, exact
-            self.setEnabled(value is not None)
-            self.setAccessibleDescription("" if value is None else units.percent(value))
-            self.update()
-
-    def track(self) -> QRectF:
-        """The track, in the widget."""
-        return track_rect(QRect(0, 0, self.width(), self.height()))
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint the slider as the table's are."""
-        if self._value is None:
-            return
-        painter = QPainter(self)
-        paint_slider(painter, self.track(), self._value, self._theme, self.hasFocus() or self._held)
-        text = percent_text(self._value, self._exact)
-        paint_percent(painter, self.rect().adjusted(0, 0, -UNIT * 2, 0), text, self._exact, self._theme)
-        painter.end()
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Take hold of the slider."""
-        if event.button() == Qt.MouseButton.LeftButton and self._value is not None:
-            self._held = True
-            self.moved.emit(value_at(self.track(), event.position().x()))
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Drag it."""
-        if self._held:
-            self.moved.emit(value_at(self.track(), event.position().x()))
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """Let go of it."""
-        if self._held and event.button() == Qt.MouseButton.LeftButton:
-            self._held = False
-            self.update()
-            self.rested.emit()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """The same keys as in the table."""
-        moved = None if self._value is None else step_by_key(event, self._value)
-        if moved is None:
-            super().keyPressEvent(event)
-        else:
-            self.moved.emit(moved)
-
-    def keyReleaseEvent(self, event: QKeyEvent) -> None:
-        """A key that was let go ends a step of undo."""
-        super().keyReleaseEvent(event)
-        if not event.isAutoRepeat() and step_by_key(event, 0.0) is not None:
-            self.rested.emit()

@@ -112,6 +112,8 @@ class MainWindow(QMainWindow):
 
         self.layers = LayersPanel(document, theme)
         self.layers.open_requested.connect(self.ask_open)
+        self.layers.curve_wanted.connect(self.show_sensitivity)
+        self.layers.node_wanted.connect(self.graph.show_node)
         self.differences = DifferencesPanel(document, theme)
         self.graph.walked.connect(self.differences.show_place)
         self._inspector: Inspector | None = None
@@ -180,6 +182,13 @@ class MainWindow(QMainWindow):
             self.docks["measure"].widget().deleteLater()
             self.docks["measure"].setWidget(self._measure)
         return self._measure
+
+    def show_sensitivity(self) -> None:
+        """Bring the selected layer's sensitivity curve into view."""
+        inspector = self.inspector
+        self.docks["inspector"].show()
+        self.docks["inspector"].raise_()
+        inspector.show_section("sensitivity")
 
     def show_measure(self, run: Callable[[MeasurePanel], object] | None = None) -> None:
         """Bring the measure panel to the front, and let it do something."""

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QMenu, QScrollA
 
 from compressor_gui.core import units
 from compressor_gui.core.passes import ALL, Pass
+from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.recipe import Stage, Step
 from compressor_gui.gui.document import Document, State
 from compressor_gui.gui.pass_form import PassForm
@@ -61,6 +62,9 @@ class Chip(QFrame):
         row.addWidget(label(step.transform.name, "strong"))
         self.words = label("…" if step.enabled else "off", "secondary")
         row.addWidget(self.words)
+        self.mark = label("i", "note")
+        self.mark.hide()
+        row.addWidget(self.mark)
         self._pressed: QPoint | None = None
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -158,7 +162,7 @@ class RecipePanel(QWidget):
     # -- what the user does --------------------------------------------------------------------------------------
 
     def add(self, transform: Pass, ask: bool = True) -> None:
-        """Add a pass at the end, after its form where it has parameters."""
+        """Add a pass, the first prune step before all others, the rest at the end; by its form where it has any."""
         if ask and transform.params():
             self._form(transform, "Add", self._added)
         else:
@@ -166,7 +170,10 @@ class RecipePanel(QWidget):
 
     def _added(self, transform: Pass) -> None:
         recipe = self.document.state.recipe
-        self.document.set_recipe(recipe.adding(transform), step=len(recipe.steps))
+        if isinstance(transform, Prune):
+            self.document.add_prune(transform)
+        else:
+            self.document.set_recipe(recipe.adding(transform), step=len(recipe.steps))
 
     def edit(self, index: int) -> None:
         """Open a step's form."""
@@ -269,7 +276,10 @@ class RecipePanel(QWidget):
                 chip.words.setText("…")
             else:
                 chip.words.setText(stage_words(stage, made.sizes[at], made.sizes[at + 1]))
-            notes = "\n".join(stage.result.notes) if stage else ""
+            notes = "\n".join(stage.result.notes) if stage and step.enabled else ""
+            chip.mark.setVisible(bool(notes))
+            chip.mark.setToolTip(notes)
+            chip.mark.setAccessibleName(notes)
             chip.setToolTip("\n\n".join(part for part in (step.transform.label(), notes) if part))
 
     # -- moving steps by drag ------------------------------------------------------------------------------------

@@ -200,17 +200,19 @@ def test_global_slider_moves_all_layers(qtbot: QtBot, filled: LayersPanel, docum
     drag_slider(filled, CONV, 0.2)
     track = filled.slider.track()
     y = track.center().y()
-    points = [QPointF(track.left() + track.width() * part, y) for part in (0.3, 0.6)]
-    drag(filled.slider, QPointF(track.left() + 1, y), *points)
+    assert filled.all_label.text() == "All layers, average"
+    points = [QPointF(track.left() + track.width() * part, y) for part in (filled.model.overall() or 0.0, 0.3, 0.6)]
+    drag(filled.slider, *points)
     assert [row.wanted for row in filled.model.rows] == pytest.approx([0.6, 0.6], abs=0.01)
+    assert filled.all_label.text() == "All layers"
     assert filled.model.overall() == pytest.approx(0.6, abs=0.01)
     document.undo()
     assert filled.model.rows[CONV].wanted == pytest.approx(0.2, abs=0.03)
 
     filled.slider.setFocus()
-    before = filled.model.overall() or 0.0
+    before = round(filled.model.overall() or 0.0, 2)
     qtbot.keyClick(filled.slider, Qt.Key.Key_Right, Qt.KeyboardModifier.ShiftModifier)
-    assert filled.model.rows[DENSE].wanted == pytest.approx(before + 0.1, abs=0.001)
+    assert filled.model.rows[DENSE].wanted == pytest.approx(before + 0.1, abs=0.011)
 
 
 def test_quantized_layer_has_no_slider_and_says_why(
@@ -221,7 +223,7 @@ def test_quantized_layer_has_no_slider_and_says_why(
     row = panel.model.rows[CONV]
     assert "stored as q" in row.locked
     tip = panel.view.proxy.index(CONV, Column.SPARSITY).data(Qt.ItemDataRole.ToolTipRole)
-    assert tip == row.locked
+    assert tip.startswith(row.locked)
     drag_slider(panel, CONV, 0.5)
     qtbot.keyClick(panel.view, Qt.Key.Key_End)
     assert document.state.recipe.steps == ()

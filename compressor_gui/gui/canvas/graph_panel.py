@@ -230,10 +230,14 @@ class GraphPanel(QWidget):
         if not nodes:
             return ""
         node = nodes[step_from(nodes, self._document.state.selected, step)]
+        self.show_node(node)
+        return node
+
+    def show_node(self, node: str) -> None:
+        """Select a node and bring it into view."""
         if node == self._document.state.selected:
             self._select(node)  # again: it may have been moved out of view since
         self._document.select(node)
-        return node
 
     def _highlight(self) -> None:
         nodes = matching(self._pictures, self._pattern)

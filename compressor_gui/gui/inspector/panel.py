@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from compressor_gui.core import stats, units
@@ -19,6 +20,7 @@ from compressor_gui.gui.inspector.subject import Subject, subject_of
 from compressor_gui.gui.inspector.values import Values, array_of
 from compressor_gui.gui.inspector.weight_facts import history, layer_facts, tensor_facts
 from compressor_gui.gui.layers_model import why_locked
+from compressor_gui.gui.sparsity_slider import snapped
 from compressor_gui.gui.theme import UNIT, Theme
 from compressor_gui.gui.widgets import ElidedLabel, label
 
@@ -97,6 +99,7 @@ class Inspector(QWidget):
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._empty_page())
         self._stack.addWidget(scroll)
+        self._scroll = scroll
 
     def _empty_page(self) -> QWidget:
         page = QWidget()
@@ -115,12 +118,18 @@ class Inspector(QWidget):
         """The drawing's width."""
         return QSize(340, 640)
 
+    def show_section(self, key: str) -> None:
+        """Unfold a section and bring it into view."""
+        section = self.sections[key]
+        section.head.setChecked(True)
+        QTimer.singleShot(0, section, lambda: self._scroll.ensureWidgetVisible(section, 0, 0))  # once it is laid out
+
     # -- what the user does --------------------------------------------------------------------------------------
 
     def _threshold_moved(self, threshold: float) -> None:
         table = self._table()
         if table is not None:
-            self._prune(table.sparsity_at(threshold))
+            self._prune(snapped(table.sparsity_at(threshold), QGuiApplication.keyboardModifiers()))
 
     def _prune(self, sparsity: float) -> None:
         if self.subject is not None and self.subject.layer is not None:
@@ -147,7 +156,7 @@ class Inspector(QWidget):
     def _wanted(self) -> float | None:
         """The sparsity that the recipe asks of the layer; None where it can't be pruned or nothing is counted yet."""
         layer, table = (self.subject.layer if self.subject else None), self._table()
-        if layer is None or table is None or why_locked(layer, table, counted=True):
+        if layer is None or table is None or why_locked(layer, self._document.state):
             return None
         return self._document.wanted_sparsity(layer)
 

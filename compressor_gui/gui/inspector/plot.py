@@ -16,14 +16,19 @@ pg.setConfigOptions(antialias=True, mouseRateLimit=-1)  # Qt joins moves that co
 
 
 class Plot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
-    """A plot with an axis at the bottom. ``clicked(x, y)`` and ``hovered(x, y)`` are in the plot's coordinates."""
+    """A plot with an axis at the bottom. ``clicked(x, y)`` and ``hovered(x, y)`` are in the plot's coordinates.
+
+    ``key_pressed(event)`` accepts the keys that it uses; ``key_released()`` follows.
+    """
 
     clicked = Signal(float, float)
     hovered = Signal(float, float)
     left = Signal()
+    key_pressed = Signal(object)
+    key_released = Signal()
 
     def __init__(self, theme: Theme, height: int, parent: QWidget | None = None) -> None:
-        super().__init__(parent, background=None)
+        super().__init__(parent)
         self.theme = theme
         self.setFixedHeight(height)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -54,7 +59,8 @@ class Plot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
         self.getPlotItem().getViewBox().setRange(xRange=x, yRange=y, padding=0, disableAutoRange=True)
 
     def restyle(self) -> None:
-        """Take the theme's colours anew."""
+        """Take the theme's colours anew; the background too, which the view keeps as a picture."""
+        self.setBackground(self.theme.color("panel"))
         axis = self.getPlotItem().getAxis("bottom")
         axis.setPen(self.pen("hairline"))
         axis.setTextPen(self.pen("text_secondary"))
@@ -79,10 +85,24 @@ class Plot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
         at = self._plot_point(self.mapToScene(event.position().toPoint()))
         self.hovered.emit(at.x(), at.y())
 
-    def leaveEvent(self, event: QEvent) -> None:
-        """Say that the mouse is gone."""
-        super().leaveEvent(event)
-        self.left.emit()
+    def viewportEvent(self, event: QEvent) -> bool:
+        """Say that the mouse is gone: the viewport knows, also where the frame around it is not left."""
+        if event.type() == QEvent.Type.Leave:
+            self.left.emit()
+        return bool(super().viewportEvent(event))
+
+    def keyPressEvent(self, event: Any) -> None:
+        """Offer the key to the owner."""
+        event.ignore()
+        self.key_pressed.emit(event)
+        if not event.isAccepted():
+            super().keyPressEvent(event)
+
+    def keyReleaseEvent(self, event: Any) -> None:
+        """Say that a key is let go."""
+        super().keyReleaseEvent(event)
+        if not event.isAutoRepeat():
+            self.key_released.emit()
 
     def _plot_point(self, scene: QPointF) -> QPointF:
         point: QPointF = self.getPlotItem().getViewBox().mapSceneToView(scene)

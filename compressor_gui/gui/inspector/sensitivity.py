@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Signal
+from PySide6.QtGui import QGuiApplication, QKeyEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from compressor_gui.core import units
@@ -16,6 +17,7 @@ from compressor_gui.gui.inspector.later import Later
 from compressor_gui.gui.inspector.plot import Cut, Plot
 from compressor_gui.gui.inspector.section import MARGIN, toggle
 from compressor_gui.gui.measure.measured import Sweep
+from compressor_gui.gui.sparsity_slider import snapped, step_by_key
 from compressor_gui.gui.theme import SMALL, UNIT, Theme, font
 from compressor_gui.gui.widgets import label
 
@@ -75,9 +77,11 @@ class SensitivityPlot(QWidget):
         self._curve.setZValue(5)
         self._measured.setZValue(6)
         self._pointed.setZValue(4)
-        self.cut.sigDragged.connect(lambda cut: self.sparsity_chosen.emit(self._layer, float(cut.value())))
+        self.cut.sigDragged.connect(lambda cut: self._choose(self._layer, float(cut.value())))
         self.cut.sigPositionChangeFinished.connect(lambda _cut: self.rested.emit())
         self.plot.clicked.connect(self._clicked)
+        self.plot.key_pressed.connect(self._key)
+        self.plot.key_released.connect(self.rested)
         self.plot.hovered.connect(self._hover)
         self.plot.left.connect(self._unhover)
 
@@ -211,8 +215,19 @@ class SensitivityPlot(QWidget):
             return
         layer = self._nearest(x, y) if self.everyone.isChecked() else ""
         if layer or self.cut.isVisible():
-            self.sparsity_chosen.emit(layer or self._layer, x)
+            self._choose(layer or self._layer, x)
             self.rested.emit()
+
+    def _choose(self, layer: str, sparsity: float) -> None:
+        """Choose as the sliders do: a whole percent, with Shift a tenth."""
+        self.sparsity_chosen.emit(layer, snapped(sparsity, QGuiApplication.keyboardModifiers()))
+
+    def _key(self, event: QKeyEvent) -> None:
+        """The keys of the table's sliders."""
+        moved = step_by_key(event, self._sparsity) if self.cut.isVisible() and self._sparsity is not None else None
+        if moved is not None:
+            event.accept()
+            self.sparsity_chosen.emit(self._layer, moved)
 
     def _nearest(self, x: float, y: float) -> str:
         """The layer whose curve passes nearest, within 0.05; empty where none does."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from compressor_gui.core import units
 from compressor_gui.core.diff import NodeDiff
 from compressor_gui.core.layers import Layer
+from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.stats import Magnitudes, WeightSummary
 from compressor_gui.core.values import Tensor
 from compressor_gui.gui.document import State
@@ -29,11 +30,11 @@ def layer_facts(
         facts = [_kept(layer, after if exact else None, wanted)]
         threshold = table.threshold_for(wanted)
         facts.append(Fact("threshold", f"|w| < {units.number(threshold)}", f"weights below {threshold!r} become zero"))
-        sparsity = after.sparsity if exact and after else wanted
-        mark = "" if exact else "≈"
-        facts.append(Fact("zeros", f"{mark}{units.percent(sparsity)}", estimated=not exact))
+        facts.append(_zeros(layer, after if exact else None, wanted))
+    elif after is not None and exact and after.sparsity:
+        facts.append(_zeros(layer, after, layer.sparsity))
     if counted is not None:
-        facts += _moments(counted)
+        facts += _moments(counted, after.summary if after is not None else counted, exact)
     changed = after is not None and after.bytes != layer.bytes
     stored = f"{units.size(layer.bytes)} → {units.size(after.bytes)}" if changed and after else units.size(layer.bytes)
     facts.append(Fact("bytes", stored, f"{layer.bytes:,} bytes before the recipe"))
@@ -54,6 +55,18 @@ def _kept(layer: Layer, after: Layer | None, wanted: float) -> Fact:
     return Fact("weights", value, f"{layer.parameters:,} weights, {mark}{kept:,} of them not zero", bool(mark))
 
 
+def _zeros(layer: Layer, after: Layer | None, wanted: float) -> Fact:
+    """The share of zeros, and apart from it what was pruned, where 8 bits round more weights to zero."""
+    if after is None:
+        return Fact("zeros", f"≈{units.percent(wanted)}", estimated=True)
+    zeros = units.percent(after.sparsity)
+    if after.dequantizer is not None and after.sparsity - wanted >= 0.005:
+        pruned = units.percent(wanted)
+        tip = f"pruned {pruned}, {zeros} zero after 8 bits, which round the smallest weights to zero"
+        return Fact("zeros", f"pruned {pruned}, {zeros} in 8 bits", tip)
+    return Fact("zeros", zeros, f"{layer.parameters - after.nonzero:,} of {layer.parameters:,} weights are zero")
+
+
 def tensor_facts(tensor: Tensor, counted: WeightSummary | None, role: str) -> list[Fact]:
     """A constant that is no layer's weight."""
     facts = [
@@ -65,14 +78,24 @@ def tensor_facts(tensor: Tensor, counted: WeightSummary | None, role: str) -> li
     return facts if counted is None else [*facts, *_moments(counted)]
 
 
-def _moments(counted: WeightSummary) -> list[Fact]:
+def _moments(counted: WeightSummary, after: WeightSummary | None = None, exact: bool = True) -> list[Fact]:
+    """Range, mean and deviation, before → after where they differ; what is not ``exact`` any more is dimmed."""
+    after = after or counted
+    spans = [f"{units.number(each.minimum)} … {units.number(each.maximum)}" for each in (counted, after)]
     facts = [
-        Fact("range", f"{units.number(counted.minimum)} … {units.number(counted.maximum)}"),
-        Fact("mean ± std", f"{units.number(counted.mean)} ± {units.number(counted.std)}"),
+        _change("range", spans[0], spans[1], exact),
+        _change("mean", units.number(counted.mean), units.number(after.mean), exact),
+        _change("std", units.number(counted.std), units.number(after.std), exact),
     ]
     if counted.not_finite:
         facts.append(Fact("not finite", f"{counted.not_finite:,}", "NaN or infinite; never pruned", color="error"))
     return facts
+
+
+def _change(key: str, before: str, after: str, exact: bool) -> Fact:
+    if before == after:
+        return Fact(key, before)
+    return Fact(key, f"{before} → {after}", f"{key}: {before} before the recipe, {after} after it", not exact)
 
 
 def history(state: State, subject: Subject) -> list[Fact]:
@@ -94,7 +117,7 @@ def history(state: State, subject: Subject) -> list[Fact]:
             if index in seen or index >= len(state.recipe.steps):
                 continue
             seen.add(index)
-            what = _what_happened(entry, subject, state.recipe.steps[index].transform.name)
+            what = _what_happened(entry, state, subject, index)
             tip = f"{entry.change}: {', '.join(entry.details)}" if entry.details else entry.reason or entry.change
             rows.append(Fact(state.recipe.steps[index].transform.name, f"step {index + 1} · {what}", tip))
     if not seen and state.other is not None and subject.entry is not None:
@@ -109,10 +132,17 @@ def _weight_entries(state: State, subject: Subject) -> list[NodeDiff]:
     return [by_name[name] for name in sorted(found) if name in by_name]
 
 
-def _what_happened(entry: NodeDiff, subject: Subject, step: str) -> str:
-    if step == "prune" and subject.layer is not None and subject.layer_after is not None:
-        lost = subject.layer.nonzero - subject.layer_after.nonzero
-        return f"−{units.percent(lost / max(subject.layer.parameters, 1))} of weights"
-    if entry.change == "changed" and entry.bytes_before != entry.bytes_after:
-        return f"{units.size(entry.bytes_before)} → {units.size(entry.bytes_after)}"
+def _what_happened(entry: NodeDiff, state: State, subject: Subject, index: int) -> str:
+    """What a step did to a node: the weights that it took, the bytes of the layer's weight, or those of the node."""
+    layer, after, step = subject.layer, subject.layer_after, state.recipe.steps[index].transform
+    if isinstance(step, Prune) and layer is not None and after is not None:
+        pruned = after.sparsity
+        if after.dequantizer is not None and layer.name in state.magnitudes:  # 8 bits made zeros too
+            pruned = step.wanted(layer, state.magnitudes[layer.name])
+        return f"−{units.percent(max(pruned - layer.sparsity, 0.0))} of weights"
+    if layer is not None and after is not None and entry.name in (layer.weight, after.weight):
+        if layer.bytes != after.bytes and index == entry.steps[-1]:
+            return f"weight {units.size(layer.bytes)} → {units.size(after.bytes)}"
+    elif entry.change == "changed" and entry.bytes_before != entry.bytes_after:
+        return f"node {units.size(entry.bytes_before)} → {units.size(entry.bytes_after)}"
     return entry.change
