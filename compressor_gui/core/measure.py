@@ -146,7 +146,8 @@ class Evaluation(Ran):
 
 @dataclass(frozen=True)
 class Evaluate(Cautious[Evaluation]):
-    """Accuracy of ``model`` on the data, and of ``against`` (the original) on the same batches."""
+    """Accuracy of ``model`` on the data, and of ``against`` (the original) on the same batches. ``scheduler`` as in
+    :class:`Sensitivity`."""
 
     name: ClassVar[str] = "evaluate"
     answer: ClassVar[type] = Evaluation
@@ -156,6 +157,7 @@ class Evaluate(Cautious[Evaluation]):
     against: ModelRef | None = None
     batch: int = 32
     output: str = ""
+    scheduler: str = ""
 
 
 # -- ranges ----------------------------------------------------------------------------------------
@@ -191,7 +193,8 @@ class Calibration(Ran):
 @dataclass(frozen=True)
 class Calibrate(Cautious[Calibration]):
     """Run the model's RequantizationRange nodes' inputs in float on ``data.limit`` examples and choose ranges; see
-    :mod:`.ranges` for the methods. A recipe without quantize_nodes is completed with it."""
+    :mod:`.ranges` for the methods. A recipe without quantize_nodes is completed with it. ``scheduler`` as in
+    :class:`Sensitivity`."""
 
     name: ClassVar[str] = "calibrate"
     answer: ClassVar[type] = Calibration
@@ -201,6 +204,7 @@ class Calibrate(Cautious[Calibration]):
     method: str = "minmax"
     percentile: float = 99.99
     batch: int = 16
+    scheduler: str = ""
 
 
 # -- sensitivity ----------------------------------------------------------------------------------------

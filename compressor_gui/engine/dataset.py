@@ -107,9 +107,8 @@ class Dataset:
         """The numbers of all examples of the split, broken ones included. Where they are unknown, all are listed."""
         count = self._source.count
         if count < 0:
-            count = int(
-                self._source.listing(self._source.indices).ignore_errors().reduce(np.int64(0), lambda n, _: n + 1)
-            )
+            listing = self._source.listing(self._source.indices).ignore_errors()
+            count = int(listing.reduce(np.int64(0), lambda n, _: n + 1))
         return self._chosen(range(count))
 
     def part(self, indices: range) -> Iterator[Batch]:

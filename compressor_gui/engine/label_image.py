@@ -12,8 +12,8 @@ from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.measure import LabelImage, Prediction, Predictions
 from compressor_gui.core.serve import Job
 from compressor_gui.engine.dataset import Batch
-from compressor_gui.engine.evaluate import Runner, as_scores, open_examples
 from compressor_gui.engine.models import load_model
+from compressor_gui.engine.runner import Runner, as_scores, open_examples
 
 Top = list[tuple[tuple[int, str, float], ...]]
 """The top classes of each example of a batch."""
@@ -25,7 +25,7 @@ def label_image(request: LabelImage, job: Job) -> Predictions:
         job.progress(0, 0, "loading the model")
         model = Runner(stack.enter_context(load_model(request.model)))
         original = Runner(stack.enter_context(load_model(request.against))) if request.against else None
-        data = open_examples(request.data, model, original, batch=8)
+        data = open_examples(request.data, (original or model).graph, batch=8)
         items: list[Prediction] = []
         for batch in data:
             job.progress(len(items), max(0, data.count), "predicting")

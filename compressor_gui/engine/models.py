@@ -55,6 +55,32 @@ def load_model(ref: ModelRef) -> Model:
     return Model(ref, graph, LoadedGraph(pbio.to_bytes(graph), graph, where=ref.path))
 
 
+@dataclass(frozen=True)
+class SentModel:
+    """A model as it travels to other processes, with the bytes of the file that the recipe makes: a worker on another
+    machine need not have the file."""
+
+    ref: ModelRef
+    data: bytes
+    outputs: tuple[str, ...]
+
+    @staticmethod
+    def of(ref: ModelRef) -> SentModel:
+        """Read and replay. Raises CompressorError."""
+        graph = read_model(ref)
+        return SentModel(ref, pbio.to_bytes(graph), graph.outputs)
+
+    @property
+    def graph(self) -> ModelGraph:
+        """The graph in ``data``."""
+        return pbio.parse_graph(self.data, where=self.ref.path, outputs=self.outputs)
+
+    def load(self) -> Model:
+        """Raises CompressorError where TensorFlow refuses it."""
+        graph = self.graph
+        return Model(self.ref, graph, LoadedGraph(self.data, graph, where=self.ref.path))
+
+
 def runnable_feeds(
     graph: ModelGraph, run: Callable[[dict[str, np.ndarray]], object], *, seed: int = 0, batch: int = 1
 ) -> dict[str, np.ndarray]:

@@ -33,8 +33,8 @@ from compressor_gui.core.sweep import Grid, Point, chosen_layers, curve, sweep_k
 from compressor_gui.core.sweep_cache import Baseline, SweepCache, user_cache_folder
 from compressor_gui.engine.cut import Cut, cut_behind
 from compressor_gui.engine.dataset import Batch, open_dataset
-from compressor_gui.engine.evaluate import likeness, scores_of
 from compressor_gui.engine.models import read_model
+from compressor_gui.engine.runner import likeness, scores_of
 from compressor_gui.engine.scheduler import check_shared, open_executor, opened
 from compressor_gui.engine.session import TF_ERRORS, LoadedGraph, failure, plain
 

@@ -19,7 +19,7 @@ from compressor_gui.core.measure import BITS, SPARSITIES
 from compressor_gui.core.sweep import Grid, Point
 from compressor_gui.core.values import Tensor
 from compressor_gui.engine.dataset import Dataset, open_dataset
-from compressor_gui.engine.evaluate import as_scores
+from compressor_gui.engine.runner import as_scores
 from compressor_gui.engine.sensitivity import Plan, Sweep, changed_weights
 from compressor_gui.engine.session import LoadedGraph
 from tests.benchmarks.report import Row, main
