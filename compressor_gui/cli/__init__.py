@@ -31,11 +31,11 @@ def cli() -> None:
     """Look into frozen TensorFlow graphs, prune and quantize them, compare and draw them.
 
     Results go to standard output, messages to standard error. Exit codes: 0 done (for diff: equal), 1 a difference or
-    a failed check, 2 an error, said in one sentence.
+    a failed check, 2 an error, said in one sentence (with --json also as an object).
 
     \b
     Example:
-      compressor-cli compress model.pb -o small.pb --pass 'prune(sparsity=0.5)' --pass quantize_weights
+      compressor-cli compress lenet-5.pb -o small.pb --pass "prune(layers={'fc1': 0.7})" --pass quantize_weights
     """
 
 

@@ -226,7 +226,7 @@ class PassForm(QDialog):
             field = Field(spec, getattr(transform, key), transform.default(key) is None)
             field.changed.connect(self._check)
             self.fields[key] = field
-            name = label("" if spec.kind == "flag" else spec.label)
+            name = label("" if spec.kind == "flag" else f"{spec.label} (required)" if spec.required else spec.label)
             name.setToolTip(spec.help)
             form.addRow(name, field)
         if not self.fields:

@@ -150,7 +150,7 @@ def test_compress_writes_and_reports(model: Path, small: Path) -> None:
     assert data["bytes_after"] == small.stat().st_size
     assert data["sparsity"] == pytest.approx(0.8, abs=0.01)
     assert (data["written"], data["verified"], data["outputs"]) == (True, False, [])
-    assert data["steps"][0]["label"] == PRUNE
+    assert (data["steps"][0]["label"], data["steps"][0]["call"]) == (PRUNE, PRUNE)
 
     again = small.parent / "again.pb"
     assert run("compress", model, "-o", again, "--recipe", recipe, "--no-verify", "-q").output == ""
@@ -255,8 +255,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> type[FakeEngine]:
     return FakeEngine
 
 
-def checked(finite: bool = True, remapper_off: bool = False) -> ExportCheck:
-    output = OutputCheck("softmax", 31.25, 0.75, finite, False, (1, 10))
+def checked(finite: bool = True, remapper_off: bool = False, sqnr: float = 31.25, same: float = 1.0) -> ExportCheck:
+    output = OutputCheck("softmax", sqnr, same, finite, False, (1, 10))
     return ExportCheck((output,), ("input float32 1×8×8×3",), ("a note",), 1.0, remapper_off=remapper_off)
 
 
@@ -265,10 +265,12 @@ def test_what_was_measured_is_reported(model: Path, small: Path, engine: type[Fa
     data = json.loads(run("compress", model, "-o", small, "--json").stdout)
     assert data["verified"] is True
     assert data["remapper_off"] is True
-    assert data["outputs"][0].items() >= {"name": "softmax", "sqnr_db": 31.25, "argmax_agreement": 0.75}.items()
+    assert data["outputs"][0].items() >= {"name": "softmax", "sqnr_db": 31.25, "argmax_agreement": 1.0}.items()
     result = run("compress", model, "-o", small)
-    assert "softmax  31.2 dB            75.0 %" in result.stdout
+    assert "softmax  31.2 dB             100 %" in result.stdout
+    assert "on 4 made-up inputs" in result.stdout
     assert "checked in TensorFlow" in result.stdout
+    assert "warning" not in result.stderr
     assert "a note" in result.stderr
     assert "without Grappler's remapper" in result.stderr
 
@@ -293,6 +295,96 @@ def test_what_fails_the_check_is_not_written(
     assert words in result.stderr
     assert "--no-verify" in result.stderr
     assert list(small.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        (checked(sqnr=9.5), "(softmax: 9.5 dB, same top class in 100 %)"),
+        (checked(same=0.75), "(softmax: 31.2 dB, same top class in 75.0 %)"),
+    ],
+)
+def test_outputs_that_are_far_from_the_originals_are_told(
+    model: Path, small: Path, engine: type[FakeEngine], check: ExportCheck, words: str
+) -> None:
+    engine.outcome = check
+    result = run("compress", model, "-o", small, "--json")
+    assert result.exit_code == 0
+    warning = json.loads(result.stdout)["warning"]
+    assert warning == f"the outputs are far from the original's {words}: retrain or prune less"
+    assert f"warning: {warning}\n" in result.stderr
+    assert small.exists()
+
+
+def test_a_least_sqnr_decides_what_is_written(model: Path, small: Path, engine: type[FakeEngine]) -> None:
+    engine.outcome = checked()
+    assert run("compress", model, "-o", small, "--min-sqnr", "31.25").exit_code == 0
+    small.unlink()
+    result = run("compress", model, "-o", small, "--min-sqnr", "32", "--json")
+    assert result.exit_code == 1
+    data = json.loads(result.stdout)
+    assert (data["verified"], data["written"]) == (True, False)
+    assert data["failure"] == "softmax has 31.2 dB, and --min-sqnr asks for 32 dB"
+    assert data["failure"] in result.stderr
+    engine.outcome = ExportCheck((), (), (), 1.0)
+    assert "no output could be compared" in run("compress", model, "-o", small, "--min-sqnr", "1").stderr
+    assert run("compress", model, "-o", small, "--min-sqnr", "1", "--no-verify").exit_code == 2
+    assert list(small.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", [(), ("-o", "-"), ("-o", "small.pb")])
+def test_a_dry_run_writes_nothing(
+    model: Path, small: Path, engine: type[FakeEngine], monkeypatch: pytest.MonkeyPatch, target: tuple[str, ...]
+) -> None:
+    engine.outcome = checked()
+    monkeypatch.chdir(small.parent)
+    result = run("compress", model, *target, "--pass", PRUNE, "--dry-run", "--save-recipe", "r.json", "--json")
+    assert result.exit_code == 0
+    data = json.loads(result.stdout)
+    assert (data["dry_run"], data["written"], data["verified"]) == (True, False, True)
+    assert list(small.parent.iterdir()) == []
+
+
+def test_each_step_and_each_layer_tells_its_bytes(model: Path, small: Path) -> None:
+    calls = ("--pass", "prune(layers={'conv': 0.5})", "--pass", "quantize_weights(minimum_size=300)")
+    result = run("compress", model, "-o", small, *calls, "--no-verify", "--json")
+    data = json.loads(result.stdout)
+    first, second = data["steps"]
+    assert first["call"] == "prune(layers={'conv': 0.5})"
+    assert first["bytes_after"] == pytest.approx(model.stat().st_size, abs=20)
+    assert second["bytes_after"] == small.stat().st_size == data["bytes_after"]
+    conv, dense = data["layers"]
+    assert conv.items() >= {"name": "conv", "bytes_before": 864, "bytes_after": 864, "sparsity": 0.5}.items()
+    assert (dense["bytes_before"], dense["bytes_after"]) == (5120, 1280 + 10 * 8)
+
+    text = run("compress", model, "-o", small, *calls, "--no-verify", "--layers").stdout
+    assert "1  prune(layers={'conv': 0.5})" in text
+    assert f"{second['bytes_after'] / 1000:.2f} kB" in text
+    assert [line.split()[0] for line in text.splitlines() if line.startswith(("conv ", "dense "))] == ["conv", "dense"]
+
+
+def test_a_layer_that_is_gone_says_so(model: Path, small: Path) -> None:
+    cut = ("--pass", "strip_unused_nodes(outputs=conv)", "--no-verify")
+    conv, dense = json.loads(run("compress", model, "-o", small, *cut, "--json").stdout)["layers"]
+    assert conv["bytes_after"] == 864
+    assert (dense["bytes_after"], dense["sparsity"]) == (0, None)
+    assert "gone" in run("compress", model, "-o", small, *cut, "--layers").stdout
+
+
+def test_a_target_of_another_format_is_refused(model: Path) -> None:
+    for name in ("x.h5", "x.tflite", "x"):
+        line = sentence(run("compress", model, "-o", model.with_name(name), "--no-verify"))
+        assert "a graph is written as .pb or .pbtxt" in line
+    assert [path.name for path in model.parent.iterdir()] == ["model.pb"]
+
+
+def test_an_error_is_an_object_under_json(model: Path) -> None:
+    result = run("compress", model, "-o", model.with_name("x.pb"), "--pass", "prune(sparsity=80%)", "--json")
+    assert result.exit_code == 2
+    error = json.loads(result.stdout)["error"]
+    assert error["what"] == "sparsity='80%' is not a number"
+    assert (error["where"], error["hint"]) == ("prune", "write 80 % as 0.8")
+    assert result.stderr == f"error: {error['message']}\n"
 
 
 def test_an_interrupt_cleans_up(model: Path, small: Path, engine: type[FakeEngine]) -> None:
@@ -353,6 +445,13 @@ def test_diff_counts_and_explains(model: Path, small: Path) -> None:
 
     text = run("diff", model, small, "--recipe", recipe, "--limit", "1").stdout
     assert "1 prune, value" in text
+    twice = ("--pass", PRUNE, "--pass", "quantize_weights(minimum_size=300)", "--save-recipe", recipe)
+    assert run("compress", model, "-o", small, *twice, "--no-verify").exit_code == 0
+    both = json.loads(run("diff", model, small, "--json", "--recipe", recipe).stdout)
+    steps = next(entry["steps"] for entry in both["nodes"] if entry["name"] == "dense/weights")
+    assert [(step["step"], step["name"]) for step in steps] == [(1, "prune"), (2, "quantize_weights")]
+    assert "1 prune, 2 quantize_weights, op" in run("diff", model, small, "--recipe", recipe).stdout
+    assert run("compress", model, "-o", small, *twice[:2], "--save-recipe", recipe, "--no-verify").exit_code == 0
     assert "... and 1 more" in text
     assert "another graph" in sentence(run("diff", model, model, "--recipe", recipe))
 
@@ -370,6 +469,9 @@ def test_passes_are_described_from_their_declarations() -> None:
     prune = next(entry for entry in found if entry["name"] == "prune")
     sparsity = next(p for p in prune["parameters"] if p["name"] == "sparsity")
     assert (sparsity["minimum"], sparsity["maximum"], sparsity["default"]) == (0, 1, None)
+    freeze = next(entry for entry in found if entry["name"] == "freeze_requantization_ranges")
+    assert [p["required"] for p in freeze["parameters"]] == [True]
+    assert "required" in run("passes", "freeze_requantization_ranges").stdout
     assert "there is no pass 'x'" in sentence(run("passes", "x"))
 
 
@@ -416,6 +518,7 @@ def test_render_in_a_pipe(model: Path, drawn: list[list[str]]) -> None:
 
 def test_render_refuses_what_it_can_not_draw(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "a picture is .svg" in sentence(run("render", model, "-o", "x.gif"))
+    assert "there is no such folder" in sentence(run("render", model, "-o", model.parent / "no" / "x.svg"))
     failed = subprocess.CompletedProcess([], 1, b"", b"Traceback\nno display\n")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     assert "could not be drawn: no display" in sentence(run("render", model, "-o", model.with_suffix(".png")))
@@ -444,7 +547,7 @@ def test_a_closed_pipe_is_quiet(model: Path) -> None:
     os.close(reading)
     result = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
-    assert result.stderr == b""
+    assert (result.returncode, result.stderr) == (141, b"")
 
 
 @needs_shared

@@ -527,6 +527,14 @@ def test_skipping_what_is_not_there_says_so() -> None:
         QuantizeNodes(skip=("comv",)).run(conv_net())
 
 
+def test_a_layer_is_skipped_by_its_short_name() -> None:
+    weight = [const("w", np.ones((4, 4), np.float32)), const("v", np.ones((4, 4), np.float32))]
+    layers = [node("model/a/MatMul", "MatMul", "x", "w"), node("model/b/MatMul", "MatMul", "model/a/MatMul", "v")]
+    model = graph(placeholder("x", (1, 4)), *weight, *layers)
+    after = QuantizeNodes(skip=("a",)).run(model).graph
+    assert (after["model/a/MatMul"].op, after["model/b/MatMul"].op) == ("MatMul", "Dequantize")
+
+
 # --- everywhere ------------------------------------------------------------------------------------------------------
 
 
