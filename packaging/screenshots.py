@@ -14,11 +14,15 @@ from pathlib import Path
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PySide6.QtCore import QEventLoop, QTimer
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtGui import QImage
+from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
 from compressor_gui.core import layout
 from compressor_gui.core.passes import BY_NAME
 from compressor_gui.gui.main_window import MainWindow, apply_theme
+from compressor_gui.gui.measure.calibrate_dialog import CalibrateDialog
+from compressor_gui.gui.measure.predictions_dialog import PredictionsDialog
+from compressor_gui.gui.measure.suggest_dialog import SuggestDialog
 from compressor_gui.gui.settings import Settings
 from compressor_gui.gui.theme import Choice, Theme, load_fonts
 
@@ -40,7 +44,7 @@ def wait(until: Callable[[], bool] = lambda: False, milliseconds: int = 20_000) 
 def save(widget: QWidget, name: str) -> None:
     """Write a picture."""
     path = IMAGES / f"{name}.png"
-    widget.grab().save(str(path))
+    widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB888).save(str(path), "PNG", 0)
     print(path.relative_to(ROOT))
 
 
@@ -67,6 +71,56 @@ def take(window: MainWindow, model: Path, theme: Choice) -> None:
     save(window, f"compare-{theme}")
 
 
+def measure(window: MainWindow) -> None:
+    """The pictures of what is measured: the engine does it on the sample's own digits."""
+    document, measurer = window.document, window.measurer
+
+    def finish() -> None:
+        wait(lambda: not measurer.running, 300_000)
+        wait(milliseconds=300)
+
+    document.show("original")
+    window.show_measure()
+    chooser = window.measure.ask_data()
+    wait(lambda: bool(chooser.examples.captions))
+    save(chooser, "data-light")
+    chooser.accept()
+    window.measure.evaluate()
+    finish()
+    window.measure.measure_latency()
+    finish()
+    window.graph.set_color_by("time")
+    save(window, "latency-light")
+    window.graph.set_color_by("family")
+    window.measure.reveal("Accuracy")
+    save(window, "measure-light")
+    window.measure.evaluate()
+    window.measure.measure_sensitivity()
+    wait(lambda: (sweep := document.state.measured.sweep) is not None and len(sweep.value.curves) > 2, 120_000)
+    save(window, "sensitivity-light")
+    finish()
+    window.measure.suggest()
+    save_dialog(window, SuggestDialog, "suggest-light")
+    window.measure.calibrate()
+    wizard = window.findChild(CalibrateDialog)
+    wizard.run()
+    finish()
+    wizard.method.setCurrentIndex(wizard.method.findData("mse"))
+    wait(wizard.apply_button.isEnabled)
+    save_dialog(window, CalibrateDialog, "calibrate-light")
+    window.measure.show_predictions()
+    finish()
+    save_dialog(window, PredictionsDialog, "predictions-light")
+
+
+def save_dialog(window: MainWindow, kind: type[QDialog], name: str) -> None:
+    """Write a picture of an open dialog, and close it."""
+    dialog = window.findChild(kind)
+    wait(milliseconds=200)
+    save(dialog, name)
+    dialog.reject()
+
+
 def main() -> None:
     """Take the pictures."""
     model = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "resources" / "samples" / "lenet-5.pb"
@@ -83,6 +137,9 @@ def main() -> None:
             window.resize(1280, 800)
             window.show()
             take(window, model, choice)
+            if name == "light" and window.document.state.data is not None:
+                os.environ["XDG_CACHE_HOME"] = str(Path(folder) / name)  # a sweep that is new shows its progress
+                measure(window)
             window.close()
     layout.close()
 

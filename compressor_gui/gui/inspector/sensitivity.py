@@ -57,7 +57,8 @@ class SensitivityPlot(QWidget):
         self._layer = ""
         self._sweep: Sweep | None = None
         self._sparsity: float | None = None
-        self._others: dict[str, pg.PlotCurveItem] = {}
+        self._others: dict[str, tuple[pg.PlotCurveItem, tuple]] = {}
+        """The other layers' curves, and what they were drawn from."""
         self.bits = toggle("bits", "What is left of the weights in 8 to 1 bits, instead of pruned")
         self.everyone = toggle("all layers", "The curves of all layers; point at one to see its name")
         for button in self.toggles:
@@ -175,13 +176,18 @@ class SensitivityPlot(QWidget):
         """The other layers' curves; their items are kept, as a sweep makes them grow ten times a second."""
         names = [name for name in self._tables if name != self._layer] if self.everyone.isChecked() else []
         for name in self._others.keys() - set(names):
-            self.plot.removeItem(self._others.pop(name))
+            self.plot.removeItem(self._others.pop(name)[0])
         pens = [self.plot.pen("text_disabled_and_edges", 1.0, dashed=dashed) for dashed in (False, True)]
+        look = (self.bits.isChecked(), self._theme.name, self.plot.devicePixelRatioF())
         for name in names:
+            drawn = (self._sweep.curves.get(name) if self._sweep else None, self._tables[name], *look)
             if name not in self._others:
-                self._others[name] = pg.PlotCurveItem()
-                self.plot.addItem(self._others[name])
-            self._others[name].setData(*self._points(name), pen=pens[self._measurement(name) is None])
+                self._others[name] = (pg.PlotCurveItem(), ())
+                self.plot.addItem(self._others[name][0])
+            item, before = self._others[name]
+            if drawn != before:
+                item.setData(*self._points(name), pen=pens[self._measurement(name) is None])
+                self._others[name] = (item, drawn)
 
     def _estimate(self, layer: str) -> tuple[np.ndarray, np.ndarray]:
         table = self._tables[layer]
