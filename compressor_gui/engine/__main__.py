@@ -66,6 +66,4 @@ HANDLERS: Handlers = {
 }
 
 if __name__ == "__main__":
-    if hasattr(os, "nice"):
-        os.nice(5)  # the window's frames come first: TensorFlow takes every core
     serve(HANDLERS)
