@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QMainWindow,
     QMenu,
+    QSizePolicy,
     QStackedWidget,
     QTabWidget,
     QToolBar,
@@ -99,6 +100,8 @@ class MainWindow(QMainWindow):
         self.welcome.open_requested.connect(self.ask_open)
         self.welcome.path_chosen.connect(self.open)
         self.centre = QStackedWidget()
+        # The width of a page that is hidden would leave the docks none for the lines between them.
+        self.welcome.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         self.centre.addWidget(self.welcome)
         self.centre.addWidget(self.graph)
         self.message = MessageBar()

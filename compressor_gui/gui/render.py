@@ -74,7 +74,7 @@ def _render(options: argparse.Namespace) -> None:
         headings = [f"{Path(options.model).name}: original and compressed"]
     else:
         pictures = list(picture.pair(before, after, diff, folding))
-        headings = ["original", Path(options.compare).name if options.compare else "compressed"]
+        headings = ["ORIGINAL", Path(options.compare).name if options.compare else "COMPRESSED"]
     scenes = [Scene(found) for found in pictures]
     export_scenes(Path(options.output), scenes, [Look() for _ in scenes], headings, Painter(Theme(options.theme)))
 

@@ -51,6 +51,30 @@ def test_nodes_kept_apart_are_boxes_of_their_own() -> None:
     ]
 
 
+def test_a_stored_weight_stands_in_its_layer() -> None:
+    plain, model = conv_net(), apply(parse("quantize_weights(minimum_size=1)"), conv_net()).graph
+    folded = fold(model)
+    assert folded.edges.tolist() == fold(plain).edges.tolist()  # the trunk is as straight as before
+    box = folded.boxes[folded.owner["conv"]]
+    assert (box.title, box.stored) == ("conv · 3×3×3×8 · quint8", "quint8")
+    assert {model[name].op for name in box.members[len(box.ops) :]} == {"Const", "Dequantize"}
+    shown = fold(model, constants=True)
+    assert shown.boxes[shown.owner["conv/weights"]].label == "Dequantize"
+
+
+def test_a_weight_that_two_layers_share_is_no_edge_between_them() -> None:
+    model = graph(
+        placeholder("x", (1, 4)),
+        const("codes", [[1.0]]),
+        node("weight", "Identity", "codes"),
+        node("left", "MatMul", "x", "weight"),
+        node("right", "MatMul", "x", "weight"),
+    )
+    folded = fold(model)
+    pairs = {(folded.boxes[a].id, folded.boxes[b].id) for a, b in folded.edges.tolist()}
+    assert pairs == {("x", "left"), ("x", "right")}
+
+
 def test_constants_can_be_shown() -> None:
     folded = fold(conv_net(), constants=True)
     box = folded.boxes[folded.owner["conv/weights"]]

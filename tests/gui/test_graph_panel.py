@@ -166,11 +166,84 @@ def test_compare_marks_both_sides_and_moves_them_together(quantized: GraphPanel)
     assert right.zoom == left.zoom
 
 
-def test_n_walks_the_differences(document: Document, quantized: GraphPanel) -> None:
-    seen = [quantized.next_difference() for _ in range(4)]
-    assert len(set(seen)) == 4
+def test_n_walks_every_node_that_differs_and_counts(document: Document, quantized: GraphPanel) -> None:
+    places: list[tuple[int, int]] = []
+    quantized.walked.connect(lambda index, count: places.append((index, count)))
+    diff = document.state.diff
+    assert diff is not None
+    differing = {entry.name for entry in diff.nodes if entry.change != "unchanged"}
+    seen = [quantized.next_difference() for _ in differing]
+    assert set(seen) == differing
     assert document.state.selected == seen[-1]
-    assert quantized.next_difference(-1) == seen[-2]
+    assert places == [(index + 1, len(differing)) for index in range(len(differing))]
+    assert quantized.next_difference() == seen[0]
+    assert quantized.next_difference(-1) == seen[-1]
+
+
+def test_n_in_the_original_shows_both_and_the_first_difference(
+    qtbot: QtBot, document: Document, panel: GraphPanel
+) -> None:
+    document.set_recipe(document.state.recipe.adding(parse("quantize_weights(minimum_size=1)")))
+    qtbot.waitUntil(lambda: not document.state.stale)
+    assert panel.next_difference() == ""
+    qtbot.waitUntil(lambda: len(panel.canvases) == 2 and panel.settled())
+    assert document.state.selected.startswith("conv/")
+    right = panel.canvases[1].picture
+    assert right is not None
+    assert right.marks[right.folded.owner["conv"]] == ADDED  # a node in the box was
+
+
+def whole(canvas: Canvas) -> bool:
+    assert canvas.scene is not None
+    return canvas.view_rect().contains(canvas.scene.bounds)
+
+
+def test_fit_shows_all_of_both_also_after_a_resize(qtbot: QtBot, quantized: GraphPanel) -> None:
+    left, right = quantized.canvases
+    right.pan(QPointF(900, 900))
+    qtbot.keyClick(right, Qt.Key.Key_F)
+    assert whole(left)
+    assert whole(right)
+    assert left.zoom == right.zoom
+    quantized.resize(700, 500)
+    assert whole(left)
+    assert whole(right)
+    right.zoom_by(1.2)
+    zoom = right.zoom
+    quantized.resize(1000, 900)
+    assert right.zoom == zoom  # a hand moved the view: it stays
+
+
+def test_the_counterpart_of_what_is_selected_is_in_view(document: Document, quantized: GraphPanel) -> None:
+    left, right = quantized.canvases
+    for zoom in (0.9, 2.0):
+        left.zoom_by(zoom / left.zoom)
+        for name in ("softmax", "conv", "dense_eightbit_quantized_mat_mul", "input"):
+            document.select("")
+            document.select(name)
+            for canvas in (left, right):
+                assert canvas.scene is not None
+                assert canvas.look.selected >= 0
+                assert canvas.view_rect().intersects(canvas.scene.rect(canvas.look.selected))
+            assert left.zoom == right.zoom
+
+
+def test_undo_leaves_something_in_view(qtbot: QtBot, document: Document, quantized: GraphPanel) -> None:
+    right = quantized.canvases[1]
+    assert right.scene is not None
+    right.set_view(right.scene.bounds.bottomRight() - QPointF(60, 60), 2.0)
+    document.undo()
+    qtbot.waitUntil(lambda: not document.state.stale and quantized.settled())
+    assert all(canvas.sees_boxes() for canvas in quantized.canvases)
+
+
+def test_a_new_picture_is_fitted_while_nobody_moved_the_view(
+    qtbot: QtBot, document: Document, quantized: GraphPanel
+) -> None:
+    quantized.fit()
+    document.undo()
+    qtbot.waitUntil(lambda: not document.state.stale and quantized.settled())
+    assert all(whole(canvas) for canvas in quantized.canvases)
 
 
 def test_overlay_shows_what_is_gone_and_what_came(qtbot: QtBot, document: Document, quantized: GraphPanel) -> None:

@@ -12,7 +12,7 @@ from PySide6.QtGui import QFont, QImage, QPageSize, QPainter, QPdfWriter
 from PySide6.QtSvg import QSvgGenerator
 
 from compressor_gui.core.errors import CompressorError
-from compressor_gui.gui.canvas.legend import HEIGHT, paint_legend
+from compressor_gui.gui.canvas.legend import HEIGHT, key_of, paint_legend
 from compressor_gui.gui.canvas.painter import Look, Painter
 from compressor_gui.gui.canvas.scene import Scene
 from compressor_gui.gui.theme import SMALL, font
@@ -122,9 +122,9 @@ def _paint(
         painter.scale(scale, scale)
         painter.setFont(font(SMALL, QFont.Weight.DemiBold))
         painter.setPen(paint.theme.color("text_secondary"))
-        painter.drawText(QPointF(left, _MARGIN + 8), heading.upper())
+        painter.drawText(QPointF(left, _MARGIN + 8), heading)
         painter.restore()
         left += bounds.width() + _GAP
-    if any(scene.picture.marks.any() for scene in scenes):
-        painter.scale(scale, scale)
-        paint_legend(painter, paint.theme, QPointF(_MARGIN, size.height() - _MARGIN / 2 - HEIGHT), True)
+    painter.scale(scale, scale)
+    key = key_of([scene.picture for scene in scenes])
+    paint_legend(painter, paint.theme, QPointF(_MARGIN, size.height() - _MARGIN / 2 - HEIGHT), key)

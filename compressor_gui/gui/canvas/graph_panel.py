@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from compressor_gui.core import units
 from compressor_gui.core.diff import Diff
@@ -17,6 +18,7 @@ from compressor_gui.core.graph import ModelGraph
 from compressor_gui.gui.canvas import picture as pictures
 from compressor_gui.gui.canvas.amounts import sparsities, times
 from compressor_gui.gui.canvas.export import export_scenes
+from compressor_gui.gui.canvas.legend import Legend, key_of
 from compressor_gui.gui.canvas.pane import Pane
 from compressor_gui.gui.canvas.picture import Folding, Picture
 from compressor_gui.gui.canvas.view import Canvas
@@ -34,6 +36,9 @@ _COLORS: dict[ColorBy, str] = {
     "change": "Colour by change",
     "time": "Colour by time",
 }
+_ROOMY, _ARROW = 250, 24
+"""Pixels of a pane from which on its heading leaves room for words, and of the arrow in their place."""
+QWIDGETSIZE_MAX = 16777215
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +93,15 @@ class GraphPanel(QWidget):
         self._color_by: ColorBy = "family"
 
         self._panes = (Pane(theme, self), Pane(theme, self))
-        row = self._row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        self.legend = Legend(theme)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        row = QHBoxLayout()
         row.setSpacing(1)
+        column.addLayout(row, 1)
+        column.addWidget(self.legend)
+        self._column = column
         for pane in self._panes:
             row.addWidget(pane, 1)
             pane.canvas.picked.connect(lambda node, canvas=pane.canvas: self._pick(node, canvas))
@@ -113,6 +124,15 @@ class GraphPanel(QWidget):
         document.changed.connect(self._changed)
         if document.state.source is not None:
             self._changed(State(), document.state)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In narrow panes the heading takes the room, and what the colours mean is behind an arrow."""
+        super().resizeEvent(event)
+        self._give_room()
+
+    def _give_room(self) -> None:
+        narrow = self.width() < _ROOMY * max(len(self._pictures), 1)
+        self.color_combo.setMaximumWidth(_ARROW if narrow else QWIDGETSIZE_MAX)
 
     # -- for the window ------------------------------------------------------------------------------------------
 
@@ -332,8 +352,9 @@ class GraphPanel(QWidget):
         self._panes[1].setVisible(len(found) > 1)
         for index, pane in enumerate(self._panes):
             pane.canvas.set_picture(found[index] if index < len(found) else None, anchor, fresh=fresh)
-        self._row.activate()  # the canvases have their sizes before they are looked at
+        self._column.activate()  # the canvases have their sizes before they are looked at
         self._head(found, subject)
+        self._give_room()
         if fresh:
             self.views.first_look()
         else:
@@ -354,16 +375,16 @@ class GraphPanel(QWidget):
         if subject is None:
             return
         other = self._document.state.other
-        after = other.path.name if other is not None else "compressed"
+        after = other.path.name if other is not None else "COMPRESSED"
         if subject.view == "compare" and len(found) > 1:
-            self._panes[0].set_heading("original", "")
-            self._panes[1].set_heading(after, "views move together")
+            self._panes[0].set_heading("ORIGINAL", "")
+            self._panes[1].set_heading(after, "")
         elif subject.view == "overlay" and subject.after is not None:
-            self._panes[0].set_heading("overlay", "original and compressed in one picture")
+            self._panes[0].set_heading("OVERLAY", "original and compressed in one picture")
         else:
             source = self._document.state.source
             name = source.path.name if source is not None else ""
-            self._panes[0].set_heading("original" if subject.after is None else after, "" if subject.after else name)
+            self._panes[0].set_heading("ORIGINAL" if subject.after is None else after, "" if subject.after else name)
         notes = [picture.layout.note for picture in found if picture.layout.note]
         if notes:
             self._panes[0].set_heading(self._panes[0].heading.text(), notes[0])
@@ -425,8 +446,6 @@ class GraphPanel(QWidget):
                 of_source = state.view == "original" or (side == 0 and len(shown) > 1)
                 look.amounts, slowest = times(picture, state.measured.latency, of_source=of_source)
                 ramp = ("time", "0", milliseconds(slowest)) if slowest else ("time: measure latency first", "", "")
-            last = side == len(shown) - 1
-            changes = any(drawn.marks.any() for drawn in shown)
-            pane.legend.show_what(changes=changes and last, ramp=ramp if last else ("", "", ""))
             pane.canvas.minimap.renew()
             pane.canvas.update()
+        self.legend.show_what(key_of(shown, ramp))

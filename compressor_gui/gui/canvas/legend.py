@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QFont, QLinearGradient, QPainter, QPaintEvent
+from PySide6.QtGui import QFont, QLinearGradient, QPainter, QPaintEvent, QPicture
 from PySide6.QtWidgets import QWidget
 
 from compressor_gui.gui.canvas.painter import SIGNS, draw_badge
-from compressor_gui.gui.theme import RADIUS, SMALL, Theme, font
+from compressor_gui.gui.canvas.picture import Picture
+from compressor_gui.gui.theme import SMALL, Theme, font
 
 HEIGHT = 24
 _WORDS = ("added", "removed", "changed")
+_STORED = "stored in 8 bits"
 _RAMP_WIDTH = 96.0
+
+
+@dataclass(frozen=True)
+class Key:
+    """What there is to explain: the badges of changes, the bar of weights stored in 8 bits, and a sequential map, by
+    what it measures and its lowest and highest value."""
+
+    changes: bool = False
+    stored: bool = False
+    ramp: tuple[str, str, str] = ("", "", "")
+
+
+def key_of(pictures: Sequence[Picture], ramp: tuple[str, str, str] = ("", "", "")) -> Key:
+    """What pictures have that needs a word."""
+    stored = any(box.stored for picture in pictures for box in picture.folded.boxes)
+    return Key(any(bool(picture.marks.any()) for picture in pictures), stored, ramp)
 
 
 class Legend(QWidget):
@@ -19,40 +40,38 @@ class Legend(QWidget):
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.setFixedHeight(HEIGHT + 4)
         self._theme = theme
-        self._changes = False
-        self._ramp = ("", "", "")
+        self._shown = Key()
         self.hide()
         theme.changed.connect(self.update)
 
-    def show_what(self, *, changes: bool, ramp: tuple[str, str, str] = ("", "", "")) -> None:
-        """``ramp``: what it measures, and its lowest and highest value."""
-        if (changes, ramp) != (self._changes, self._ramp):
-            self._changes, self._ramp = changes, ramp
-            self.update()
-        self.resize(16 + (224 if changes else 0) + (300 if ramp[0] else 0), HEIGHT)
-        self.setVisible(changes or bool(ramp[0]))
+    def show_what(self, shown: Key) -> None:
+        """Explain what is in use; hidden where nothing is."""
+        self._shown = shown
+        self.setVisible(shown != Key())
+        self.update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint it."""
+        """Paint it; the words of the badges only where they fit."""
         painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(self._theme.color("graph_canvas", 0.85))
-        painter.drawRoundedRect(self.rect(), RADIUS, RADIUS)
-        paint_legend(painter, self._theme, QPointF(8, 0), self._changes, self._ramp)
+        painter.fillRect(self.rect(), self._theme.color("graph_canvas"))
+        trial = QPicture()
+        measured = QPainter(trial)
+        width = paint_legend(measured, self._theme, QPointF(16, 0), self._shown)
+        measured.end()
+        paint_legend(painter, self._theme, QPointF(16, 0), self._shown, words=width <= self.width() - 32)
         painter.end()
 
 
-def paint_legend(
-    painter: QPainter, theme: Theme, at: QPointF, changes: bool, ramp: tuple[str, str, str] = ("", "", "")
-) -> None:
-    """Paint a legend whose top left corner is ``at``; the exported picture has the same one."""
+def paint_legend(painter: QPainter, theme: Theme, at: QPointF, shown: Key, *, words: bool = True) -> float:
+    """Paint a legend whose top left corner is ``at``, without ``words`` a short one, and return its width; the exported
+    picture has the same."""
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setFont(font(SMALL))
     x, middle = at.x(), at.y() + HEIGHT / 2
     text_at = middle + painter.fontMetrics().ascent() / 2 - 1
+    ramp = shown.ramp
     if ramp[0]:
         for text in (ramp[0], ramp[1]):
             painter.setPen(theme.color("text_secondary"))
@@ -68,10 +87,18 @@ def paint_legend(
         painter.setPen(theme.color("text_secondary"))
         painter.drawText(QPointF(x, text_at), ramp[2])
         x += painter.fontMetrics().horizontalAdvance(ramp[2]) + 24
-    if changes:
-        for mark, word in zip(SIGNS, _WORDS, strict=True):
+    marks: list[tuple[int, str]] = list(zip(SIGNS, _WORDS, strict=True)) if shown.changes else []
+    for mark, word in [*marks, *([(0, _STORED)] if shown.stored else [])]:
+        if mark:
             draw_badge(painter, theme, QPointF(x + 6, middle), mark, 6)
+        else:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(theme.color("region_8bit_line"))
+            painter.drawRoundedRect(QRectF(x + 5, middle - 6, 3, 12), 1.5, 1.5)
+        x += 17
+        if words:
             painter.setFont(font(SMALL, QFont.Weight.Normal))
             painter.setPen(theme.color("text_secondary"))
-            painter.drawText(QPointF(x + 17, text_at), word)
-            x += 17 + painter.fontMetrics().horizontalAdvance(word) + 16
+            painter.drawText(QPointF(x, text_at), word)
+            x += painter.fontMetrics().horizontalAdvance(word) + 16
+    return x - at.x()

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPainterPath, QPen, QPolygonF
+from PySide6.QtGui import QColor, QFont, QImage, QPainter, QPainterPath, QPen, QPolygonF
 
 from compressor_gui.core.layout import BOX_HEIGHT, BOX_WIDTH
+from compressor_gui.gui.canvas.labels import Letters, caption, edge_texts, map_labels
 from compressor_gui.gui.canvas.picture import ADDED, CHANGED, REMOVED
-from compressor_gui.gui.canvas.scene import Frame, Ints, Scene
-from compressor_gui.gui.theme import BODY, RADIUS, SMALL, Theme, font
+from compressor_gui.gui.canvas.scene import Ints, Scene
+from compressor_gui.gui.theme import BODY, RADIUS, SMALL, Theme
 
 NO_TEXT, TWO_LINES, EDGE_TEXT = 0.35, 0.75, 0.8
 """Zooms below which boxes have no text, only one line, and edges no text."""
@@ -23,8 +24,6 @@ SMOOTH = 0.25
 DOTS = 0.06
 """The zoom below which boxes are dots in an image that numpy fills."""
 RAMP_STEPS = 24
-MAP_LABELS = 150
-"""So many boxes at most are tried for a name when seen from afar."""
 
 SIGNS = {ADDED: "change_added", REMOVED: "change_removed", CHANGED: "change_changed"}
 """Mark -> the token of its badge's colour; the signs are +, − and a dot."""
@@ -46,12 +45,11 @@ class Look:
 
 
 class Painter:
-    """Paints scenes in a theme's colours; fonts, elided texts and colours are kept between frames."""
+    """Paints scenes in a theme's colours; texts and colours are kept between frames."""
 
     def __init__(self, theme: Theme) -> None:
         self.theme = theme
-        self._elided: dict[tuple[str, int, int], tuple[str, float]] = {}
-        self._fonts: dict[tuple[int, int], tuple[QFont, QFontMetricsF]] = {}
+        self.letters = Letters()
         self.renew()
 
     def renew(self) -> None:
@@ -110,6 +108,8 @@ class Painter:
         boxes = scene.boxes_in(view)
         colors = self._colors(scene, look)
         self._edges(painter, scene, view, scale, look)
+        if scale >= NO_TEXT:
+            self._captions(painter, scene, view, scale)
         if scale < DOTS:
             self._dots(painter, scene, boxes, colors, view, scale)
         else:
@@ -119,10 +119,14 @@ class Painter:
             self._box_texts(painter, scene, boxes, colors, scale)
         self._badges(painter, scene, boxes, scale)
         if scale >= EDGE_TEXT or look.edge_texts:
-            self._edge_texts(painter, scene, view, scale, look)
+            texts, picture = dict(look.edge_texts), scene.picture
+            if scale >= EDGE_TEXT:
+                texts = {edge: picture.tensor_text(edge) for edge in scene.edges_in(view).tolist()} | texts
+            lit = np.fromiter(look.edge_texts, np.int64)
+            edge_texts(painter, self.letters, self.theme, scene, view, texts, lit)
         painter.restore()
         if scale < NO_TEXT:
-            self._map_labels(painter, scene, boxes, view, scale)
+            map_labels(painter, self.letters, self.theme, scene, boxes, view, scale)
 
     # -- frames --------------------------------------------------------------------------------------------------
 
@@ -132,7 +136,6 @@ class Painter:
                 painter.setPen(_cosmetic(self.theme.color("hairline")))
                 painter.setBrush(self.theme.color("op_other_fill", 0.28))
                 painter.drawPath(frame.path)
-                self._caption(painter, frame, self.theme.color("text_secondary"), scale)
         for frame in scene.regions:
             if frame.rect.intersects(view):
                 pen = _cosmetic(self.theme.color("region_8bit_line"), 1.2)
@@ -140,16 +143,18 @@ class Painter:
                 painter.setPen(pen)
                 painter.setBrush(self.theme.color("region_8bit_fill", 0.75))
                 painter.drawPath(frame.path)
-                self._caption(painter, frame, self.theme.color("region_8bit_line"), scale)
 
-    def _caption(self, painter: QPainter, frame: Frame, color: QColor, scale: float) -> None:
-        if scale < NO_TEXT:
-            return
-        shown, metrics = self.font(SMALL if scale >= TWO_LINES else 15, QFont.Weight.DemiBold)
-        painter.setFont(shown)
-        painter.setPen(color)
-        text = metrics.elidedText(frame.caption, Qt.TextElideMode.ElideMiddle, frame.rect.width() - 24)
-        painter.drawText(frame.corner + QPointF(14, 7 + metrics.ascent()), text)
+    def _captions(self, painter: QPainter, scene: Scene, view: QRectF, scale: float) -> None:
+        theme, size = self.theme, SMALL if scale >= TWO_LINES else 15
+        canvas, scope = theme.color("graph_canvas"), theme.color("op_other_fill", 0.28)
+        region, line = theme.color("region_8bit_fill", 0.75), theme.color("region_8bit_line")
+        for frames, color, back in (
+            (scene.scopes, theme.color("text_secondary"), scope),
+            (scene.regions, line, region),
+        ):
+            for frame in frames:
+                if frame.rect.intersects(view):
+                    caption(painter, self.letters, frame, color, [canvas, back], size)
 
     # -- edges ---------------------------------------------------------------------------------------------------
 
@@ -199,29 +204,6 @@ class Painter:
                 painter.setPen(_cosmetic(self._accent, width))
                 painter.drawRoundedRect(scene.rect(box), RADIUS, RADIUS)
 
-    def _edge_texts(self, painter: QPainter, scene: Scene, view: QRectF, scale: float, look: Look) -> None:
-        """What flows along edges, beside the arrow's end, where there is room."""
-        shown, metrics = self.font(SMALL, QFont.Weight.Normal)
-        painter.setFont(shown)
-        chosen = look.edge_texts
-        if scale >= EDGE_TEXT:
-            picture = scene.picture
-            chosen = {edge: picture.tensor_text(edge) for edge in scene.edges_in(view).tolist()} | dict(chosen)
-        taken: set[tuple[int, int]] = set()
-        strong = set(look.edge_texts)
-        captions = [QRectF(f.corner.x(), f.corner.y(), 240, 20) for f in scene.frames if f.rect.intersects(view)]
-        for edge in sorted(chosen, key=lambda edge: edge not in strong):
-            text = chosen[edge]
-            x, y = scene.edge_points(edge)[-1].tolist()
-            place = (round(x / 60), round(y / 14))
-            if not text or place in taken or not view.contains(QPointF(x, y)):
-                continue
-            if edge not in strong and any(caption.contains(QPointF(x, y - 16)) for caption in captions):
-                continue
-            taken.add(place)
-            painter.setPen(self._accent if edge in strong else self.theme.color("text_secondary"))
-            painter.drawText(QPointF(x + 8, y - 12), metrics.elidedText(text, Qt.TextElideMode.ElideRight, 110))
-
     # -- boxes ---------------------------------------------------------------------------------------------------
 
     def _boxes(self, painter: QPainter, scene: Scene, boxes: Ints, colors: Ints, scale: float) -> None:
@@ -242,6 +224,11 @@ class Painter:
                     self._scope(painter, rects[box], self._texts[color])
                 else:
                     painter.drawRoundedRect(rects[box], RADIUS, RADIUS)
+        if scale >= NO_TEXT:
+            painter.setBrush(self.theme.color("region_8bit_line"))
+            for box in boxes.tolist():
+                if kinds[box].stored:
+                    painter.drawRoundedRect(stored_mark(rects[box]), 1.5, 1.5)
 
     def _scope(self, painter: QPainter, rect: QRectF, line: QColor) -> None:
         """A closed scope: a stack of boxes, outlined."""
@@ -278,8 +265,8 @@ class Painter:
         two = scale >= TWO_LINES
         # Between the zooms one line, in letters that grow as the box shrinks.
         size = BODY if two else round(min(BOX_HEIGHT * 0.42, 9.5 / scale))
-        bold, _ = self.font(size, QFont.Weight.DemiBold)
-        small, _ = self.font(SMALL, QFont.Weight.Normal)
+        bold, _ = self.letters.font(size, QFont.Weight.DemiBold)
+        small, _ = self.letters.font(SMALL)
         room = int(BOX_WIDTH - 18)
         painter.setFont(bold)
         mine = colors[boxes]
@@ -287,12 +274,12 @@ class Painter:
             painter.setPen(self._texts[color])
             for box in boxes[mine == color].tolist():
                 rect, kind = scene.rect(box), kinds[box]
-                text, _ = self.elided(kind.label, size, QFont.Weight.DemiBold, room)
+                text, _ = self.letters.elided(kind.label, size, QFont.Weight.DemiBold, room)
                 if two and kind.title:
                     painter.setFont(bold)
                     painter.drawText(QPointF(rect.left() + 9, rect.top() + 18.5), text)
                     painter.setFont(small)
-                    title, _ = self.elided(kind.title, SMALL, QFont.Weight.Normal, room)
+                    title, _ = self.letters.elided(kind.title, SMALL, QFont.Weight.Normal, room)
                     painter.drawText(QPointF(rect.left() + 9, rect.top() + 34.5), title)
                 else:
                     painter.drawText(rect.adjusted(9, 0, -9, 0), Qt.AlignmentFlag.AlignVCenter, text)
@@ -306,96 +293,6 @@ class Painter:
         radius = 8.0 if scale >= NO_TEXT else min(4.0 / scale, 26.0)
         for box, mark in zip(marked.tolist(), marks[marks > 0].tolist(), strict=True):
             draw_badge(painter, self.theme, scene.rect(box).topRight(), mark, radius)
-
-    # -- labels of the map ---------------------------------------------------------------------------------------
-
-    def _map_labels(self, painter: QPainter, scene: Scene, boxes: Ints, view: QRectF, scale: float) -> None:
-        """From afar: names of frames, scopes and the boxes with most weights, readable, over nothing else."""
-        kinds = scene.picture.folded.boxes
-        wanted = [
-            (frame.rect.topRight() + QPointF(6 / scale, 8 / scale), frame.caption, True)
-            for frame in scene.frames
-            if frame.rect.intersects(view) and frame.rect.height() * scale > 26
-        ]
-        for box in scene.most_telling(boxes, MAP_LABELS).tolist():
-            scope = kinds[box].kind == "scope"
-            name = kinds[box].label if scope else kinds[box].title.partition(" · ")[0]
-            wanted.append((QPointF(scene.x[box] + BOX_WIDTH / 2 + 5 / scale, scene.y[box]), name, scope))
-        room = _Room(view.width() * scale, view.height() * scale)
-        room.take(
-            (scene.x[boxes] - BOX_WIDTH / 2 - view.left()) * scale,
-            (scene.y[boxes] - BOX_HEIGHT / 2 - view.top()) * scale,
-            BOX_WIDTH * scale,
-            BOX_HEIGHT * scale,
-        )
-        for place, text, strong in wanted:
-            x, y = (place.x() - view.left()) * scale, (place.y() - view.top()) * scale
-            weight = QFont.Weight.DemiBold if strong else QFont.Weight.Normal
-            shown, metrics = self.font(SMALL, weight)
-            text, width = self.elided(text, SMALL, weight, 150)
-            if room.claim(x + 3, y - 7, width, 14):
-                painter.setFont(shown)
-                painter.setPen(self.theme.color("text" if strong else "text_secondary"))
-                painter.drawText(QPointF(x, y + metrics.ascent() / 2 - 1), text)
-
-    # -- fonts ---------------------------------------------------------------------------------------------------
-
-    def font(self, size: int, weight: QFont.Weight) -> tuple[QFont, QFontMetricsF]:
-        """A font of the program's and its metrics, made once."""
-        key = (size, int(weight))
-        if key not in self._fonts:
-            made = font(size, weight)
-            self._fonts[key] = (made, QFontMetricsF(made))
-        return self._fonts[key]
-
-    def elided(self, text: str, size: int, weight: QFont.Weight, room: int) -> tuple[str, float]:
-        """``text`` in ``room`` pixels, the middle left out, and its width; remembered."""
-        key = (text, size * 1000 + int(weight), room)
-        found = self._elided.get(key)
-        if found is None:
-            if len(self._elided) > 50_000:
-                self._elided.clear()
-            metrics = self.font(size, weight)[1]
-            short = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, room)
-            found = self._elided[key] = (short, metrics.horizontalAdvance(short))
-        return found
-
-
-class _Room:
-    """Which parts of the screen are taken, in cells of a few pixels."""
-
-    WIDE, HIGH = 8, 7
-
-    def __init__(self, width: float, height: float) -> None:
-        self._taken = np.zeros((int(height / self.HIGH) + 3, int(width / self.WIDE) + 3), bool)
-
-    def take(self, left: NDArray[np.float64], top: NDArray[np.float64], width: float, height: float) -> None:
-        """Take the rectangles of one size at these corners."""
-        rows, columns = self._taken.shape
-        # What is smaller than a cell takes the one in its middle: near enough, and half the work.
-        downs = np.arange(0, height + self.HIGH, self.HIGH) if height >= self.HIGH else [height / 2]
-        acrosses = np.arange(0, width + self.WIDE, self.WIDE) if width >= self.WIDE else [width / 2]
-        for down in downs:
-            y = np.asarray((top + min(down, height)) // self.HIGH, np.int64)
-            for across in acrosses:
-                x = np.asarray((left + min(across, width)) // self.WIDE, np.int64)
-                inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
-                self._taken[y[inside], x[inside]] = True
-
-    def claim(self, left: float, top: float, width: float, height: float) -> bool:
-        """Take a rectangle if all of it is free; what is outside is not."""
-        if left < 0 or top < 0:
-            return False
-        rows = slice(int(top / self.HIGH), int((top + height) / self.HIGH) + 1)
-        columns = slice(int(left / self.WIDE), int((left + width) / self.WIDE) + 1)
-        if (
-            rows.stop > self._taken.shape[0]
-            or columns.start >= self._taken.shape[1]
-            or self._taken[rows, columns].any()
-        ):
-            return False
-        self._taken[rows, columns] = True
-        return True
 
 
 def _cosmetic(color: QColor, width: float = 1.0) -> QPen:
@@ -426,6 +323,11 @@ def _arrows(scene: Scene, edges: list[int]) -> QPainterPath:
         path.addPolygon(QPolygonF([QPointF(x, y), QPointF(x - 4, y + 9 * up), QPointF(x + 4, y + 9 * up)]))
         path.closeSubpath()
     return path
+
+
+def stored_mark(rect: QRectF) -> QRectF:
+    """The bar at a box's left side which says that its weights are stored in 8 bits."""
+    return QRectF(rect.left(), rect.top() + 6, 3, rect.height() - 12)
 
 
 def draw_badge(painter: QPainter, theme: Theme, center: QPointF, mark: int, radius: float) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from compressor_gui.gui.canvas.legend import HEIGHT, Legend
 from compressor_gui.gui.canvas.view import Canvas
 from compressor_gui.gui.theme import Theme
 from compressor_gui.gui.widgets import ElidedLabel, clear, label
@@ -91,7 +90,6 @@ class Pane(QWidget):
         self.note.setProperty("role", "small")
         self._note = ""
         self.crumbs = Breadcrumbs()
-        self.legend = Legend(theme, self.canvas)
         self.crumbs.clicked.connect(self._go)
 
         head = QWidget()
@@ -110,8 +108,8 @@ class Pane(QWidget):
         column.addWidget(self.canvas, 1)
 
     def set_heading(self, heading: str, note: str) -> None:
-        """Name the graph."""
-        self.heading.setText(heading.upper())
+        """Name the graph, and say something more where there is room."""
+        self.heading.setText(heading)
         self._note = note
         self.note.set_whole(note)
 
@@ -135,9 +133,3 @@ class Pane(QWidget):
         boxes = scene.picture.folded.boxes
         inside = [i for i, box in enumerate(boxes) if box.scope.startswith(scope) or box.id == scope]
         self.canvas.fit(scene.rect_of(inside) if scope and inside else None)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Keep the legend at the bottom left."""
-        super().resizeEvent(event)
-        room = QRectF(self.canvas.rect())
-        self.legend.move(8, int(room.height()) - HEIGHT - 10)
