@@ -31,10 +31,6 @@ from compressor_gui.gui.samples import sample_data
 from compressor_gui.gui.widgets import ElidedLabel, clear, label
 
 
-FAR_DB = 10.0
-"""Below this signal-to-noise ratio an output hardly resembles the original's."""
-
-
 class ExportDialog(QDialog):
     """Asks where to, shows the work, then what was measured. ``exported`` has the target and the check."""
 
@@ -277,9 +273,8 @@ class ExportDialog(QDialog):
         except CompressorError as error:
             self._show_result(str(error), "error", ask=False)
             return
-        if self.check is not None and any(output.sqnr_db < FAR_DB for output in self.check.outputs):
-            words = "but an output is far from the original's: prune less, or retrain before it is used"
-            self._show_result(f"Exported to {target}, {words}", "warning", ask=False)
+        if self.check is not None and self.check.warning:
+            self._show_result(f"Exported to {target}, but {self.check.warning}", "warning", ask=False)
         else:
             self._show_result(f"Exported to {target}", "good", ask=False)
         self.exported.emit(target, self.check)
