@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PySide6.QtCore import QPointF, Qt
+from PySide6.QtCore import QEvent, QPointF, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
@@ -34,7 +34,7 @@ from compressor_gui.gui.inspector.pictures import MAX_SIDE, MIDDLE, ZERO, image_
 from compressor_gui.gui.inspector.plot import Plot
 from compressor_gui.gui.inspector.values import ALL, first_plane, plane, write_values
 from compressor_gui.gui.theme import Theme
-from tests.gui.panels import drag, open_graph, settle
+from tests.gui.panels import drag, mouse, open_graph, settle
 from tests.support import Net, const, conv_net, graph, node, placeholder
 
 
@@ -158,6 +158,26 @@ def test_came_from_lists_the_steps(qtbot: QtBot, dense: Inspector, document: Doc
     assert rows["prune"] == "step 1 · −50.0 % of weights"
 
 
+def test_facts_say_before_and_after_where_they_differ(qtbot: QtBot, dense: Inspector, document: Document) -> None:
+    qtbot.waitUntil(lambda: "std" in facts(dense))
+    assert "→" not in facts(dense)["std"]
+    document.prune_layer(document.state.source.layers[1], 0.5)  # type: ignore[union-attr]
+    settle(qtbot, document)
+    made = document.state.made
+    assert made is not None
+    assert facts(dense)["std"].endswith(f"→ {made.layers[1].summary.std:.3g}")
+    assert "→" not in facts(dense)["range"]  # the largest weights stay
+
+
+def test_zeros_and_bytes_say_whose_they_are(qtbot: QtBot, dense: Inspector, document: Document) -> None:
+    document.set_recipe(Recipe.of(QuantizeWeights(minimum_size=1), sha256=document.state.recipe.sha256))
+    settle(qtbot, document)
+    assert facts(dense)["zeros"].startswith("pruned 0 %, ")
+    assert facts(dense)["zeros"].endswith(" in 8 bits")
+    stored = facts(dense)["bytes"].split(" → ")[1]
+    assert f"step 1 · weight now {stored}" in [fact.value for fact in dense.origins.facts]
+
+
 def test_an_added_nodes_origins(qtbot: QtBot, dense: Inspector, document: Document) -> None:
     document.set_recipe(Recipe.of(QuantizeWeights(minimum_size=1), sha256=document.state.recipe.sha256))
     settle(qtbot, document)
@@ -245,6 +265,43 @@ def test_clicking_the_sensitivity_curve_sets_the_sparsity(dense: Inspector, docu
     assert wanted(document) == pytest.approx(0.6, abs=0.02)
     assert dense.sensitivity.cut.value() == pytest.approx(wanted(document))
     assert "estimated" in dense.sensitivity._caption.text()
+
+
+def test_the_plots_take_a_new_theme_at_once(
+    qtbot: QtBot, document: Document, tmp_path: Path, qapp: QApplication
+) -> None:
+    theme = Theme("light")
+    made = Inspector(document, theme)
+    qtbot.addWidget(made)
+    made.resize(332, 1600)
+    made.show()
+    open_graph(qtbot, document, conv_net(), tmp_path)
+    document.select("dense")
+    qtbot.waitUntil(lambda: made.histogram._bars is not None)
+    for name in ("dark", "light"):
+        theme.choose(name)  # type: ignore[arg-type]
+        for plot in (made.histogram.plot, made.sensitivity.plot):
+            assert plot.grab().toImage().pixelColor(2, 2) == theme.color("panel")
+
+
+def test_the_plots_keys_are_the_sliders(qtbot: QtBot, dense: Inspector, document: Document) -> None:
+    document.prune_layer(document.state.source.layers[1], 0.895)  # type: ignore[union-attr]
+    document.end_merge()
+    qtbot.keyClick(dense.sensitivity.plot, Qt.Key.Key_Right)
+    assert wanted(document) == pytest.approx(0.9)
+    qtbot.keyClick(dense.sensitivity.plot, Qt.Key.Key_Left, Qt.KeyboardModifier.ShiftModifier)
+    assert wanted(document) == pytest.approx(0.8)
+    document.undo()
+    assert wanted(document) == pytest.approx(0.9)
+
+
+def test_the_caption_comes_back_when_the_mouse_leaves(qtbot: QtBot, dense: Inspector) -> None:
+    plot = dense.sensitivity.plot
+    before = dense.sensitivity.caption
+    mouse(plot.viewport(), QEvent.Type.MouseMove, in_plot(plot, 0.5), held=False)
+    assert "error at" in dense.sensitivity.caption
+    QApplication.sendEvent(plot.viewport(), QEvent(QEvent.Type.Leave))
+    assert dense.sensitivity.caption == before
 
 
 def test_all_layers_in_one_plot_with_names_on_hover(qtbot: QtBot, dense: Inspector, document: Document) -> None:

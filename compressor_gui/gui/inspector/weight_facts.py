@@ -142,7 +142,7 @@ def _what_happened(entry: NodeDiff, state: State, subject: Subject, index: int) 
         return f"−{units.percent(max(pruned - layer.sparsity, 0.0))} of weights"
     if layer is not None and after is not None and entry.name in (layer.weight, after.weight):
         if layer.bytes != after.bytes and index == entry.steps[-1]:
-            return f"weight {units.size(layer.bytes)} → {units.size(after.bytes)}"
+            return f"weight now {units.size(after.bytes)}"
     elif entry.change == "changed" and entry.bytes_before != entry.bytes_after:
-        return f"node {units.size(entry.bytes_before)} → {units.size(entry.bytes_after)}"
+        return f"node now {units.size(entry.bytes_after)}"
     return entry.change
