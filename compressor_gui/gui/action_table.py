@@ -23,10 +23,14 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
 def _file(window: MainWindow) -> list[ActionSpec]:
     return [
         ActionSpec("open", "Open", "Ctrl+O", "File", "Open a frozen graph (.pb, .pbtxt)", window.ask_open),
+        ActionSpec("open_folder", "Open a SavedModel …", "Ctrl+Shift+O", "File",
+                   "Freeze a SavedModel or TF Hub folder, and open it", window.ask_open_folder),
         ActionSpec("compare_with", "Compare with a file …", "Ctrl+D", "File", "Compare the model with a second file",
                    window.ask_compare, has_model),
         ActionSpec("export", "Export", "Ctrl+E", "File", "Write the compressed graph, checked in TensorFlow",
                    window.ask_export, has_result),
+        ActionSpec("export_as", "Export as …", "", "File", "Write it as SavedModel or TensorFlow Lite, checked",
+                   window.ask_export_as, has_result),
         ActionSpec("load_recipe", "Load a recipe …", "Ctrl+L", "File", "Apply a saved recipe",
                    window.ask_load_recipe, has_model),
         ActionSpec("save_recipe", "Save the recipe …", "Ctrl+S", "File", "Write the recipe to a file",
@@ -86,7 +90,7 @@ def _measure(window: MainWindow) -> list[ActionSpec]:
              lambda panel: panel.calibrate()),
         spec("latency", "Latency", "Ctrl+T", "Milliseconds of original and compressed",
              lambda panel: panel.measure_latency()),
-        ActionSpec("engine", "Engine …", "", "Measure", "The memory that TensorFlow may have, and where sweeps run",
+        ActionSpec("engine", "Engine …", "", "Measure", "The memory that TensorFlow may have, and where to measure",
                    window.show_engine),
     ]  # fmt: skip
 

@@ -36,6 +36,7 @@ from compressor_gui.gui.docks import dock
 from compressor_gui.gui.document import Document, State
 from compressor_gui.gui.engine_link import EngineLink
 from compressor_gui.gui.export_dialog import ExportDialog
+from compressor_gui.gui.formats import export_model, import_model, needs_import
 from compressor_gui.gui.help_dialog import HelpDialog
 from compressor_gui.gui.jobs_tray import JobsTray
 from compressor_gui.gui.layers_panel import LayersPanel
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from compressor_gui.gui.inspector.panel import Inspector
     from compressor_gui.gui.measure.panel import MeasurePanel
 
-MODELS = "TensorFlow graphs (*.pb *.pbtxt);;All files (*)"
+MODELS = "Models (*.pb *.pbtxt *.keras *.h5 *.meta);;All files (*)"
 RECIPES = "Recipes (*.json);;All files (*)"
 LATER = Qt.ConnectionType(Qt.ConnectionType.QueuedConnection.value | Qt.ConnectionType.SingleShotConnection.value)
 KEEP_MS = 500
@@ -234,6 +235,8 @@ class MainWindow(QMainWindow):
         """Open a model, or apply a recipe that was dropped."""
         if path.suffix == ".json" and self.document.state.source is not None:
             self.load_recipe(path)
+        elif needs_import(path):
+            import_model(self, path)
         else:
             self._keep_recipe()
             self.document.open(path)
@@ -260,6 +263,16 @@ class MainWindow(QMainWindow):
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.exported.connect(self._exported)
         dialog.open()
+
+    def ask_export_as(self) -> None:
+        """Write the compressed model in another format."""
+        export_model(self)
+
+    def ask_open_folder(self) -> None:
+        """Choose a SavedModel's folder to open."""
+        path = QFileDialog.getExistingDirectory(self, "Open a SavedModel", self.settings.folder)
+        if path:
+            self.open(Path(path))
 
     def _exported(self, target: Path, check: ExportCheck | None) -> None:
         if check is not None:

@@ -68,6 +68,9 @@ class MeasurePanel(QWidget):
         self.area.setWidgetResizable(True)
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.area.setWidget(page)
+        self._revealed: Section | None = None
+        self.area.verticalScrollBar().rangeChanged.connect(self._keep_revealed)
+        self.area.verticalScrollBar().actionTriggered.connect(self._scrolled)
         empty = QWidget()
         column = QVBoxLayout(empty)
         column.setContentsMargins(MARGIN, UNIT * 3, MARGIN, MARGIN)
@@ -156,7 +159,16 @@ class MeasurePanel(QWidget):
         """Unfold a part and scroll to it."""
         section = self.sections[title]
         section.head.setChecked(True)
+        self._revealed = section
         self.area.verticalScrollBar().setValue(section.y())
+
+    def _keep_revealed(self) -> None:
+        """A part that grows under its result stays at the top, until the user scrolls."""
+        if self._revealed is not None:
+            self.area.verticalScrollBar().setValue(self._revealed.y())
+
+    def _scrolled(self) -> None:
+        self._revealed = None
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take data where a model is open."""
