@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from compressor_gui.core.graph import ModelGraph, Node, parse_ref
 from compressor_gui.core.passes import Pass, PassResult, apply, make
-from compressor_gui.core.pbio import parse_graph, to_bytes
+from compressor_gui.core.pbio import parse_graph, read_graph, to_bytes
 from compressor_gui.core.values import Attr, DType, Shape, Tensor
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -347,3 +347,22 @@ def relative_error(reference: np.ndarray, other: np.ndarray) -> float:
         return 0.0
     scale = float(np.max(np.abs(np.asarray(reference, np.float64)))) or 1.0
     return float(np.max(np.abs(np.asarray(reference, np.float64) - np.asarray(other, np.float64)))) / scale
+
+
+def assert_same_numbers(
+    before: ModelGraph, after: ModelGraph, tolerance: float = 0.0, feeds: Mapping[str, Any] | None = None
+) -> None:
+    """Run both and compare the outputs, place by place; ``tolerance`` is that of :func:`relative_error`."""
+    feeds = synthetic_feeds(before) if feeds is None else feeds
+    expected, found = run_tf(before, feeds), run_tf(after, feeds)
+    for left, right in zip(before.outputs, after.outputs, strict=True):
+        assert expected[left].dtype == found[right].dtype
+        assert relative_error(expected[left], found[right]) <= tolerance, right
+
+
+def real_model(name: str) -> ModelGraph:
+    """One of the real models; skips the test where they are missing."""
+    path = SHARED / "models" / f"{name}.pb"
+    if not path.exists():
+        pytest.skip("the real models in ../shared/models are not here")
+    return read_graph(path)

@@ -115,6 +115,7 @@ class Node:
         op: str | None = None,
         inputs: Iterable[str] | None = None,
         attrs: Mapping[str, Attr | None] | None = None,
+        device: str | None = None,
     ) -> Node:
         """A changed copy; ``attrs`` are set, or removed where None."""
         return replace(
@@ -123,6 +124,7 @@ class Node:
             op=self.op if op is None else op,
             inputs=self.inputs if inputs is None else tuple(inputs),
             attrs=self.attrs if attrs is None else self.attrs.with_changes(attrs),
+            device=self.device if device is None else device,
             raw=None,
         )
 

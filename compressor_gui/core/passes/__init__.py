@@ -13,9 +13,16 @@ from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequan
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.core.passes.quantize_weights import QuantizeWeights
+from compressor_gui.core.passes.remove_attribute import RemoveAttribute
+from compressor_gui.core.passes.remove_device import RemoveDevice
 from compressor_gui.core.passes.remove_nodes import RemoveNodes
+from compressor_gui.core.passes.rename_attribute import RenameAttribute
+from compressor_gui.core.passes.rename_node import RenameNode
+from compressor_gui.core.passes.rename_op import RenameOp
 from compressor_gui.core.passes.rename_outputs import RenameOutputs
 from compressor_gui.core.passes.round_weights import RoundWeights
+from compressor_gui.core.passes.set_device import SetDevice
+from compressor_gui.core.passes.sort_by_execution_order import SortByExecutionOrder
 from compressor_gui.core.passes.strip_unused_nodes import StripUnusedNodes
 
 __all__ = ["ALL", "BY_NAME", "Param", "Pass", "PassResult", "apply", "make", "parse"]
@@ -30,7 +37,14 @@ ALL: tuple[type[Pass], ...] = (
     FoldConstants,
     RemoveNodes,
     StripUnusedNodes,
+    SortByExecutionOrder,
     RenameOutputs,
+    RenameNode,
+    RenameOp,
+    RenameAttribute,
+    RemoveAttribute,
+    RemoveDevice,
+    SetDevice,
 )
 BY_NAME: dict[str, type[Pass]] = {transform.name: transform for transform in ALL}
 

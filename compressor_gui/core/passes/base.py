@@ -87,6 +87,16 @@ def result(edit: Edit, notes: Iterable[str] = (), outputs: Iterable[str] | None 
     return PassResult(edit.finish(outputs), edit.origins, edit.removed, tuple(notes))
 
 
+def checked(transform: Pass, done: PassResult, before: ModelGraph) -> PassResult:
+    """``done``, by a pass that does what it is told even where that breaks a graph. Raises PassError where it did."""
+    try:
+        verify(done.graph, before=before)
+    except CompressorError as error:
+        hint = "TensorFlow would refuse the graph"
+        raise PassError(f"{error.where}: {error.what}", where=transform.label(), hint=hint) from None
+    return done
+
+
 @dataclass(frozen=True)
 class Pass:
     """One transform of a graph. Subclasses are frozen dataclasses with ``name``, ``title`` and ``summary``.
