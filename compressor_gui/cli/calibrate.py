@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from compressor_gui.cli.console import Console, read_model, refuse_target, table, with_console
-from compressor_gui.cli.data_options import DataOptions, with_optional_data
+from compressor_gui.cli.data_options import DataOptions, with_optional_data, with_scheduler
 from compressor_gui.cli.model import with_model
 from compressor_gui.cli.pictures import check_kind, save_chart
 from compressor_gui.core import units
@@ -43,6 +43,7 @@ SHOWN = 5
 @click.option("-o", "--output", metavar="RANGES", help="Write the ranges into a JSON file; - is stdout.")
 @click.option("--chart", metavar="PICTURE", help="Draw the histograms and the cuts into a .svg or .png.")
 @click.option("--save-recipe", metavar="FILE", help="Save the recipe with the ranges stored in it.")
+@with_scheduler
 @with_optional_data
 @with_model
 @with_console
@@ -53,6 +54,7 @@ def calibrate(
     method: str,
     percentile: float,
     batch: int,
+    scheduler: str,
     log: str | None,
     output: str | None,
     chart: str | None,
@@ -88,7 +90,7 @@ def calibrate(
         found = _from_log(str(log))
     else:
         with EngineClient() as engine:
-            request = Calibrate(model, data.spec(plan.graph, console), method, percentile, batch)
+            request = Calibrate(model, data.spec(plan.graph, console), method, percentile, batch, scheduler)
             found = engine.run(request, console.progress)
     stored = with_ranges(plan.recipe, found.ranges)
     notes = _notes_of_freezing(source, stored)

@@ -47,6 +47,11 @@ _FIELDS = {
 }
 """Option -> field of DataSpec."""
 
+with_scheduler = click.option(
+    "--scheduler", metavar="ADDRESS", default="", help="Where to measure: a Dask scheduler (tcp://...), or processes:N."
+)
+"""Gives a command ``scheduler``, the address."""
+
 
 @dataclass(frozen=True)
 class DataOptions:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from compressor_gui.cli.console import Console, read_model, table, with_console
-from compressor_gui.cli.data_options import DataOptions, with_data
+from compressor_gui.cli.data_options import DataOptions, with_data, with_scheduler
 from compressor_gui.cli.model import with_model
 from compressor_gui.core import units
 from compressor_gui.core.jobs import EXACT_DB, EngineClient
@@ -23,11 +23,18 @@ from compressor_gui.core.measure import Accuracy, Evaluate, Evaluation, Fidelity
 @click.option(
     "--output_layer", default="", help="The output with the classes' scores, where it is not found by itself."
 )
+@with_scheduler
 @with_data
 @with_model
 @with_console
 def evaluate(
-    console: Console, model: ModelRef, data: DataOptions, against: str | None, batch: int, output_layer: str
+    console: Console,
+    model: ModelRef,
+    data: DataOptions,
+    against: str | None,
+    batch: int,
+    output_layer: str,
+    scheduler: str,
 ) -> None:
     """Measure what MODEL gets right of the examples: top-1 with its 95 % interval, top-5, loss, and the confusion.
 
@@ -48,7 +55,7 @@ def evaluate(
     _, graph = read_model((original or model).path, ",".join((original or model).outputs))
     spec = data.spec(graph, console)
     with EngineClient() as engine:
-        request = Evaluate(model, spec, original, batch=batch, output=output_layer)
+        request = Evaluate(model, spec, original, batch, output_layer, scheduler)
         found = engine.run(request, console.progress)
     console.result(_report(found, graph.outputs), lambda: _text(found, model, original))
     for note in filter(None, (skipped(found.skipped), found.left_out)):

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from compressor_gui.cli.console import Console, read_model, table, with_console
-from compressor_gui.cli.data_options import DataOptions, with_data
+from compressor_gui.cli.data_options import DataOptions, with_data, with_scheduler
 from compressor_gui.cli.evaluate import skipped
 from compressor_gui.cli.model import with_model
 from compressor_gui.cli.pictures import check_kind, save_chart
@@ -61,7 +61,7 @@ class _Numbers(click.ParamType):
     "--activation-mb", default=1000, show_default=True, type=click.IntRange(1), help="Memory for activations, in MB."
 )
 @click.option("--cache", metavar="FOLDER", default="", help="Where finished points are kept; the user's cache folder.")
-@click.option("--scheduler", metavar="ADDRESS", default="", help="A Dask scheduler (tcp://...), or processes:N.")
+@with_scheduler
 @click.option("-o", "--output", metavar="CHART", help="Draw the curves into a .svg or .png; - is stdout (SVG).")
 @with_data
 @with_model

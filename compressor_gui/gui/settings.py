@@ -85,7 +85,7 @@ class Settings:
 
     @property
     def scheduler(self) -> str:
-        """Where sweeps run, as ``tcp://host:port``; empty: in the engine."""
+        """Where accuracy, sensitivity and ranges are measured, as ``tcp://host:port``; empty: in the engine."""
         return str(self._store.value("engine/scheduler", ""))
 
     @scheduler.setter

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from math import comb
 
 import numpy as np
@@ -87,6 +88,24 @@ def test_batches_compare_as_the_whole_does(seed: int, batch: int) -> None:
     assert parts.check.argmax_agreement == whole.check.argmax_agreement
     noise = 10 * np.log10(np.sum(x.astype(np.float64) ** 2) / np.sum((x.astype(np.float64) - y) ** 2))
     assert whole.check.sqnr_db == pytest.approx(noise)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 12), st.sampled_from(("noise", "equal", "infinite", "shape")))
+def test_comparisons_merged_are_one_run(seed: int, at: int, change: str) -> None:
+    x = np.random.default_rng(seed).normal(size=(12, 5)).astype(np.float32)
+    y = x if change == "equal" else x + np.float32(0.01) * x[::-1]
+    if change == "infinite":
+        y[seed % 12] = np.inf
+    whole, parts = Comparison("y"), (Comparison("y"), Comparison("y"))
+    for number, (a, b) in enumerate(zip(x, y, strict=True)):
+        b = b[:4] if change == "shape" and number == seed % 12 else b
+        whole.add(a[None], b[None])
+        parts[number >= at].add(a[None], b[None])
+    before = [part.check for part in parts]
+    merged = parts[0].merge(parts[1]).check
+    assert merged.sqnr_db == pytest.approx(whole.check.sqnr_db, abs=1e-9)
+    assert dataclasses.replace(merged, sqnr_db=0.0) == dataclasses.replace(whole.check, sqnr_db=0.0)
+    assert [part.check for part in parts] == before
 
 
 def test_a_batch_of_another_shape_or_with_infinity_spoils_the_output() -> None:

@@ -66,6 +66,27 @@ def test_the_order_of_widening_moves_no_value_further_than_a_bin(batches: list[n
     assert np.abs(placed - every).max() <= 1.6 * width
 
 
+@given(batches, st.integers(0, 5))
+def test_parts_merged_are_one_run_exactly(batches: list[np.ndarray], at: int) -> None:
+    parts = Collector(), Collector()
+    for number, batch in enumerate(batches):
+        parts[number >= at].add(batch)
+    if 0 < at < len(batches):
+        before = [part.histogram() for part in parts]
+    for merged in (parts[0].merge(parts[1]), parts[1].merge(parts[0])):
+        one, both = collected(*batches), merged.histogram()
+        assert (both.low, both.high, both.counts) == (one.low, one.high, one.counts)
+        assert both.mean_low == pytest.approx(one.mean_low, rel=1e-12)
+        assert both.mean_high == pytest.approx(one.mean_high, rel=1e-12)
+    if 0 < at < len(batches):
+        assert [part.histogram() for part in parts] == before
+
+
+@given(batches)
+def test_how_values_come_in_batches_does_not_move_them(batches: list[np.ndarray]) -> None:
+    assert collected(*batches).counts == collected(np.concatenate(batches)).counts
+
+
 def test_the_histogram_is_numpys_own_but_for_the_borders_of_bins() -> None:
     values = normal()
     found = collected(*np.array_split(values, 7))

@@ -402,3 +402,67 @@ def test_the_preview_of_rows_is_no_picture(tmp_path: Path) -> None:
     spec = guess(taking(-1, 3), tmp_path / "x.npy")
     found = preview(Preview(ModelRef(str(tmp_path / "m.pb")), spec), Job(1, lambda *_: None))
     assert [item.png for item in found.items] == ["", ""]
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def examples(batches: Any) -> list[tuple[str, int | None, bytes]]:
+    found = []
+    for batch in batches:
+        labels = [None] * len(batch) if batch.labels is None else batch.labels.tolist()
+        found += zip(batch.sources, labels, (value.tobytes() for value in batch.counted(batch.feeds["x"])), strict=True)
+    return found
+
+
+def in_parts(data: Any, count: int) -> tuple[list[tuple[str, int | None, bytes]], list[str]]:
+    from compressor_gui.engine.dataset import cut
+
+    found, skipped = [], []
+    for part in cut(data.indices, data.batch, count):
+        found += examples(data.part(part))
+        skipped += data.skipped
+    return found, skipped
+
+
+@pytest.mark.parametrize("count", [1, 3, 100])
+@pytest.mark.parametrize("split", ["all", "train"])
+def test_parts_of_pictures_are_the_whole(tmp_path: Path, split: str, count: int) -> None:
+    for at in range(23):
+        path = picture(tmp_path / ("cat", "dog")[at % 2] / f"{at:02}.png", 5 * at)
+        if at % 7 == 3:
+            path.write_bytes(b"words")
+    model = taking(-1, 4, 4, 3)
+    data = opened(guess(model, tmp_path), model, 4, split=split, test_share=0.4)
+    whole, left_out = examples(data), data.skipped
+    found, skipped = in_parts(data, count)
+    assert (found, skipped) == (whole, left_out)
+    assert len(found) + len(skipped) == data.count > 10
+
+
+@pytest.mark.parametrize("packed", ["", "GZIP"])
+def test_parts_of_records_are_the_whole(tmp_path: Path, packed: str) -> None:
+    tf = tensorflow()
+    for file in range(3):
+        with tf.io.TFRecordWriter(str(tmp_path / f"{file}.tfrecord"), packed) as writer:
+            for at in range(7):
+                value = tf.train.Feature(float_list=tf.train.FloatList(value=[file, at]))
+                writer.write(tf.train.Example(features=tf.train.Features(feature={"x": value})).SerializeToString())
+    if not packed:  # the second file is broken from its third record on
+        damaged = bytearray((tmp_path / "1.tfrecord").read_bytes())
+        damaged[len(damaged) // 7 * 2 + 20] ^= 0xFF
+        (tmp_path / "1.tfrecord").write_bytes(damaged)
+    model = taking(-1, 2)
+    spec = DataSpec("tfrecord", str(tmp_path), feature="x", std=1.0, channels=0)
+    data = opened(spec, model, 2)
+    whole = examples(data), data.skipped
+    assert len(whole[0]) == (21 if packed else 16)
+    assert in_parts(data, 100) == in_parts(data, 2) == whole
+
+
+def test_parts_are_whole_batches() -> None:
+    from compressor_gui.engine.dataset import cut
+
+    assert cut(range(10), 2, 3) == [range(4), range(4, 8), range(8, 10)]
+    assert cut([1, 5, 6, 9], 3, 9) == [range(1, 7), range(9, 10)]
+    assert cut([], 3, 9) == []

@@ -3,10 +3,7 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +25,7 @@ from compressor_gui.core.recipe import Recipe
 from compressor_gui.core.rounding import simulate
 from compressor_gui.core.serve import Job, Stop
 from compressor_gui.core.values import Tensor
+from tests.engine.conftest import Cluster
 from tests.support import Net
 
 SAMPLES = Path(__file__).parents[2] / "resources" / "samples"
@@ -288,32 +286,10 @@ def test_own_processes_give_the_same(ask: Ask, net: tuple[Path, ModelGraph, Data
     assert points(there) == pytest.approx(points(here), abs=0.01)
 
 
-@contextmanager
-def running(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", module, *arguments, "--no-dashboard"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
 def test_a_cluster_gives_the_same_though_a_worker_dies(
-    ask: Ask, net: tuple[Path, ModelGraph, DataSpec], tmp_path: Path
+    ask: Ask, net: tuple[Path, ModelGraph, DataSpec], tmp_path: Path, cluster: Cluster
 ) -> None:
-    distributed = pytest.importorskip("distributed")
-    where = tmp_path / "scheduler.json"
-    local = ("--host", "127.0.0.1")
-    worker = ("distributed.cli.dask_worker", "--scheduler-file", str(where), "--no-nanny", "--nthreads", "1", *local)
-    with (
-        running("distributed.cli.dask_scheduler", "--port", "0", "--scheduler-file", str(where), *local),
-        running(*worker) as first,
-        running(*worker),
-        distributed.Client(scheduler_file=str(where), set_as_default=False) as client,
-    ):
-        client.wait_for_workers(2, timeout=60)
-        there = Ask(tmp_path / "other", on_event=lambda event: first.kill() if isinstance(event, Piece) else None)
-        found = there(net[0], net[2], scheduler=client.scheduler.address)
-        assert len(client.scheduler_info()["workers"]) == 1
+    there = Ask(tmp_path / "other", on_event=lambda event: cluster.kill_one() if isinstance(event, Piece) else None)
+    found = there(net[0], net[2], scheduler=cluster.address)
+    assert cluster.workers == 1
     assert points(found) == pytest.approx(points(ask(net[0], net[2])), abs=0.01)

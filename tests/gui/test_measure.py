@@ -13,6 +13,7 @@ from pytestqt.qtbot import QtBot
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.measure import (
     Accuracy,
+    Calibrate,
     Evaluate,
     Evaluation,
     LabelImage,
@@ -319,7 +320,10 @@ def test_the_engines_memory_and_scheduler_are_set_and_used(
     qtbot.mouseClick(asked.use_button, LEFT)
     assert opened.engine.client.memory_bytes == 3 * 10**9
     panel.measure_sensitivity()
-    assert engine.find(Sensitivity)[1].scheduler == "tcp://127.0.0.1:8786"
+    opened.measurer.evaluate()
+    opened.measurer.calibrate(10, "minmax")
+    for request in (Sensitivity, Evaluate, Calibrate):
+        assert engine.find(request)[1].scheduler == "tcp://127.0.0.1:8786"
 
 
 # --- looks ------------------------------------------------------------------------------------------------------------

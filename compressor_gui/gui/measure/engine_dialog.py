@@ -1,4 +1,4 @@
-"""Settings of the engine: the memory it may have, and where sweeps run."""
+"""Settings of the engine: the memory it may have, and where accuracy, sensitivity and ranges are measured."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EngineDialog(QDialog):
         self.scheduler.setPlaceholderText("this computer; or tcp://… of a Dask cluster")
         self.scheduler.setAccessibleName("Scheduler")
         form.addRow(label("Memory"), self.memory)
-        form.addRow(label("Sweeps run on"), self.scheduler)
+        form.addRow(label("Measure on"), self.scheduler)
         column.addLayout(form)
         words = label(
             "A process that takes more memory is ended and says so. It holds from its next start.", "secondary"

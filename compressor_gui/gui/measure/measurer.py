@@ -158,7 +158,12 @@ class Measurer(QObject):
         def done(result: Evaluation) -> None:
             self._keep(lambda m: m.with_evaluation(Of(result, recipe, data)))
 
-        self._submit("evaluate", Evaluate(data=data, **self._pair()), "Measuring accuracy", done)
+        self._submit(
+            "evaluate",
+            Evaluate(data=data, scheduler=self.settings.scheduler, **self._pair()),
+            "Measuring accuracy",
+            done,
+        )
 
     def predict(self, count: int = 500) -> None:
         """What both models say of the first examples, and their pictures."""
@@ -222,7 +227,8 @@ class Measurer(QObject):
             self._keep(lambda m: replace(m, calibration=Of(result, recipe, data)))
 
         title = f"Calibrating on {count:,} images" if count else "Calibrating on all images"
-        self._submit("calibrate", Calibrate(self.compressed(recipe), few, method), title, done)
+        request = Calibrate(self.compressed(recipe), few, method, scheduler=self.settings.scheduler)
+        self._submit("calibrate", request, title, done)
 
     def time(self, batch: int = 1, threads: int = 0) -> None:
         """Milliseconds of both models."""
