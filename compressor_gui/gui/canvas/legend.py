@@ -50,6 +50,8 @@ class Legend(QWidget):
         """Explain what is in use; hidden where nothing is."""
         self._shown = shown
         self.setVisible(shown != Key())
+        words = [f"{sign} {word}" for sign, word in zip("+−•", _WORDS, strict=True) if shown.changes]
+        self.setToolTip("\n".join([*words, *([f"▌ {_STORED}"] if shown.stored else [])]))
         self.update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:

@@ -59,12 +59,14 @@ class Breadcrumbs(QWidget):
         self._shorten()
 
     def _shorten(self) -> None:
-        """Only the innermost scope, where the whole way has no room."""
+        """Only the innermost scope, where the whole way has no room; nothing, where that has none."""
         items = (self._row.itemAt(at) for at in range(self._row.count()))
         parts = [part for item in items if item and (part := item.widget())]
         fits = sum(part.sizeHint().width() for part in parts) <= self.width()
         for part in parts[:-1]:
             part.setVisible(fits)
+        for part in parts[-1:]:
+            part.setVisible(part.sizeHint().width() <= self.width())
 
     @staticmethod
     def _parts(scopes: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -97,10 +99,11 @@ class Pane(QWidget):
         head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # two panes stay equally wide
         self.extra = QHBoxLayout(head)
         self.extra.setContentsMargins(16, 0, 8, 0)
-        self.extra.setSpacing(8)
+        self.extra.setSpacing(4)
         self.extra.addWidget(self.heading)
         self.extra.addWidget(self.crumbs, 1)
         self.extra.addWidget(self.note, 1)
+        self.extra.addStretch(0)  # where neither of them is shown
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -123,7 +126,7 @@ class Pane(QWidget):
             scopes = [scope for scope in scene.picture.folded.scopes if inner.startswith(scope)]
         self.crumbs.set_scopes(tuple(sorted(scopes, key=len)))
         self.note.set_whole("" if scopes else self._note)
-        self.note.setVisible(not scopes)
+        self.note.setVisible(bool(self._note) and not scopes)
         self.crumbs.setVisible(bool(scopes))
 
     def _go(self, scope: str) -> None:

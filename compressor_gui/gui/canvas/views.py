@@ -54,7 +54,7 @@ class Views:
             else:
                 flat = [QRectF(rect.left(), rect.top(), rect.width(), 1) for rect in bounds]
                 zoom = self._zoom(flat)
-                zoom = min(zoom, READABLE) if zoom >= FIRST_ZOOM else READABLE
+                zoom = min(zoom, READABLE) if zoom >= FIRST_ZOOM else self._readable()
                 centers = [self._top(canvas, rect, zoom) for canvas, rect in zip(self.shown, bounds, strict=True)]
                 self._look(centers, zoom)
         self._keeps = self.first_look
@@ -67,6 +67,10 @@ class Views:
 
     def _zoom(self, rects: Sequence[QRectF]) -> float:
         return min(canvas.fit_zoom(rect) for canvas, rect in zip(self.shown, rects, strict=True))
+
+    def _readable(self) -> float:
+        """The zoom at which a box can be read, and is in view from side to side."""
+        return min([READABLE, *(canvas.fit_zoom(QRectF(0, 0, BOX_WIDTH, 1)) for canvas in self.shown)])
 
     @staticmethod
     def _top(canvas: Canvas, bounds: QRectF, zoom: float) -> QPointF:
@@ -140,7 +144,7 @@ class Views:
             return
         center, zoom = lead.last_view
         if not by_hand and zoom < NO_TEXT:
-            zoom = min([READABLE, *((canvas.width() - 2 * canvas.margin) / BOX_WIDTH for canvas in wanted)])
+            zoom = self._readable()
         rect = lead.destination.rect(wanted[lead])
         stays = zoom == lead.last_view[1] and lead.shows(rect, center, zoom, whole=not by_hand)
         if not stays:
