@@ -57,7 +57,7 @@ def caption(painter: QPainter, letters: Letters, frame: Frame, color: QColor, ba
     """A frame's caption; ``backs`` are painted behind it, over the edges that would strike it through."""
     shown, metrics = letters.font(size, QFont.Weight.DemiBold)
     text = metrics.elidedText(frame.caption, Qt.TextElideMode.ElideMiddle, frame.rect.width() - 24)
-    at = frame.corner + QPointF(14, 7 + metrics.ascent())
+    at = frame.corner + QPointF(14, (7 if size <= SMALL else 2) + metrics.ascent())  # large ones need the room
     painter.setPen(Qt.PenStyle.NoPen)
     for back in backs:
         painter.fillRect(metrics.boundingRect(text).translated(at).adjusted(-2, 0, 2, 0), back)
