@@ -16,17 +16,26 @@ from compressor_gui.core.pbio import read_graph
 from tests.benchmarks.report import Row, main, median_seconds, medians, model_file
 from tests.benchmarks.synthetic import network
 
+VALUES: dict[str, dict[str, Any]] = {
+    "prune": {"sparsity": 0.8},
+    "rename_op": {"old_op_name": "Relu", "new_op_name": "Elu"},
+    "rename_attribute": {"old_attribute_name": "data_format", "new_attribute_name": "_data_format"},
+    "remove_attribute": {"attribute_name": "data_format"},
+}
+
 
 def task(kind: type[Pass], graph: ModelGraph) -> Callable[[], object]:
     """The pass at work on this graph, with parameters that give it something to do."""
     values: dict[str, Any] = {}
-    if kind.name == "prune":
-        values = {"sparsity": 0.8}
-    elif kind.name == "rename_outputs":
+    if kind.name == "rename_outputs":
         values = {"names": {graph.outputs[0]: "renamed"}}
     elif kind.name == "freeze_requantization_ranges":
         graph = apply(make("quantize_nodes", {}), graph).graph
         values = {"ranges": {node.name: (-1, 1) for node in graph.nodes if node.op == "RequantizationRange"}}
+    elif kind.name == "rename_node":
+        values = {"old_node_name": graph.outputs[0], "new_node_name": "renamed"}
+    else:
+        values = VALUES.get(kind.name, {})
     return partial(apply, kind.from_values(values), graph)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes.set_device import SetDevice
-from tests.support import applied, assert_same_numbers, graph, graphs, node, placeholder, real_model
+from tests.support import applied, assert_same_numbers, conv_net, graph, graphs, node, placeholder, real_model
 
 
 def test_everywhere_or_where_none_is_set() -> None:
@@ -19,13 +19,13 @@ def test_everywhere_or_where_none_is_set() -> None:
 
 @pytest.mark.parametrize("device", ["", "/device:CPU:0", "/job:worker/replica:0/task:1/device:GPU:*", "/gpu:1"])
 def test_devices(device: str) -> None:
-    assert SetDevice(device).device == device
+    assert {n.device for n in applied(SetDevice(device), conv_net()).graph.nodes} == {device}
 
 
 @pytest.mark.parametrize("device", ["cpu", "/device:CPU", "/cpu:0 ", "/disk:0"])
 def test_what_is_no_device(device: str) -> None:
     with pytest.raises(PassError, match="is no device"):
-        SetDevice(device)
+        SetDevice(device).run(conv_net())
 
 
 @given(graphs())

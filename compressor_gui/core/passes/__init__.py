@@ -7,11 +7,17 @@ from typing import Any
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.passes.base import Param, Pass, PassResult, apply, parse_call
+from compressor_gui.core.passes.flatten_atrous_conv import FlattenAtrousConv
 from compressor_gui.core.passes.fold_batch_norms import FoldBatchNorms
 from compressor_gui.core.passes.fold_constants import FoldConstants
+from compressor_gui.core.passes.fold_old_batch_norms import FoldOldBatchNorms
 from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
+from compressor_gui.core.passes.fuse_int8 import FuseInt8
+from compressor_gui.core.passes.fuse_pad import FusePad
+from compressor_gui.core.passes.merge_duplicate_nodes import MergeDuplicateNodes
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
+from compressor_gui.core.passes.quantize_placeholders import QuantizePlaceholders
 from compressor_gui.core.passes.quantize_weights import QuantizeWeights
 from compressor_gui.core.passes.remove_attribute import RemoveAttribute
 from compressor_gui.core.passes.remove_device import RemoveDevice
@@ -33,8 +39,14 @@ ALL: tuple[type[Pass], ...] = (
     RoundWeights,
     QuantizeNodes,
     FreezeRequantizationRanges,
+    FuseInt8,
+    QuantizePlaceholders,
     FoldBatchNorms,
+    FoldOldBatchNorms,
     FoldConstants,
+    FlattenAtrousConv,
+    FusePad,
+    MergeDuplicateNodes,
     RemoveNodes,
     StripUnusedNodes,
     SortByExecutionOrder,

@@ -20,6 +20,7 @@ from compressor_gui.core.evaluate import PASS_THROUGH, Constant, constant_values
 from compressor_gui.core.graph import Edit, ModelGraph, Node
 from compressor_gui.core.passes.base import Pass, PassResult, result
 from compressor_gui.core.passes.unread import remove_unread
+from compressor_gui.core.passes.weights import store_weights
 from compressor_gui.core.values import Attr, Tensor
 
 _FUSED = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
@@ -66,27 +67,32 @@ class FoldBatchNorms(Pass):
 
     def run(self, graph: ModelGraph) -> PassResult:
         """The last node of a chain keeps its name, so that outputs and readers stay; the weights keep theirs."""
-        known = constant_values(graph)
-        edit = Edit(graph)
-        reasons: dict[str, str] = {}
-        freed: dict[str, None] = {}
-        for node in graph.nodes:
-            if node.op not in _LAYERS:
-                continue
-            chain = _follow(graph, known, node, reasons)
-            if chain is None:
-                continue
-            try:
-                _fold(graph, known, edit, chain)
-            except _UnfoldableError as reason:
-                reasons[chain.nodes[-1].name] = str(reason)
-                continue
-            freed |= chain.constants
-        remove_unread(edit, freed, "folded into the weights and bias of the layer before it")
-        left = [name for name, node in graph.items() if node.op in _NORMS and name in edit and edit[name] is node]
-        alone = "it does not stand behind a layer with constant weights that nothing else reads"
-        notes = {name: reasons.get(name, alone) for name in (*reasons, *left)}
-        return result(edit, [f"{name} stays: {reason}." for name, reason in notes.items()])
+        return fold_norms(graph)
+
+
+def fold_norms(graph: ModelGraph, single_ops_only: bool = False) -> PassResult:
+    """Fold every chain behind a layer, or only those in which a batch norm is one operation."""
+    known = constant_values(graph)
+    edit = Edit(graph)
+    reasons: dict[str, str] = {}
+    freed: dict[str, None] = {}
+    for node in graph.nodes:
+        if node.op not in _LAYERS:
+            continue
+        chain = _follow(graph, known, node, reasons)
+        if chain is None or (single_ops_only and not any(member.op in _NORMS for member in chain.nodes)):
+            continue
+        try:
+            _fold(graph, known, edit, chain)
+        except _UnfoldableError as reason:
+            reasons[chain.nodes[-1].name] = str(reason)
+            continue
+        freed |= chain.constants
+    remove_unread(edit, freed, "folded into the weights and bias of the layer before it")
+    left = [name for name, node in graph.items() if node.op in _NORMS and name in edit and edit[name] is node]
+    alone = "it does not stand behind a layer with constant weights that nothing else reads"
+    notes = {name: reasons.get(name, alone) for name in (*reasons, *left)}
+    return result(edit, [f"{name} stays: {reason}." for name, reason in notes.items()])
 
 
 def _follow(graph: ModelGraph, known: Mapping[str, Constant], layer: Node, reasons: dict[str, str]) -> _Chain | None:
@@ -243,7 +249,8 @@ def _fold(graph: ModelGraph, known: Mapping[str, Constant], edit: Edit, chain: _
     if not (np.all(np.isfinite(bias)) and np.all(np.isfinite(scaled) | ~np.isfinite(weight.tensor.array))):
         raise _UnfoldableError("its scale or offset is infinite or not a number")
     origins = [layer.name, *(node.name for node in chain.nodes), *chain.constants]
-    weight_name = _store_weights(graph, edit, layer, Tensor(weight.tensor.dtype, scaled), weight.control, origins)
+    stored = Constant(Tensor(weight.tensor.dtype, scaled), weight.control)
+    weight_name = store_weights(graph, edit, layer, stored, origins, "bn_weights")
     chain.constants[layer.data_refs[1].name] = None
 
     tail: list[Node] = [layer]  # what stays; each reads the one before it
@@ -268,23 +275,3 @@ def _fold(graph: ModelGraph, known: Mapping[str, Constant], edit: Edit, chain: _
         if list(node.inputs) != inputs[node.name]:
             edit.replace(node.with_(inputs=inputs[node.name]))
     edit.replace(final, origins)
-
-
-def _store_weights(
-    graph: ModelGraph, edit: Edit, layer: Node, scaled: Tensor, control: tuple[str, ...], origins: list[str]
-) -> str:
-    """Put the scaled weights into their Const where only this layer reads it, else into a new one: what to read now."""
-    source = graph[layer.data_refs[1].name]
-    direct = layer.inputs[1]
-    alone = True
-    while True:
-        readers = [user for user, index in graph.consumers[source.name] if not graph[user].refs[index].control]
-        alone = alone and len(readers) == 1 and not graph.is_output(source.name)
-        if source.op not in PASS_THROUGH:
-            break
-        source = graph[source.data_refs[0].name]
-    if alone and source.op == "Const":
-        edit.replace(source.with_(attrs={"value": scaled}), origins)
-        return direct
-    made = Node.const(edit.free_name(f"{layer.name}_bn_weights"), scaled, layer.device)
-    return edit.add(made.with_(inputs=control), [source.name, *origins], before=layer.name)

@@ -28,13 +28,10 @@ class SetDevice(Pass):
     device: str = param("/device:CPU:0", "text", "Device", "As TensorFlow writes it; empty: TensorFlow chooses.")
     if_default: bool = param(False, "flag", "Where none is set", "Nodes that have a device keep it.")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def run(self, graph: ModelGraph) -> PassResult:
+        """Set the device of all nodes, or of those that have none. Raises PassError for what is no device."""
         if not _DEVICE.fullmatch(self.device):
             raise PassError(f"{self.device!r} is no device", where=self.name, hint="write, for example, /device:CPU:0")
-
-    def run(self, graph: ModelGraph) -> PassResult:
-        """Set the device of all nodes, or of those that have none."""
         return place(graph, self.device, self.if_default)
 
 

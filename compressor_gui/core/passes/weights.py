@@ -1,4 +1,5 @@
-"""Which constants are taken for weights by the passes that look at a constant's size and type, not at who reads it."""
+"""Which constants are taken for weights by the passes that look at a constant's size and type, not at who reads it;
+and where a layer's new weights go."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from compressor_gui.core import stats
-from compressor_gui.core.graph import ModelGraph, Node
+from compressor_gui.core.evaluate import PASS_THROUGH, Constant
+from compressor_gui.core.graph import Edit, ModelGraph, Node
 from compressor_gui.core.values import Tensor
 
 
@@ -30,6 +32,29 @@ def choose(
         else:
             refused.setdefault(reason, []).append(node.name)
     return chosen, [f"Left alone, as {reason}: {some(names)}." for reason, names in refused.items()]
+
+
+def store_weights(
+    graph: ModelGraph, edit: Edit, layer: Node, value: Constant, origins: Sequence[str], suffix: str
+) -> str:
+    """Put a layer's new weights into their Const where only this layer reads it, else into a new one.
+
+    Returns what the layer has to read; the new Const is called ``<layer>_<suffix>``.
+    """
+    source = graph[layer.data_refs[1].name]
+    direct = layer.inputs[1]
+    alone = True
+    while True:
+        readers = [user for user, index in graph.consumers[source.name] if not graph[user].refs[index].control]
+        alone = alone and len(readers) == 1 and not graph.is_output(source.name)
+        if source.op not in PASS_THROUGH:
+            break
+        source = graph[source.data_refs[0].name]
+    if alone and source.op == "Const":
+        edit.replace(source.with_(attrs={"value": value.tensor}), origins)
+        return direct
+    made = Node.const(edit.free_name(f"{layer.name}_{suffix}"), value.tensor, layer.device)
+    return edit.add(made.with_(inputs=value.control), [source.name, *origins], before=layer.name)
 
 
 def some(names: Sequence[str]) -> str:
