@@ -1,4 +1,5 @@
-"""Makes resources/ops.txt: the TensorFlow ops that a graph of unknown origin may run in the engine.
+"""Makes resources/ops.txt: the TensorFlow ops that a graph of unknown origin may run in the engine; and
+resources/op_outputs.txt: the types of what these ops put out.
 
 What is on the list computes, branches or keeps values in the session's memory. Left out is whatever reads or writes
 files, opens sockets, runs Python, starts threads, blocks, or is not known to this list. Run it again after an update of
@@ -15,14 +16,22 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from tensorflow.core.framework.op_def_pb2 import OpDef, OpList
+from tensorflow.core.framework.types_pb2 import DataType
 from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.framework import kernels
 
 TARGET = Path(__file__).resolve().parent.parent / "resources" / "ops.txt"
+OUTPUTS = TARGET.with_name("op_outputs.txt")
 
 CPU = ("CPU", "DEFAULT")
 HEAD = """\
 # TensorFlow ops that the engine runs without being asked. Made by packaging/list_ops.py; don't edit by hand.
+"""
+
+OUTPUTS_HEAD = """\
+# The types of what each op puts out. Made by packaging/list_ops.py; don't edit by hand. For each output: the attribute
+# that holds its type (one type, or a list of them), with =DEFAULT; or :TYPE; in front of it, the attribute that says
+# how many there are, with *.
 """
 
 # Of the ops without state, those that do more than compute. ImmutableConst maps a file into memory, the Debug and Copy
@@ -59,13 +68,26 @@ def harmless(op: OpDef) -> bool:
     return REFUSED.search(op.name) is None
 
 
+def outputs(op: OpDef) -> str:
+    """A line of op_outputs.txt."""
+    defaults = {attr.name: DataType.Name(attr.default_value.type)[3:] for attr in op.attr if attr.default_value.type}
+    words = [op.name]
+    for arg in op.output_arg:
+        attr = arg.type_attr or arg.type_list_attr
+        word = f"{attr}={defaults[attr]}" if attr in defaults else attr or f":{DataType.Name(arg.type)[3:]}"
+        words.append(f"{arg.number_attr}*{word}" if arg.number_attr else word)
+    return " ".join(words)
+
+
 def main() -> None:
-    """Write the list."""
+    """Write the lists."""
     ops = OpList.FromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))
     runnable = {kernel.op for kernel in kernels.get_all_registered_kernels().kernel if kernel.device_type in CPU}
     calls = {"PartitionedCall", "StatefulPartitionedCall", "If", "While", "Case", "StatelessIf", "StatelessWhile"}
     names = sorted(op.name for op in ops.op if op.name in runnable | calls and harmless(op))
     TARGET.write_text(HEAD + textwrap.fill(" ".join(names), 118, break_long_words=False) + "\n", "utf-8")
+    lines = sorted(outputs(op) for op in ops.op if op.name in set(names) and op.output_arg)
+    OUTPUTS.write_text(OUTPUTS_HEAD + "\n".join(lines) + "\n", "utf-8")
     print(f"{len(names)} of {len(ops.op)} ops -> {TARGET}")
 
 

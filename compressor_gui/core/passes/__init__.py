@@ -7,6 +7,7 @@ from typing import Any
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.passes.base import Param, Pass, PassResult, apply, parse_call
+from compressor_gui.core.passes.fake_quantize_concat import FakeQuantizeConcat
 from compressor_gui.core.passes.flatten_atrous_conv import FlattenAtrousConv
 from compressor_gui.core.passes.fold_batch_norms import FoldBatchNorms
 from compressor_gui.core.passes.fold_constants import FoldConstants
@@ -14,6 +15,7 @@ from compressor_gui.core.passes.fold_old_batch_norms import FoldOldBatchNorms
 from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.fuse_pad import FusePad
+from compressor_gui.core.passes.insert_logging import InsertLogging
 from compressor_gui.core.passes.merge_duplicate_nodes import MergeDuplicateNodes
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
@@ -40,6 +42,8 @@ ALL: tuple[type[Pass], ...] = (
     QuantizeNodes,
     FreezeRequantizationRanges,
     FuseInt8,
+    InsertLogging,
+    FakeQuantizeConcat,
     QuantizePlaceholders,
     FoldBatchNorms,
     FoldOldBatchNorms,

@@ -14,8 +14,9 @@ from compressor_gui.core.values import DType
 IDLE = ("Identity", "IdentityN", "CheckNumerics", "StopGradient", "PreventGradient", "Snapshot", "Dropout")
 """The default. ``Dropout`` stands for the nodes that a dropout layer which keeps everything is made of."""
 
-_CONTROL_FLOW = frozenset({"Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond"})
-_CONTROL_FLOW |= {f"Ref{op}" for op in _CONTROL_FLOW}
+CONTROL_FLOW = frozenset({"Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond"})
+CONTROL_FLOW |= {f"Ref{op}" for op in CONTROL_FLOW}
+"""Version 1 branches and loops."""
 _REFERENCES = (DType.RESOURCE, DType.VARIANT)
 
 
@@ -77,7 +78,7 @@ class RemoveNodes(Pass):
         if any(dtype in _REFERENCES for dtype in (types if isinstance(types, tuple) else (types,))):
             return "it hands on a resource"
         beside = {graph[ref.name].op for ref in data} | {graph[user].op for user, _ in users}
-        if beside & _CONTROL_FLOW:
+        if beside & CONTROL_FLOW:
             return "it stands beside a branch or a loop"
         if node.op == "IdentityN" and any(graph[user].refs[index].control for user, index in users):
             return "other nodes wait for it"
