@@ -43,6 +43,7 @@ def wait(until: Callable[[], bool] = lambda: False, milliseconds: int = 20_000) 
 
 def save(widget: QWidget, name: str) -> None:
     """Write a picture."""
+    wait(milliseconds=100)  # what was changed just now is laid out and painted
     path = IMAGES / f"{name}.png"
     widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB888).save(str(path), "PNG", 0)
     print(path.relative_to(ROOT))
