@@ -20,7 +20,10 @@ from compressor_gui.core.jobs import EngineClient, Progress
 from compressor_gui.core.measure import METHODS, Calibrate, Calibration, ModelRef
 from compressor_gui.core.names import short_names
 from compressor_gui.core.passes.eightbit.kernels import RANGE_SUFFIX
+from compressor_gui.core.passes.fold_batch_norms import FoldBatchNorms
 from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
+from compressor_gui.core.passes.fuse_int8 import FuseInt8
+from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.core.ranges import PERCENTILE, plan_calibration, with_ranges
 from compressor_gui.core.ranges_file import log_ranges, parse_log, ranges_text, read_text, write_ranges
 from compressor_gui.core.recipe import Recipe, Replayer, digest
@@ -39,6 +42,12 @@ SHOWN = 5
     help="Of the method of this name: the percent of values that each end keeps.",
 )
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Examples in one run.")
+@click.option(
+    "--for",
+    "wanted",
+    type=click.Choice((QuantizeNodes.name, FuseInt8.name)),
+    help="The pass whose ranges are measured, where the recipe has none: fuse_int8 comes with fold_batch_norms.",
+)
 @click.option("--from-log", "log", metavar="FILE", help="Take the ranges from a log of TensorFlow's instead of data.")
 @click.option("-o", "--output", metavar="RANGES", help="Write the ranges into a JSON file; - is stdout.")
 @click.option("--chart", metavar="PICTURE", help="Draw the histograms and the cuts into a .svg or .png.")
@@ -54,6 +63,7 @@ def calibrate(
     method: str,
     percentile: float,
     batch: int,
+    wanted: str | None,
     scheduler: str,
     log: str | None,
     output: str | None,
@@ -62,14 +72,16 @@ def calibrate(
 ) -> None:
     """Find the range of every activation that MODEL's 8-bit form requantizes, by running MODEL in float on examples.
 
-    A recipe without quantize_nodes is completed with it. The file of ranges is what the pass
-    freeze_requantization_ranges takes; the saved recipe has it already.
+    A recipe without quantize_nodes and fuse_int8 is completed with the former, or as --for says. The file of ranges is
+    what the passes freeze_requantization_ranges and fuse_int8 take; the saved recipe has it already.
 
     \b
     Examples:
       compressor-cli calibrate model.pb --data photos --limit 1000 --method kl -o ranges.json --chart ranges.svg
       compressor-cli compress model.pb -o small.pb --pass quantize_nodes \\
           --pass "freeze_requantization_ranges(ranges='ranges.json')"
+      compressor-cli calibrate model.pb --for fuse_int8 --data photos --limit 10 -o ranges.json
+      compressor-cli compress model.pb -o fast.pb --pass fold_batch_norms --pass "fuse_int8(ranges='ranges.json')"
     """
     console.stdout_taken = "-" in (output, chart)
     if (data is None) == (log is None):
@@ -84,7 +96,8 @@ def calibrate(
         if target and target != "-":
             refuse_target(Path(target), model.path)
     content, source = read_model(model.path, ",".join(model.outputs))
-    recipe = Recipe.from_json(model.recipe) if model.recipe else Recipe()
+    recipe = _completed(Recipe.from_json(model.recipe) if model.recipe else Recipe(), wanted)
+    model = dataclasses.replace(model, recipe=recipe.to_json())
     plan = plan_calibration(source, recipe, lambda *at: console.progress(Progress(*at)))
     if data is None:
         found = _from_log(str(log))
@@ -117,6 +130,15 @@ def calibrate(
             console.note(note)
 
 
+def _completed(recipe: Recipe, wanted: str | None) -> Recipe:
+    """With what ``--for`` asks for, where no step has ranges yet."""
+    if wanted is None or any(isinstance(step, QuantizeNodes | FuseInt8) for step in recipe.active):
+        return recipe
+    if wanted == QuantizeNodes.name:
+        return recipe.adding(QuantizeNodes())
+    return recipe.adding(FoldBatchNorms()).adding(FuseInt8())
+
+
 def _from_log(log: str) -> Calibration:
     """The ranges in a log, ``n`` the number of runs that it tells of."""
     records = parse_log(read_text(log), log)
@@ -129,8 +151,8 @@ def _from_log(log: str) -> Calibration:
 
 def _notes_of_freezing(source: ModelGraph, recipe: Recipe) -> tuple[str, ...]:
     """What the pass says to the ranges. Raises CompressorError where they are not of this graph."""
-    stages = Replayer(source).replay(recipe).stages
-    return next(stage.result.notes for stage in stages if isinstance(stage.transform, FreezeRequantizationRanges))
+    stages, takes_ranges = Replayer(source).replay(recipe).stages, FreezeRequantizationRanges | FuseInt8
+    return next(stage.result.notes for stage in stages if isinstance(stage.transform, takes_ranges))
 
 
 def _left_out(skipped: tuple[str, ...]) -> str:

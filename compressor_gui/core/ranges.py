@@ -1,7 +1,8 @@
 """Ranges of activations from examples: histograms made in one pass, and the methods that choose a range from them.
 
 What is measured is what each RequantizationRange node stands for. Where :class:`.passes.QuantizeNodes` makes that node,
-it is the result of the float operation; in a file that is in 8 bits already, the qint32 tensor that the node reads.
+it is the result of the float operation; in a file that is in 8 bits already, the qint32 tensor that the node reads. For
+:class:`.passes.FuseInt8` it is what that pass asks for: the float results that it keeps in 8 bits.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.measure import METHODS, RangeHistogram
 from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
+from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.core.ranges_file import Limits
 from compressor_gui.core.recipe import Recipe, Replayer, Step
@@ -40,8 +42,9 @@ _SMALLEST = 0.01
 class CalibrationPlan:
     """What to run for a recipe's ranges.
 
-    ``tensors``: RequantizationRange node -> what to fetch from ``graph``: a float tensor, or a qint32 one with its
-    minimum and maximum. ``recipe`` has a quantize_nodes step; ``notes`` are sentences for the user.
+    ``tensors``: RequantizationRange node (for fuse_int8: float node) -> what to fetch from ``graph``: a float tensor,
+    or a qint32 one with its minimum and maximum. ``recipe`` has a step quantize_nodes or fuse_int8; ``notes`` are
+    sentences for the user.
     """
 
     graph: ModelGraph
@@ -55,8 +58,8 @@ def plan_calibration(
 ) -> CalibrationPlan:
     """Find the activations whose range is found at run time, and the float graph that computes them.
 
-    A recipe without quantize_nodes is completed with it, unless the graph is in 8 bits already. Raises
-    CompressorError where nothing is requantized.
+    A recipe without fuse_int8 and quantize_nodes is completed with the latter, unless the graph is in 8 bits already.
+    Raises CompressorError where nothing is requantized.
     """
     notes: tuple[str, ...] = ()
     at = _quantizing_step(recipe)
@@ -67,6 +70,10 @@ def plan_calibration(
         at = len(recipe.steps)
         recipe = recipe.adding(QuantizeNodes())
         notes = ("The recipe does not quantize layers: quantize_nodes was added at its end.",)
+    fuse = recipe.steps[at].transform
+    if isinstance(fuse, FuseInt8):
+        before = Replayer(source).replay(replace(recipe, steps=recipe.steps[:at]), progress).graph
+        return CalibrationPlan(before, {name: (f"{name}:0",) for name in fuse.activations(before)}, recipe)
     stage = Replayer(source).replay(replace(recipe, steps=recipe.steps[: at + 1]), progress).stages[-1]
     made = [name for name in _range_nodes(stage.after) if name not in stage.before]
     tensors = _range_inputs(stage.before) | {name: (f"{stage.result.origins[name][0]}:0",) for name in made}
@@ -80,14 +87,18 @@ def plan_calibration(
 
 
 def with_ranges(recipe: Recipe, ranges: Mapping[str, Limits]) -> Recipe:
-    """The recipe with these ranges stored right behind quantize_nodes (without one, at the end), in place of others."""
+    """The recipe with these ranges, in place of others: stored in fuse_int8, or else right behind quantize_nodes
+    (without one, at the end)."""
     at = _quantizing_step(recipe)
+    fuse = recipe.steps[at].transform if at is not None else None
+    if at is not None and isinstance(fuse, FuseInt8):
+        return recipe.replacing(at, replace(recipe.steps[at], transform=replace(fuse, ranges=tuple(ranges.items()))))
     recipe = _without_ranges(recipe, 0 if at is None else at)
     return recipe.adding(FreezeRequantizationRanges(tuple(ranges.items())), None if at is None else at + 1)
 
 
 def _quantizing_step(recipe: Recipe) -> int | None:
-    found = (n for n, s in enumerate(recipe.steps) if s.enabled and isinstance(s.transform, QuantizeNodes))
+    found = (n for n, s in enumerate(recipe.steps) if s.enabled and isinstance(s.transform, QuantizeNodes | FuseInt8))
     return next(found, None)
 
 

@@ -89,6 +89,21 @@ def encode(weights: np.ndarray, axis: int | None, per_channel: bool) -> Codes:
     return codes._replace(codes=np.ascontiguousarray(np.moveaxis(codes.codes.reshape(turned.shape), 0, axis)))
 
 
+def encode_symmetric(weights: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Round float32 weights, all finite, to int8 codes from -127 to 127, with a step for each channel along ``axis``:
+    the codes, and what 127 stands for (float32, one for each channel)."""
+    turned = np.moveaxis(weights, axis, 0)
+    rows = np.ascontiguousarray(turned).reshape(turned.shape[0], -1)
+    grid = _symmetric(rows)
+    levels = np.empty(rows.shape, np.int8)
+    at_once = max(1, _BLOCK // max(1, rows.shape[1]))
+    for start in range(0, len(rows), at_once):
+        part = slice(start, start + at_once)
+        levels[part] = _balanced(rows[part], grid[part])
+    codes = np.ascontiguousarray(np.moveaxis(levels.reshape(turned.shape), 0, axis))
+    return codes, grid.step[:, 0] * np.float32(127)
+
+
 def simulate(weights: np.ndarray, axis: int | None, bits: int) -> np.ndarray:
     """What float32 weights, all finite, become when each output channel is stored in ``bits`` (2 to 8) bits.
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Self
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # elsewhere than on VNNI, fused int8 graphs need it
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import numpy as np

@@ -18,6 +18,17 @@ from compressor_gui.core.passes.eightbit.kernels import RANGE_SUFFIX
 from compressor_gui.core.values import DType, Tensor
 
 
+def check_ranges(ranges: Ranges, where: str) -> None:
+    """Raises PassError where a range is not finite, reversed or empty."""
+    for name, (low, high) in ranges:
+        if not (math.isfinite(low) and math.isfinite(high)):
+            words = f"the range [{low:g}, {high:g}] of {name!r} is not finite"
+            raise PassError(words, where=where, hint="give two numbers")
+        if low >= high:
+            words = f"the range [{low:g}, {high:g}] of {name!r} is {'reversed' if low > high else 'empty'}"
+            raise PassError(words, where=where, hint="the minimum comes first and is the smaller one")
+
+
 @dataclass(frozen=True)
 class FreezeRequantizationRanges(Pass):
     """Replace RequantizationRange nodes by two constants, ``<node>/frozen_min`` and ``<node>/frozen_max``.
@@ -36,13 +47,7 @@ class FreezeRequantizationRanges(Pass):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, (low, high) in self.ranges:
-            if not (math.isfinite(low) and math.isfinite(high)):
-                words = f"the range [{low:g}, {high:g}] of {name!r} is not finite"
-                raise PassError(words, where=self.name, hint="give two numbers")
-            if low >= high:
-                words = f"the range [{low:g}, {high:g}] of {name!r} is {'reversed' if low > high else 'empty'}"
-                raise PassError(words, where=self.name, hint="the minimum comes first and is the smaller one")
+        check_ranges(self.ranges, self.name)
 
     def run(self, graph: ModelGraph) -> PassResult:
         """Freeze. Raises PassError where no range is given, or a node is named that has none to freeze."""

@@ -1,0 +1,228 @@
+"""Finds the operations of a float graph that have a fused 8-bit form, with the ones that it swallows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from compressor_gui.core.graph import ModelGraph, Node, Ref
+from compressor_gui.core.passes.eightbit.plan import loop_nodes, scopes
+from compressor_gui.core.shapes import infer_shapes
+from compressor_gui.core.values import DType
+
+Kind = Literal["conv", "depthwise", "matmul", "pool", "move", "pad"]
+
+_KINDS: dict[str, Kind] = {
+    "Conv2D": "conv",
+    "DepthwiseConv2dNative": "depthwise",
+    "MatMul": "matmul",
+    "MaxPool": "pool",
+    "AvgPool": "pool",
+    "ConcatV2": "move",
+    "Reshape": "move",
+    "Squeeze": "move",
+    "Pad": "pad",
+}
+_BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "BatchNormWithGlobalNormalization")
+_CLAMPS = {"Relu": float("inf"), "Relu6": 6.0}
+_SUMS = ("Add", "AddV2")
+
+Pads = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """What one 8-bit operation stands for: ``nodes``, the first of which is ``head`` and the last ``tail``.
+
+    ``sources``: the nodes whose first outputs are read as codes. For a layer with a residual sum they are its input and
+    the ``summand``. ``clamp`` is where the Relu ends (None: there is none). ``bias`` names what is added as the bias.
+    """
+
+    kind: Kind
+    nodes: tuple[Node, ...]
+    sources: tuple[str, ...]
+    bias: Ref | None = None
+    summand: str | None = None
+    clamp: float | None = None
+
+    @property
+    def head(self) -> Node:
+        """The layer, or the only operation."""
+        return self.nodes[0]
+
+    @property
+    def tail(self) -> Node:
+        """Whose value the 8-bit operation computes."""
+        return self.nodes[-1]
+
+    @property
+    def in_codes(self) -> bool:
+        """Whether the result is codes too."""
+        return self.kind != "matmul"
+
+    @property
+    def is_layer(self) -> bool:
+        """Whether it chooses the range of its result; others hand on that of what they read."""
+        return self.kind in ("conv", "depthwise", "matmul")
+
+
+class Matcher:
+    """The search in one graph. ``refused``: why covered operations stay in float -> their names."""
+
+    def __init__(self, graph: ModelGraph, skip: Iterable[str] = ()) -> None:
+        self.graph = graph
+        self.refused: dict[str, list[str]] = {}
+        self._skip = frozenset(skip)
+        self._taken: set[str] = set()
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {node.name: at for at, node in enumerate(self.graph.topological())}
+
+    def find(self) -> tuple[Op, ...]:
+        """All, in topological order of their results. The last of two layers that are added takes in the sum."""
+        loops = loop_nodes(self.graph)
+        found: list[Op] = []
+        for node in reversed(self.graph.topological()):
+            kind = _KINDS.get(node.op)
+            if kind is None or not _is_float(node) or self._is_skipped(node):
+                continue
+            reason = f"{node.op} in a while loop" if node.name in loops else self._refusal(node, kind)
+            if reason is not None:
+                if kind not in ("move", "pad"):
+                    self.refused.setdefault(reason, []).append(node.name)
+                continue
+            found.append(self._matched(node, kind))
+        return tuple(sorted(found, key=lambda op: self._place[op.tail.name]))
+
+    def dims(self, ref: Ref) -> tuple[int, ...] | None:
+        """The shape of a tensor, -1 for what is not known; None where the rank isn't."""
+        shapes = infer_shapes(self.graph).get(ref.name, ())
+        return shapes[ref.port].dims if ref.port < len(shapes) else None
+
+    def _is_skipped(self, node: Node) -> bool:
+        return not self._skip.isdisjoint(scopes(node.name))
+
+    def _refusal(self, node: Node, kind: Kind) -> str | None:
+        """Why a covered operation stays in float, as the beginning of a sentence."""
+        data = node.data_refs[:-1] if node.op == "ConcatV2" else node.data_refs[:1]
+        if len(data) < len(node.refs) and any(ref.control for ref in node.refs):
+            return f"{node.op} that waits for another operation"
+        if any(ref.port for ref in data):
+            return f"{node.op} of a second output"
+        if kind in ("conv", "depthwise", "pool"):
+            return self._refused_window(node) or (None if kind == "pool" else self._refused_weights(node, 4))
+        if kind == "matmul":
+            return f"{node.op} of a transposed input" if node.flag("transpose_a") else self._refused_weights(node, 2)
+        if kind == "pad":
+            border = self.graph.constant(node, 1)
+            return None if border is not None and border.dtype == DType.INT32 else "Pad of an unknown width"
+        return None
+
+    def _refused_window(self, node: Node) -> str | None:
+        strides, window = node.ints("strides"), node.ints("ksize") or (1, 1, 1, 1)
+        if node.text("data_format", "NHWC") not in ("NHWC", ""):
+            return f"{node.op} in {node.text('data_format')}"
+        if node.text("padding") not in ("SAME", "VALID"):
+            return f"{node.op} with explicit padding"
+        if len(strides) != 4 or strides[0] != 1 or strides[3] != 1 or window[0] != 1 or window[3] != 1:
+            return f"{node.op} across the batch or the channels"
+        if strides[1] != strides[2]:
+            return f"{node.op} with unequal strides"
+        if any(dilation != 1 for dilation in node.ints("dilations")):
+            return f"{node.op} with dilations"
+        return None
+
+    def _refused_weights(self, node: Node, rank: int) -> str | None:
+        weights = self.graph.constant(node, 1)
+        if weights is None or weights.dtype != DType.FLOAT or weights.array.ndim != rank:
+            return f"{node.op} whose weights are not a float32 constant"
+        if not weights.array.size or not np.isfinite(weights.array).all():
+            return f"{node.op} whose weights are empty or not finite"
+        dims = self.dims(node.data_refs[0])
+        if node.op == "Conv2D" and dims is not None and dims[-1] not in (-1, weights.array.shape[2]):
+            return "Conv2D in groups"
+        return None
+
+    def _matched(self, node: Node, kind: Kind) -> Op:
+        """``node`` with what follows it."""
+        if kind not in ("conv", "depthwise"):
+            count = len(node.data_refs) - 1 if node.op == "ConcatV2" else 1
+            return Op(kind, (node,), tuple(ref.name for ref in node.data_refs[:count]))
+        nodes, bias, summand, clamp = [node], None, None, None
+        for step in self._readers(node):
+            other = _other(step, nodes[-1])
+            if step.op in _CLAMPS:
+                clamp = _CLAMPS[step.op]
+            elif other is not None and self._is_bias(step, other, node) and len(nodes) == 1:
+                bias = other
+            elif other is not None and self._is_residual(step, other, kind) and summand is None:
+                summand = other.name
+            else:
+                break
+            nodes.append(step)
+            if clamp is not None:
+                break
+        self._taken.update(step.name for step in nodes[1:])
+        sources = (node.data_refs[0].name, *((summand,) if summand is not None else ()))
+        return Op(kind, tuple(nodes), sources, bias, summand, clamp)
+
+    def _readers(self, node: Node) -> Iterator[Node]:
+        """The only reader, its only reader, ...; as far as nobody else needs the value and none is taken."""
+        while True:
+            users = self.graph.consumers[node.name]
+            if len(users) != 1 or self.graph.is_output(node.name):
+                return
+            reader = self.graph[users[0][0]]
+            ref = reader.refs[users[0][1]]
+            if ref.control or ref.port or len(reader.data_refs) < len(reader.refs) or reader.name in self._taken:
+                return
+            if self._is_skipped(reader) or not _is_float(reader):
+                return
+            yield reader
+            node = reader
+
+    def _is_bias(self, step: Node, other: Ref, layer: Node) -> bool:
+        """Whether ``other`` is a constant with one value for each output channel."""
+        if step.op not in ("BiasAdd", *_SUMS) or step.text("data_format", "NHWC") not in ("NHWC", ""):
+            return False
+        weights, value = self.graph.constant(layer, 1), self.graph.constant(step, step.data_refs.index(other))
+        if weights is None or value is None or not np.isfinite(value.array).all():
+            return False
+        channels = by_channel(layer, weights.array).shape[1]
+        return value.array.size == channels and (value.array.shape or (1,))[-1] == channels and value.array.ndim <= 4
+
+    def _is_residual(self, step: Node, other: Ref, kind: Kind) -> bool:
+        """Whether a sum of two tensors of one shape can be part of the layer."""
+        if step.op not in _SUMS or kind != "conv" or other.port or any(self.graph.constant(step, at) for at in (0, 1)):
+            return False
+        shapes = [self.dims(ref) for ref in step.data_refs]
+        known = all(shape is not None and -1 not in shape[1:] for shape in shapes)
+        return known and shapes[0] == shapes[1] and step.data_refs[0] != step.data_refs[1]
+
+
+def by_channel(layer: Node, weights: np.ndarray) -> np.ndarray:
+    """A layer's weights (a MatMul's not transposed) as a matrix with a column for each output channel."""
+    shape = weights.shape
+    return weights.reshape(-1, shape[2] * shape[3] if layer.op == "DepthwiseConv2dNative" else shape[-1])
+
+
+def norms_left(graph: ModelGraph) -> list[str]:
+    """Batch norms that still are operations."""
+    return [node.name for node in graph.nodes if node.op in _BATCH_NORMS]
+
+
+def _is_float(node: Node) -> bool:
+    return node.dtype("T") == DType.FLOAT or (node.op == "MaxPool" and "T" not in node.attrs)
+
+
+def _other(step: Node, before: Node) -> Ref | None:
+    """What a node of two inputs reads beside ``before``."""
+    refs = step.data_refs
+    if len(refs) != 2:
+        return None
+    return refs[1] if refs[0].name == before.name else refs[0] if step.op != "BiasAdd" else None

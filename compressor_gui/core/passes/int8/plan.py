@@ -1,0 +1,104 @@
+"""What of one graph becomes int8."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.passes.eightbit.plan import some
+from compressor_gui.core.passes.int8.cost import Costs, worthwhile
+from compressor_gui.core.passes.int8.formats import Format, Range, choose_formats, wanted_ranges
+from compressor_gui.core.passes.int8.match import Matcher, Op, Pads, norms_left
+
+
+class Plan:
+    """The decisions for one graph.
+
+    ``ops``: what is replaced, in topological order; ``formats``: tensor -> its codes; ``notes``: sentences about what
+    stays in float. ``everywhere``: whatever the conversions cost.
+    """
+
+    def __init__(
+        self, graph: ModelGraph, ranges: Mapping[str, Range], skip: Iterable[str] = (), everywhere: bool = False
+    ) -> None:
+        self.graph = graph
+        self.notes: list[str] = []
+        self._matcher = Matcher(graph, skip)
+        self._refused = self._matcher.refused
+        ops = self._with_ranges(self._matcher.find(), ranges)
+        ops, _ = self._that_fit(ops, ranges)
+        kept = ops if everywhere else worthwhile(graph, ops, Costs(graph, self._matcher))
+        self._note_costly(ops, kept)
+        self.ops, self.formats = self._that_fit(kept, ranges) if kept else ((), {})
+        self._write_notes()
+
+    def same_pads(self, op: Op) -> Pads | None:
+        """The zeros that SAME padding puts around what ``op`` reads; None where that depends on an unknown size."""
+        weights = self.graph.constant(op.head, 1)
+        dims = self._matcher.dims(op.head.data_refs[0])
+        if op.head.text("padding") != "SAME" or weights is None:
+            return ((0, 0),) * 4
+        return _same_pads(weights.array.shape[:2], op.head.ints("strides")[1], dims)
+
+    def _with_ranges(self, ops: tuple[Op, ...], ranges: Mapping[str, Range]) -> tuple[Op, ...]:
+        """Those whose ranges are known, or come from what they read."""
+        while True:
+            wanted = wanted_ranges(ops)
+            missing = {name for name in wanted if name not in ranges}
+            without = [
+                op for op in ops if missing.intersection((*op.sources, op.tail.name) if op.is_layer else op.sources)
+            ]
+            if not without:
+                return ops
+            for op in without:
+                if op.is_layer:
+                    self._refuse("No range was measured for what it reads or puts out", op)
+            ops = tuple(op for op in ops if op not in set(without))
+
+    def _that_fit(self, ops: tuple[Op, ...], ranges: Mapping[str, Range]) -> tuple[tuple[Op, ...], dict[str, Format]]:
+        """Those for which there are formats, and these."""
+        while True:
+            formats, dropped = choose_formats(ops, ranges)
+            for op in dropped:
+                self._refuse("ConcatV2 of tensors whose ranges have no common codes", op)
+            for op in ops:
+                if op.kind in ("conv", "depthwise") and formats[op.sources[0]].zero and self.same_pads(op) is None:
+                    dropped.add(op)
+                    self._refuse(f"{op.head.op} with SAME padding, a stride and an input of unknown size", op)
+            if not dropped:
+                return ops, formats
+            ops = self._with_ranges(tuple(op for op in ops if op not in dropped), ranges)
+
+    def _refuse(self, reason: str, op: Op) -> None:
+        self._refused.setdefault(reason, []).append(op.head.name)
+
+    def _note_costly(self, ops: tuple[Op, ...], kept: tuple[Op, ...]) -> None:
+        for op in ops:
+            if op not in kept and op.is_layer:
+                self._refuse(f"{op.head.op} that would gain less than its conversions cost", op)
+
+    def _write_notes(self) -> None:
+        norms = norms_left(self.graph)
+        if norms:
+            self.notes.append(f"Batch norms are left, run fold_batch_norms first: {some(norms)}.")
+        for reason, names in self._refused.items():
+            self.notes.append(f"{reason}: {some(names)} {'stays' if len(names) == 1 else 'stay'} in float.")
+
+
+def activations(graph: ModelGraph, skip: Iterable[str] = ()) -> tuple[str, ...]:
+    """The float nodes whose ranges a plan for ``graph`` asks for."""
+    return wanted_ranges(Matcher(graph, skip).find())
+
+
+def _same_pads(window: tuple[int, ...], stride: int, dims: tuple[int, ...] | None) -> Pads | None:
+    pads = [(0, 0)]
+    for axis, size in enumerate(window, start=1):
+        length = dims[axis] if dims is not None else -1
+        if stride == 1 or size == 1:
+            whole = size - 1
+        elif length < 0:
+            return None
+        else:
+            whole = max((-(-length // stride) - 1) * stride + size - length, 0)
+        pads.append((whole // 2, whole - whole // 2))
+    return (*pads, (0, 0))

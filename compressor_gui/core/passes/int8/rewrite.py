@@ -1,0 +1,188 @@
+"""Makes the nodes of the int8 graph."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from compressor_gui.core.graph import Edit, Node
+from compressor_gui.core.passes.int8 import kernels
+from compressor_gui.core.passes.int8.match import Op, Pads, by_channel
+from compressor_gui.core.passes.int8.plan import Plan
+from compressor_gui.core.passes.unread import remove_unread
+from compressor_gui.core.rounding import encode_symmetric
+from compressor_gui.core.values import DType, Tensor
+
+_MADE = "part of the fused operation {}"
+_UNREAD = "stored in 8 bits"
+
+
+class _Weights(NamedTuple):
+    """The constant of codes; for each output channel the value of code 127, and the sum of the weights as stored."""
+
+    codes: str
+    peaks: np.ndarray
+    sums: np.ndarray
+
+
+class Rewriter:
+    """Carries out a plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.graph = plan.graph
+        self.edit = Edit(plan.graph)
+        self._codes: dict[str, str] = {}
+        self._padded: dict[tuple[str, Pads], str] = {}
+        self._weights: dict[tuple[str, bool], _Weights] = {}
+        self._constants: dict[str, str] = {}
+        self._freed: dict[str, None] = {}
+
+    def run(self) -> Edit:
+        """The edit, whose result is the int8 graph."""
+        swallowed = {node.name for op in self.plan.ops for node in op.nodes}
+        for op in self.plan.ops:
+            if op.kind == "matmul":
+                self._matmul(op)
+                continue
+            made = self._operation(op)
+            self._codes[op.tail.name] = made
+            for node in op.nodes[:-1]:
+                self.edit.remove(node.name, _MADE.format(made))
+            self._way_back(op, swallowed)
+        remove_unread(self.edit, self._freed, _UNREAD)
+        return self.edit
+
+    # -- operations ------------------------------------------------------------------------------------------------
+
+    def _operation(self, op: Op) -> str:
+        """The codes of what ``op`` computes."""
+        name, head = self.edit.free_name(f"{op.tail.name}_int8"), op.head
+        if op.kind in ("conv", "depthwise"):
+            return self._layer(op, name)
+        codes = [self._read(op, source) for source in op.sources]
+        inputs: tuple[str, ...]
+        if op.kind == "pad":
+            border = self.graph.constant(head, 1)
+            assert border is not None
+            pads = tuple((int(before), int(behind)) for before, behind in border.array)
+            self._freed[head.data_refs[1].name] = None
+            return self._pad(op, codes[0], op.sources[0], pads)
+        if op.kind == "pool":
+            inputs = (codes[0], self._scalar(0.0, op), self._scalar(self.plan.formats[op.tail.name].span, op))
+            return self._add(kernels.POOLS[head.op].node(name, inputs, head), op)
+        inputs = (*codes, *(str(ref) for ref in head.data_refs[len(codes) :]))
+        return self._add(head.with_(name=name, inputs=inputs, attrs={"T": DType.QUINT8}), op)
+
+    def _layer(self, op: Op, name: str) -> str:
+        source, result = self.plan.formats[op.sources[0]], self.plan.formats[op.tail.name]
+        codes, padding = self._read(op, op.sources[0]), op.head.text("padding")
+        pads = self.plan.same_pads(op)
+        if source.zero and pads is not None and any(map(any, pads)):
+            codes, padding = self._pad(op, codes, op.sources[0], pads), "VALID"
+        weights = self._weights_of(op)
+        bias = self._bias_of(op) - source.shift * weights.sums + result.shift
+        low = self._constant(f"{weights.codes}_low", -weights.peaks, DType.FLOAT, op)
+        high = self._constant(f"{weights.codes}_high", weights.peaks, DType.FLOAT, op)
+        ends = [self._scalar(0.0, op), self._scalar(source.span, op), low, high]
+        ends += [self._scalar(0.0, op), self._scalar(result.span, op)]
+        kernel = kernels.CONV if op.kind == "conv" else kernels.DEPTHWISE
+        summand: list[str] = []
+        if op.summand is not None:
+            kernel, added = kernels.CONV_SUM, self.plan.formats[op.summand]
+            bias = bias - added.shift
+            summand = [self._read(op, op.summand), self._scalar(0.0, op), self._scalar(added.span, op)]
+        bias_name = self._constant(f"{op.tail.name}_int8_bias", bias, DType.FLOAT, op)
+        inputs = (codes, weights.codes, bias_name, *ends, *summand)
+        return self._add(kernel.node(name, inputs, op.head, padding=padding.encode()), op)
+
+    def _matmul(self, op: Op) -> None:
+        """One range serves all weights of a MatMul, so that each column is brought to it before and back behind."""
+        source, head = self.plan.formats[op.sources[0]], op.head
+        codes = self._read(op, op.sources[0])
+        weights = self._weights_of(op)
+        steps = weights.peaks / np.float32(127)
+        bias = self._constant(f"{head.name}_int8_bias", -source.shift * weights.sums / steps, DType.FLOAT, op)
+        ends = [self._scalar(value, op) for value in (0.0, source.span, -127.0, 127.0, -1.0, 1.0)]
+        made = kernels.MATMUL.node(self.edit.free_name(f"{head.name}_int8"), (codes, weights.codes, bias, *ends), head)
+        scales = self._constant(f"{head.name}_int8_steps", steps, DType.FLOAT, op)
+        inputs = (self._add(made, op), scales)
+        self.edit.replace(Node.make(head.name, "Mul", inputs, head.device, T=DType.FLOAT), (head.name,))
+
+    # -- what they read --------------------------------------------------------------------------------------------
+
+    def _read(self, op: Op, source: str) -> str:
+        """The codes of a tensor; one that is float is converted once."""
+        if source not in self._codes:
+            format = self.plan.formats[source]
+            ends = (self._scalar(-format.shift, op), self._scalar(format.span - format.shift, op))
+            made = kernels.QUANTIZE.node(self.edit.free_name(f"{source}_int8"), (source, *ends), self.graph[source])
+            self._codes[source] = self.edit.add(made, (source,))
+        return self._codes[source]
+
+    def _pad(self, op: Op, codes: str, source: str, pads: Pads) -> str:
+        """Codes with the code of zero around them."""
+        key = (source, pads)
+        if key not in self._padded:
+            name, zero = f"{source}_int8_padded", self.plan.formats[source].zero
+            border = self._constant(f"{name}/paddings", np.array(pads), DType.INT32, op)
+            value = self._constant(f"{name}/zero", zero, DType.UINT8, op)
+            whole = kernels.TO_BYTES.node(self.edit.free_name(f"{name}/bytes"), (codes,), op.head)
+            inputs = (self._add(whole, op), border, value)
+            padded = kernels.PAD.node(self.edit.free_name(f"{name}/pad"), inputs, op.head)
+            made = kernels.FROM_BYTES.node(self.edit.free_name(name), (self._add(padded, op),), op.head)
+            self._padded[key] = self._add(made, op)
+        return self._padded[key]
+
+    def _weights_of(self, op: Op) -> _Weights:
+        ref, turned = op.head.data_refs[1], op.head.flag("transpose_b")
+        if (ref.name, turned) not in self._weights:
+            tensor = self.graph.constant(op.head, 1)
+            assert tensor is not None
+            weights = tensor.array.T if turned else tensor.array
+            codes, peaks = encode_symmetric(by_channel(op.head, weights), 1)
+            sums = codes.sum(axis=0, dtype=np.int64) * (peaks.astype(np.float64) / 127)
+            name = self._constant(f"{ref.name}_int8", codes.reshape(weights.shape), DType.QINT8, op)
+            self._weights[ref.name, turned] = _Weights(name, peaks, sums)
+            self._freed[ref.name] = None
+        return self._weights[ref.name, turned]
+
+    def _bias_of(self, op: Op) -> np.ndarray | float:
+        if op.bias is None:
+            return 0.0
+        self._freed[op.bias.name] = None
+        step = op.nodes[1]
+        tensor = self.graph.constant(step, step.data_refs.index(op.bias))
+        assert tensor is not None
+        return tensor.array.reshape(-1).astype(np.float64)
+
+    def _scalar(self, value: float, op: Op) -> str:
+        """A constant that the whole graph shares."""
+        return self._constant(f"int8_range/{np.float32(value):g}", value, DType.FLOAT, op)
+
+    def _constant(self, name: str, value: object, dtype: DType, op: Op) -> str:
+        """A constant; asked for by the same name again, it is the same."""
+        if name not in self._constants:
+            made = Node.const(self.edit.free_name(name), Tensor.of(value, dtype), op.head.device)
+            self._constants[name] = self._add(made, op)
+        return self._constants[name]
+
+    # -- the float graph around ------------------------------------------------------------------------------------
+
+    def _way_back(self, op: Op, swallowed: set[str]) -> None:
+        """Give the float value its name back where it is read, or else remove that node."""
+        name, codes, format = op.tail.name, self._codes[op.tail.name], self.plan.formats[op.tail.name]
+        users = self.graph.consumers[name]
+        outside = any(user not in swallowed for user, _ in users)
+        if outside or not users or self.graph.is_output(name):
+            ends = (self._scalar(-format.shift, op), self._scalar(format.span - format.shift, op))
+            self.edit.replace(kernels.DEQUANTIZE.node(name, (codes, *ends), op.head), self._origins(op))
+        else:
+            self.edit.remove(name, _MADE.format(codes))
+
+    def _origins(self, op: Op) -> tuple[str, ...]:
+        return tuple(node.name for node in reversed(op.nodes))
+
+    def _add(self, node: Node, op: Op) -> str:
+        return self.edit.add(node, self._origins(op))
