@@ -510,7 +510,7 @@ def test_skipped_operations_and_scopes_stay() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        ("quantize_nodes(mode='round')", "not one of eightbit"),
+        ("quantize_nodes(mode='test')", "not one of eightbit"),
         ("quantize_nodes(fallback_min=-1)", "fallback_max is missing"),
         ("quantize_nodes(fallback_min=1, fallback_max=-1)", "does not include 0"),
         ("quantize_nodes(fallback_min=1, fallback_max=2)", "does not include 0"),

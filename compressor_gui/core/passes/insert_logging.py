@@ -10,6 +10,7 @@ from typing import ClassVar
 from compressor_gui.core.graph import Edit, ModelGraph, Node
 from compressor_gui.core.op_outputs import output_types
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
+from compressor_gui.core.passes.readers import redirect
 from compressor_gui.core.passes.remove_nodes import CONTROL_FLOW
 from compressor_gui.core.passes.weights import some
 from compressor_gui.core.values import DType
@@ -79,11 +80,7 @@ class InsertLogging(Pass):
             summarize=self.summarize,
         )
         edit.add(made, [node.name], before=edit.graph.consumers[node.name][0][0])
-        for user, _ in edit.graph.consumers[node.name]:
-            reader = edit[user]
-            pairs = zip(reader.refs, reader.inputs, strict=True)
-            inputs = [name if not ref.control and str(ref) == first else text for ref, text in pairs]
-            edit.replace(reader.with_(inputs=inputs))
+        redirect(edit, first, name)
 
 
 def _reason_to_skip(node: Node, types: Sequence[DType] | None, ports: Sequence[int]) -> str:

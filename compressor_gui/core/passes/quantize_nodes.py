@@ -6,22 +6,23 @@ orders of inputs are kept. What differs, and why, stands in the help page ``quan
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import ModelGraph
-from compressor_gui.core.layers import find_layers
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
-from compressor_gui.core.passes.eightbit.plan import Plan, scopes
+from compressor_gui.core.passes.eightbit import modes
+from compressor_gui.core.passes.eightbit.plan import Plan
 from compressor_gui.core.passes.eightbit.rewrite import Rewriter
+from compressor_gui.core.passes.round_weights import RoundWeights
+from compressor_gui.core.passes.skipping import skipped_names
 
 
 @dataclass(frozen=True)
 class QuantizeNodes(Pass):
-    """Replace the float operations that have a classic 8-bit kernel.
+    """Replace the float operations that have a classic 8-bit kernel; or, in other modes, only round.
 
     Covered are Conv2D, MatMul, BiasAdd, BatchNormWithGlobalNormalization, MaxPool, AvgPool, Relu, Relu6, Reshape,
     Concat and ConcatV2. Quantize and Dequantize nodes stand at the borders of 8-bit regions only; the graph's outputs
@@ -36,8 +37,13 @@ class QuantizeNodes(Pass):
         "eightbit",
         "choice",
         "Mode",
-        "eightbit: weights and activations as quint8 over ranges found at run time.",
-        choices=("eightbit",),
+        "eightbit: weights and activations as quint8 over ranges found at run time. In floats stay: weights, which "
+        "stores them in 8 bits; weights_rounded and round, which round weights, or what layers put out, to bitdepth "
+        "bits; quantize, where that goes through 8 bits and back.",
+        choices=("eightbit", "weights", "weights_rounded", "round", "quantize"),
+    )
+    bitdepth: int = param(
+        8, "integer", "Bits", "For the modes round and weights_rounded: 2^bitdepth levels.", minimum=1, maximum=16
     )
     fallback_min: float | None = param(
         None, "number", "Fallback minimum", "Fixed minimum of every layer's result, instead of one found at run time."
@@ -54,13 +60,22 @@ class QuantizeNodes(Pass):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_mode()
         self._check_range("fallback", self.fallback_min, self.fallback_max)
         if self.quantized_input:
             self._check_range("input", self.input_min, self.input_max)
 
     def run(self, graph: ModelGraph) -> PassResult:
         """The 8-bit graph. Raises PassError where ``skip`` names what is not there."""
-        plan = Plan(graph, self._skipped(graph), self.quantized_input)
+        if self.mode == "weights":
+            return modes.store_weights(graph)
+        if self.mode == "weights_rounded":
+            return RoundWeights(num_steps=2**self.bitdepth, minimum_size=0).run(graph)
+        if self.mode == "round":
+            return modes.round_results(graph, self.bitdepth)
+        if self.mode == "quantize":
+            return modes.pass_through_8_bits(graph)
+        plan = Plan(graph, skipped_names(graph, self.skip, self.name), self.quantized_input)
         fallback = None
         if self.fallback_min is not None and self.fallback_max is not None:
             fallback = (self.fallback_min, self.fallback_max)
@@ -71,6 +86,19 @@ class QuantizeNodes(Pass):
             notes.append("No placeholder is float32, so none became quint8.")
         return result(Rewriter(plan, fallback, (self.input_min, self.input_max)).run(), notes)
 
+    def _check_mode(self) -> None:
+        """Refuse parameters that the mode does not read."""
+        rounds = self.mode in ("round", "weights_rounded")
+        if self.bitdepth != self.default("bitdepth") and not rounds:
+            hint = "the modes round and weights_rounded take other bit depths"
+            raise PassError(f"mode {self.mode} has 8 bits, and bitdepth={self.bitdepth}", where=self.name, hint=hint)
+        if self.mode == "round" and self.bitdepth < 2:
+            raise PassError("mode round needs a bitdepth of 2 at least", where=self.name, hint="one bit has no zero")
+        for key in ("fallback_min", "fallback_max", "quantized_input", "skip"):
+            if self.mode != "eightbit" and key in self.chosen():
+                words = f"{key} is for mode eightbit, and mode={self.mode}"
+                raise PassError(words, where=self.name, hint="leave it out")
+
     def _check_range(self, what: str, low: float | None, high: float | None) -> None:
         if low is None and high is None:
             return
@@ -80,16 +108,3 @@ class QuantizeNodes(Pass):
         if not (math.isfinite(low) and math.isfinite(high) and low <= 0 <= high and low < high):
             words = f"the range {what}_min={low:g} to {what}_max={high:g} is empty or does not include 0"
             raise PassError(words, where=self.name, hint="the 8-bit kernels need min <= 0 <= max and min < max")
-
-    def _skipped(self, graph: ModelGraph) -> Names:
-        """The operations and scopes that ``skip`` means; a layer may go by its short name. Raises PassError."""
-        if not self.skip:
-            return ()
-        known = {layer.short: layer.users for layer in find_layers(graph)}
-        known |= {scope: (scope,) for name in graph for scope in scopes(name)}
-        for name in self.skip:
-            if name not in known:
-                close = difflib.get_close_matches(name, sorted(known), 3)
-                hint = f"did you mean {' or '.join(close)}?" if close else "name an operation or a scope"
-                raise PassError(f"there is no node or scope {name!r} to skip", where=self.name, hint=hint)
-        return tuple(full for name in self.skip for full in known[name])

@@ -10,6 +10,7 @@ from typing import ClassVar
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import Edit, ModelGraph, Node
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
+from compressor_gui.core.passes.readers import redirect
 from compressor_gui.core.values import DType, Tensor
 
 
@@ -65,13 +66,8 @@ class QuantizePlaceholders(Pass):
         edit.replace(node.with_(attrs={"dtype": DType.QUINT8}))
         name = edit.free_name(f"{node.name}_eightbit/dequantize")
         made = Node.make(name, "Dequantize", (node.name, *limits), node.device, T=DType.QUINT8, mode=b"MIN_FIRST")
-        readers = dict.fromkeys(user for user, _ in graph.consumers[node.name])
-        edit.add(made, [node.name], before=next(iter(readers)))
-        for user in readers:
-            reader = edit[user]
-            pairs = zip(reader.refs, reader.inputs, strict=True)
-            inputs = [name if ref.name == node.name and not ref.control else text for ref, text in pairs]
-            edit.replace(reader.with_(inputs=inputs))
+        edit.add(made, [node.name], before=graph.consumers[node.name][0][0])
+        redirect(edit, node.name, name)
 
 
 def _is_float_input(node: Node) -> bool:
