@@ -24,6 +24,7 @@ from compressor_gui.core.jobs import CHECK_INPUTS, CheckExport, EngineClient, Ex
 from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.names import elide
 from compressor_gui.core.passes import Pass
+from compressor_gui.core.passes.transforms_text import parse_transforms
 from compressor_gui.core.recipe import Recipe, Replay, Replayer, Step, digest
 from compressor_gui.core.trust import refuse_untrusted
 
@@ -77,6 +78,12 @@ class _Checked:
 @click.option(
     "--allow-unsafe-ops", is_flag=True, help="Run graphs with ops that may do more than compute (files, ...)."
 )
+@click.option(
+    "--transforms",
+    metavar="'NAME(ARG=VALUE) NAME'",
+    default="",
+    help="Passes as the Graph Transform Tool has them written, between the recipe and --pass.",
+)
 @with_console
 def compress(
     console: Console,
@@ -91,6 +98,7 @@ def compress(
     min_sqnr: float | None,
     no_verify: bool,
     allow_unsafe_ops: bool,
+    transforms: str,
 ) -> None:
     """Apply passes to MODEL and write the result to OUT, once TensorFlow has loaded it and run it beside the original.
 
@@ -114,7 +122,8 @@ def compress(
     start = time.perf_counter()
     console.stdout_taken = output == "-" and not dry_run
     recipe = Recipe.load(recipe_path) if recipe_path else Recipe()
-    recipe = dataclasses.replace(recipe, steps=(*recipe.steps, *(Step(passes.parse(call)) for call in calls)))
+    chosen = [*_from_transforms(console, transforms), *(passes.parse(call) for call in calls)]
+    recipe = dataclasses.replace(recipe, steps=(*recipe.steps, *map(Step, chosen)))
     if output is not None and output != "-":
         refuse_target(Path(output), model)
         if Path(output).suffix not in _ENDINGS:
@@ -158,6 +167,14 @@ def compress(
         hint = "leave out --min-sqnr" if checked.verified else "--no-verify writes it all the same"
         console.problem(f"the check failed, nothing was written: {checked.failure} ({hint})")
         click.get_current_context().exit(1)
+
+
+def _from_transforms(console: Console, text: str) -> tuple[Pass, ...]:
+    """The passes of ``--transforms``."""
+    found, notes = parse_transforms(text) if text else ((), ())
+    for note in notes:
+        console.note(note)
+    return found
 
 
 def _refuse_unsafe(graph: ModelGraph, model: str) -> None:

@@ -178,7 +178,7 @@ def test_min_combined_codes_are_the_kernel_s() -> None:
 @pytest.mark.parametrize("model", ["emotion", "liveness"])
 @pytest.mark.parametrize(
     ("mode", "bits", "decibel"),
-    [("weights", 8, 12), ("weights_rounded", 8, 16), ("round", 8, 20), ("quantize", 8, 15), ("round", 16, 60),
+    [("weights", 8, 12), ("weights_rounded", 8, 16), ("round", 8, 20), ("quantize", 8, 12), ("round", 16, 60),
      ("weights_rounded", 16, 60)],
 )  # fmt: skip
 def test_real_models(model: str, mode: str, bits: int, decibel: float) -> None:
