@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from compressor_gui.core.collector import collector_paused
 from compressor_gui.core.errors import CompressorError, PassError
 from compressor_gui.core.graph import Edit, ModelGraph
 from compressor_gui.core.ranges_file import read_json, read_ranges
@@ -267,6 +268,7 @@ def _brief(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+@collector_paused()
 def apply(transform: Pass, graph: ModelGraph) -> PassResult:
     """Run a pass, verify what it made, and check that it explains every difference.
 
