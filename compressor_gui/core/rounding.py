@@ -89,12 +89,14 @@ def encode(weights: np.ndarray, axis: int | None, per_channel: bool) -> Codes:
     return codes._replace(codes=np.ascontiguousarray(np.moveaxis(codes.codes.reshape(turned.shape), 0, axis)))
 
 
-def encode_symmetric(weights: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+def encode_symmetric(
+    weights: np.ndarray, axis: int, least_peaks: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Round float32 weights, all finite, to int8 codes from -127 to 127, with a step for each channel along ``axis``:
-    the codes, and what 127 stands for (float32, one for each channel)."""
+    the codes, and what 127 stands for (float32, one for each channel; at least ``least_peaks``)."""
     turned = np.moveaxis(weights, axis, 0)
     rows = np.ascontiguousarray(turned).reshape(turned.shape[0], -1)
-    grid = _symmetric(rows)
+    grid = _symmetric(rows, least_peaks)
     levels = np.empty(rows.shape, np.int8)
     at_once = max(1, _BLOCK // max(1, rows.shape[1]))
     for start in range(0, len(rows), at_once):
@@ -166,9 +168,11 @@ def _with_zero_point(rows: np.ndarray, one: bool) -> _Grid:
     return _Grid(step, (-zero).astype(np.float32), (255 - zero).astype(np.float32))
 
 
-def _symmetric(rows: np.ndarray) -> _Grid:
-    """The finest levels -127 to 127 that reach to the greatest magnitude of each row."""
+def _symmetric(rows: np.ndarray, least_peaks: np.ndarray | None = None) -> _Grid:
+    """The finest levels -127 to 127 that reach to the greatest magnitude of each row, or to ``least_peaks``."""
     peak = np.maximum(rows.max(axis=1, keepdims=True), -rows.min(axis=1, keepdims=True))
+    if least_peaks is not None:
+        peak = np.maximum(peak, least_peaks[:, None])
     step = _short(peak.astype(np.float64) / 127)
     return _Grid(step, np.full_like(step, -127), np.full_like(step, 127))
 

@@ -23,6 +23,7 @@ from compressor_gui.core import units
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.measure import METHODS, Calibration
 from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
+from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.core.ranges import choose_ranges, with_ranges
 from compressor_gui.core.ranges_file import Limits, write_ranges
@@ -183,7 +184,7 @@ class CalibrateDialog(QDialog):
     def _show_found(self, state: State) -> None:
         found = state.measured.calibration
         current = found is not None and not of_model(found, state).is_stale(state.recipe, state.data)
-        quantizes = any(isinstance(step, QuantizeNodes) for step in state.recipe.active)
+        quantizes = any(isinstance(step, QuantizeNodes | FuseInt8) for step in state.recipe.active)
         words = "Storing a range saves finding it at run time, and cuts off what the range leaves out."
         if not quantizes:
             words += " The recipe has no 8-bit operations yet: quantize_nodes is added with the ranges."
@@ -274,12 +275,13 @@ class CalibrateDialog(QDialog):
         """Store the ranges in the recipe, as one step to undo."""
         assert self._found is not None
         recipe = self.document.state.recipe
-        if not any(isinstance(step, QuantizeNodes) for step in recipe.active):
+        if not any(isinstance(step, QuantizeNodes | FuseInt8) for step in recipe.active):
             recipe = recipe.adding(QuantizeNodes())
         recipe = with_ranges(recipe, self.ranges)
-        index = next(n for n, s in enumerate(recipe.steps) if isinstance(s.transform, FreezeRequantizationRanges))
+        takes_ranges = FreezeRequantizationRanges | FuseInt8
+        index = next(n for n, s in enumerate(recipe.steps) if s.enabled and isinstance(s.transform, takes_ranges))
         step = recipe.steps[index].transform
-        assert isinstance(step, FreezeRequantizationRanges)
+        assert isinstance(step, takes_ranges)
         measured = self.document.state.measured
         note = f"{self._found.value.n:,} images, {self._ranges_method}"
         self.document.set(measured=replace(measured, range_notes={**measured.range_notes, step.ranges: note}))

@@ -7,5 +7,6 @@ layer without Relu, a residual sum without Relu and a depthwise layer behind the
 TensorFlow does not have. Where a border of zeros is put around codes with a shift, the code of zero is written out.
 
 ``kernels`` is the table of operations; ``match`` finds what can be replaced; ``formats`` chooses steps and shifts from
-ranges; ``cost`` weighs what is gained against the conversions; ``plan`` decides; ``rewrite`` makes the nodes.
+ranges; ``cost`` weighs what is gained against the conversions; ``plan`` decides; ``weights`` makes the codes of layers;
+``rewrite`` makes the nodes.
 """

@@ -11,6 +11,7 @@ import numpy as np
 
 from compressor_gui.core.graph import ModelGraph, Node, Ref
 from compressor_gui.core.passes.eightbit.plan import loop_nodes, scopes
+from compressor_gui.core.passes.int8.weights import by_channel
 from compressor_gui.core.shapes import infer_shapes
 from compressor_gui.core.values import DType
 
@@ -203,12 +204,6 @@ class Matcher:
         shapes = [self.dims(ref) for ref in step.data_refs]
         known = all(shape is not None and -1 not in shape[1:] for shape in shapes)
         return known and shapes[0] == shapes[1] and step.data_refs[0] != step.data_refs[1]
-
-
-def by_channel(layer: Node, weights: np.ndarray) -> np.ndarray:
-    """A layer's weights (a MatMul's not transposed) as a matrix with a column for each output channel."""
-    shape = weights.shape
-    return weights.reshape(-1, shape[2] * shape[3] if layer.op == "DepthwiseConv2dNative" else shape[-1])
 
 
 def norms_left(graph: ModelGraph) -> list[str]:

@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from compressor_gui.core.graph import Edit, Node
 from compressor_gui.core.passes.int8 import kernels
-from compressor_gui.core.passes.int8.match import Op, Pads, by_channel
+from compressor_gui.core.passes.int8.match import Op, Pads
 from compressor_gui.core.passes.int8.plan import Plan
+from compressor_gui.core.passes.int8.weights import Weights, encode
 from compressor_gui.core.passes.unread import remove_unread
-from compressor_gui.core.rounding import encode_symmetric
 from compressor_gui.core.values import DType, Tensor
 
 _MADE = "part of the fused operation {}"
 _UNREAD = "stored in 8 bits"
 
 
-class _Weights(NamedTuple):
-    """The constant of codes; for each output channel the value of code 127, and the sum of the weights as stored."""
-
-    codes: str
-    peaks: np.ndarray
-    sums: np.ndarray
-
-
 class Rewriter:
-    """Carries out a plan."""
+    """Carries out a plan; ``without_vnni`` as in :func:`.weights.encode`."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, without_vnni: bool = False) -> None:
         self.plan = plan
         self.graph = plan.graph
         self.edit = Edit(plan.graph)
         self._codes: dict[str, str] = {}
         self._padded: dict[tuple[str, Pads], str] = {}
-        self._weights: dict[tuple[str, bool], _Weights] = {}
+        self._weights: dict[tuple[str, bool], tuple[str, Weights]] = {}
         self._constants: dict[str, str] = {}
         self._freed: dict[str, None] = {}
+        self._without_vnni = without_vnni
 
     def run(self) -> Edit:
         """The edit, whose result is the int8 graph."""
@@ -81,10 +72,10 @@ class Rewriter:
         pads = self.plan.same_pads(op)
         if source.zero and pads is not None and any(map(any, pads)):
             codes, padding = self._pad(op, codes, op.sources[0], pads), "VALID"
-        weights = self._weights_of(op)
+        stored, weights = self._weights_of(op)
         bias = self._bias_of(op) - source.shift * weights.sums + result.shift
-        low = self._constant(f"{weights.codes}_low", -weights.peaks, DType.FLOAT, op)
-        high = self._constant(f"{weights.codes}_high", weights.peaks, DType.FLOAT, op)
+        low = self._constant(f"{stored}_low", -weights.peaks, DType.FLOAT, op)
+        high = self._constant(f"{stored}_high", weights.peaks, DType.FLOAT, op)
         ends = [self._scalar(0.0, op), self._scalar(source.span, op), low, high]
         ends += [self._scalar(0.0, op), self._scalar(result.span, op)]
         kernel = kernels.CONV if op.kind == "conv" else kernels.DEPTHWISE
@@ -94,18 +85,18 @@ class Rewriter:
             bias = bias - added.shift
             summand = [self._read(op, op.summand), self._scalar(0.0, op), self._scalar(added.span, op)]
         bias_name = self._constant(f"{op.tail.name}_int8_bias", bias, DType.FLOAT, op)
-        inputs = (codes, weights.codes, bias_name, *ends, *summand)
+        inputs = (codes, stored, bias_name, *ends, *summand)
         return self._add(kernel.node(name, inputs, op.head, padding=padding.encode()), op)
 
     def _matmul(self, op: Op) -> None:
         """One range serves all weights of a MatMul, so that each column is brought to it before and back behind."""
         source, head = self.plan.formats[op.sources[0]], op.head
         codes = self._read(op, op.sources[0])
-        weights = self._weights_of(op)
+        stored, weights = self._weights_of(op)
         steps = weights.peaks / np.float32(127)
         bias = self._constant(f"{head.name}_int8_bias", -source.shift * weights.sums / steps, DType.FLOAT, op)
         ends = [self._scalar(value, op) for value in (0.0, source.span, -127.0, 127.0, -1.0, 1.0)]
-        made = kernels.MATMUL.node(self.edit.free_name(f"{head.name}_int8"), (codes, weights.codes, bias, *ends), head)
+        made = kernels.MATMUL.node(self.edit.free_name(f"{head.name}_int8"), (codes, stored, bias, *ends), head)
         scales = self._constant(f"{head.name}_int8_steps", steps, DType.FLOAT, op)
         inputs = (self._add(made, op), scales)
         self.edit.replace(Node.make(head.name, "Mul", inputs, head.device, T=DType.FLOAT), (head.name,))
@@ -135,16 +126,15 @@ class Rewriter:
             self._padded[key] = self._add(made, op)
         return self._padded[key]
 
-    def _weights_of(self, op: Op) -> _Weights:
+    def _weights_of(self, op: Op) -> tuple[str, Weights]:
+        """The constant of a layer's codes, and these."""
         ref, turned = op.head.data_refs[1], op.head.flag("transpose_b")
         if (ref.name, turned) not in self._weights:
             tensor = self.graph.constant(op.head, 1)
             assert tensor is not None
-            weights = tensor.array.T if turned else tensor.array
-            codes, peaks = encode_symmetric(by_channel(op.head, weights), 1)
-            sums = codes.sum(axis=0, dtype=np.int64) * (peaks.astype(np.float64) / 127)
-            name = self._constant(f"{ref.name}_int8", codes.reshape(weights.shape), DType.QINT8, op)
-            self._weights[ref.name, turned] = _Weights(name, peaks, sums)
+            found = encode(op.head, tensor.array.T if turned else tensor.array, self._without_vnni)
+            name = self._constant(f"{ref.name}_int8", found.codes, DType.QINT8, op)
+            self._weights[ref.name, turned] = name, found
             self._freed[ref.name] = None
         return self._weights[ref.name, turned]
 
