@@ -228,6 +228,21 @@ def test_weights_that_are_all_zero_or_not_finite() -> None:
     assert "Conv2D whose weights are empty or not finite: infinite stays in float." in done.notes
 
 
+def test_branches_stay_in_float() -> None:
+    net = Net((1, 8, 8, 4)).conv(4).then("Relu")
+    net.const("which", True, DType.BOOL)
+    net.then("Switch", "which", name="switch").conv(4, name="inside")
+    net.then("Merge", name="merge", N=1).conv(4, name="behind")
+    assert FuseInt8().activations(net.build()) == ("input", "relu", "merge", "behind")
+
+
+def test_what_reads_a_pool_that_stays_in_float_knows_its_range() -> None:
+    net = Net((1, 64, 64, 2)).pool().conv(64).then("Relu").conv(64).build()
+    done = fused(net, everywhere=False)
+    assert done.graph["maxpool"] is net["maxpool"]
+    assert done.graph["maxpool_int8"].op == "QuantizeV2"
+
+
 def test_control_flow_stays_in_float() -> None:
     net = Net((1, 8, 8, 4))
     net.then("Enter", name="enter", frame_name=b"loop").conv(4)

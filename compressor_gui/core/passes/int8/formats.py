@@ -59,6 +59,17 @@ def wanted_ranges(ops: Iterable[Op]) -> tuple[str, ...]:
     return tuple(wanted)
 
 
+def handed_on(ops: Iterable[Op], ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """``ranges``, and those of what pools, paddings, reshapes and concatenations hand on: it may be read where they
+    themselves stay in float."""
+    known = dict(ranges)
+    for op in ops:
+        if not op.is_layer and all(source in known for source in op.sources):
+            limits = [known[source] for source in op.sources]
+            known.setdefault(op.tail.name, (min(low for low, _ in limits), max(high for _, high in limits)))
+    return known
+
+
 def choose_formats(ops: Iterable[Op], ranges: Mapping[str, Range]) -> tuple[dict[str, Format], set[Op]]:
     """The format of every tensor of ``ops``, and the concatenations that would need one that does not exist.
 

@@ -30,7 +30,7 @@ _KINDS: dict[str, Kind] = {
 }
 _BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "BatchNormWithGlobalNormalization")
 _CLAMPS = {"Relu": float("inf"), "Relu6": 6.0}
-_SUMS = ("Add", "AddV2")
+_SUMS = ("Add", "AddV2", "AddN")
 
 Pads = tuple[tuple[int, int], ...]
 
@@ -86,13 +86,14 @@ class Matcher:
 
     def find(self) -> tuple[Op, ...]:
         """All, in topological order of their results. The last of two layers that are added takes in the sum."""
-        loops = loop_nodes(self.graph)
+        loops, branches = loop_nodes(self.graph), _branch_nodes(self.graph)
         found: list[Op] = []
         for node in reversed(self.graph.topological()):
             kind = _KINDS.get(node.op)
             if kind is None or not _is_float(node) or self._is_skipped(node):
                 continue
-            reason = f"{node.op} in a while loop" if node.name in loops else self._refusal(node, kind)
+            place = "a while loop" if node.name in loops else "a branch" if node.name in branches else ""
+            reason = f"{node.op} in {place}" if place else self._refusal(node, kind)
             if reason is not None:
                 if kind not in ("move", "pad"):
                     self.refused.setdefault(reason, []).append(node.name)
@@ -204,6 +205,18 @@ class Matcher:
         shapes = [self.dims(ref) for ref in step.data_refs]
         known = all(shape is not None and -1 not in shape[1:] for shape in shapes)
         return known and shapes[0] == shapes[1] and step.data_refs[0] != step.data_refs[1]
+
+
+def _branch_nodes(graph: ModelGraph) -> frozenset[str]:
+    """The nodes that do not run each time: what is reached from a Switch without passing a Merge (or out of a loop)."""
+    found: set[str] = set()
+    waiting = [node.name for node in graph.nodes if node.op in ("Switch", "RefSwitch")]
+    while waiting:
+        for name, _ in graph.consumers[waiting.pop()]:
+            if name not in found and graph[name].op not in ("Merge", "RefMerge", "Exit", "RefExit"):
+                found.add(name)
+                waiting.append(name)
+    return frozenset(found)
 
 
 def norms_left(graph: ModelGraph) -> list[str]:

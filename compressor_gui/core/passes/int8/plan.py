@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes.eightbit.plan import some
 from compressor_gui.core.passes.int8.cost import Costs, worthwhile
-from compressor_gui.core.passes.int8.formats import Format, Range, choose_formats, wanted_ranges
+from compressor_gui.core.passes.int8.formats import Format, Range, choose_formats, handed_on, wanted_ranges
 from compressor_gui.core.passes.int8.match import Matcher, Op, Pads, norms_left
 
 
@@ -25,7 +25,9 @@ class Plan:
         self.notes: list[str] = []
         self._matcher = Matcher(graph, skip)
         self._refused = self._matcher.refused
-        ops = self._with_ranges(self._matcher.find(), ranges)
+        ops = self._matcher.find()
+        ranges = handed_on(ops, ranges)
+        ops = self._with_ranges(ops, ranges)
         ops, _ = self._that_fit(ops, ranges)
         kept = ops if everywhere else worthwhile(graph, ops, Costs(graph, self._matcher))
         self._note_costly(ops, kept)
