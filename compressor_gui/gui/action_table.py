@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from compressor_gui.core.passes import BY_NAME
 from compressor_gui.gui.actions import ActionSpec, has_differences, has_model, has_result
-from compressor_gui.gui.document import View
+from compressor_gui.gui.state import View
 from compressor_gui.gui.theme import Choice
 
 if TYPE_CHECKING:

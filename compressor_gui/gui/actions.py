@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMenu, QWidget
 
-from compressor_gui.gui.document import State
+from compressor_gui.gui.state import State
 
 
 def _always(_state: State) -> bool:

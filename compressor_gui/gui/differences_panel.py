@@ -17,7 +17,8 @@ from PySide6.QtWidgets import (
 )
 
 from compressor_gui.core.diff import Diff, NodeDiff
-from compressor_gui.gui.document import Document, State
+from compressor_gui.gui.document import Document
+from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import BODY, SMALL, UNIT, Theme, font
 from compressor_gui.gui.widgets import label
 

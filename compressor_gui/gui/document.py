@@ -1,116 +1,31 @@
 """The only mutable state of the application: what is open, the recipe, what it made, and what is selected.
 
-``State`` is immutable; ``Document.changed(old, new)`` is the one signal. A view that finds its slice of the state
-identical (``old.x is new.x``) does nothing.
+:class:`.state.State` is immutable; ``Document.changed(old, new)`` is the one signal. A view that finds its slice of the
+state identical (``old.x is new.x``) does nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from compressor_gui.core import layers as core_layers
-from compressor_gui.core import pbio
-from compressor_gui.core.data import DataSpec
-from compressor_gui.core.diff import Diff, diff_graphs, diff_replay
+from compressor_gui.core.diff import Diff, diff_graphs
 from compressor_gui.core.errors import CompressorError
-from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.layers import Layer
-from compressor_gui.core.names import short_names
 from compressor_gui.core.passes.prune import Prune
-from compressor_gui.core.recipe import Recipe, Replay, Replayer, digest
+from compressor_gui.core.recipe import Recipe, Replayer
 from compressor_gui.core.stats import Magnitudes
-from compressor_gui.core.verify import verify
 from compressor_gui.gui.background import Background, Superseded
-from compressor_gui.gui.measure.measured import Measured
+from compressor_gui.gui.history import History
+from compressor_gui.gui.state import Made, Source, State, View, load_source, make
 
-View = Literal["original", "compressed", "compare", "overlay"]
 REST = 120
 """Milliseconds without a frame after which what is dragged counts as resting."""
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """A file that was opened: its path, digest, size in bytes, graph and weighted layers."""
-
-    path: Path
-    sha256: str
-    size: int
-    graph: ModelGraph
-    layers: tuple[Layer, ...]
-    short: Mapping[str, str]
-    """Layer name -> the name that is shown."""
-
-
-@dataclass(frozen=True, eq=False)
-class Made:
-    """What a recipe made of the source: the replay, its layers, size in bytes and difference."""
-
-    recipe: Recipe
-    replay: Replay
-    layers: tuple[Layer, ...]
-    sizes: tuple[int, ...]
-    """Bytes of the source graph and of the graph behind each stage."""
-    diff: Diff
-    late: Mapping[str, str]
-    """Source layers that the prune step finds in 8 bits already -> the sentence that says so."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of the compressed file."""
-        return self.sizes[-1]
-
-    @property
-    def graph(self) -> ModelGraph:
-        """The compressed graph."""
-        return self.replay.graph
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """Everything that the window shows."""
-
-    source: Source | None = None
-    recipe: Recipe = field(default_factory=Recipe)
-    made: Made | None = None
-    other: Source | None = None
-    """A second file to compare with instead of the recipe's result."""
-    other_diff: Diff | None = None
-    magnitudes: Mapping[str, Magnitudes] = field(default_factory=dict)
-    """Layer name -> its table of magnitudes, once counted."""
-    data: DataSpec | None = None
-    """Where examples come from."""
-    measured: Measured = field(default_factory=Measured)
-    selected: str = ""
-    """The selected node's name, in the original or the compressed graph."""
-    step: int | None = None
-    """The recipe's step that is selected."""
-    view: View = "original"
-    loading: str = ""
-    """The file being opened."""
-    error: CompressorError | None = None
-    can_undo: bool = False
-    can_redo: bool = False
-
-    @property
-    def stale(self) -> bool:
-        """Whether the recipe has changed since ``made``."""
-        return self.source is not None and (self.made is None or self.made.recipe != self.recipe)
-
-    @property
-    def after(self) -> ModelGraph | None:
-        """The graph on the right of a comparison."""
-        return self.other.graph if self.other else self.made.graph if self.made else None
-
-    @property
-    def diff(self) -> Diff | None:
-        """The difference between the graphs compared."""
-        return self.other_diff if self.other else self.made.diff if self.made else None
 
 
 class Document(QObject):
@@ -126,9 +41,8 @@ class Document(QObject):
         self.background = Background(self)
         self.drawing = Background(self)
         """Makes pictures, which must not wait behind a replay."""
-        self._history: tuple[Recipe, ...] = (Recipe(),)
-        self._cursor = 0
-        self._merge = ""
+        self._history = History()
+        self._untold: list[tuple[State, State]] = []
         self._replayer: Replayer | None = None
         self._replaying = False
         self._resting = QTimer(self, singleShot=True, interval=REST)
@@ -136,9 +50,18 @@ class Document(QObject):
 
     def set(self, **changes: Any) -> None:
         """Change some fields of the state and tell the views."""
-        old = self.state
-        self.state = dataclasses.replace(old, **changes)
-        self.changed.emit(old, self.state)
+        self._become(dataclasses.replace(self.state, **changes))
+
+    def _become(self, state: State) -> None:
+        """Change the state and tell the views, one change after the other: a view that changes the state while it is
+        being told of a change does not overtake it on its way to the others."""
+        self._untold.append((self.state, state))
+        self.state = state
+        if len(self._untold) > 1:
+            return
+        while self._untold:
+            self.changed.emit(*self._untold[0])
+            del self._untold[0]
 
     # -- opening -------------------------------------------------------------------------------------------------
 
@@ -149,9 +72,8 @@ class Document(QObject):
 
         def done(source: Source) -> None:
             self._replayer = Replayer(source.graph)
-            self._history, self._cursor, self._merge = (Recipe(sha256=source.sha256),), 0, ""
-            old, self.state = self.state, State(source, self._history[0])
-            self.changed.emit(old, self.state)
+            self._history = History((Recipe(sha256=source.sha256),))
+            self._become(State(source, self._history.current))
             self._count_magnitudes(source)
             self._replay()
 
@@ -170,6 +92,9 @@ class Document(QObject):
             return other, diff_graphs(before.graph, other.graph)
 
         def done(result: tuple[Source, Diff]) -> None:
+            if self.state.source is not before:  # another model was opened meanwhile
+                self.compare_with(path)
+                return
             self.set(other=result[0], other_diff=result[1], loading="", view="compare")
 
         self.background.run(work, done, self._open_failed)
@@ -206,39 +131,29 @@ class Document(QObject):
         """
         if recipe == self.state.recipe:
             return
-        if not (merge and merge == self._merge):
-            self._cursor += 1
-        self._history = (*self._history[: self._cursor], recipe)
-        self._merge = merge
-        self._go(recipe, **changes)
+        self._go(self._history.changed(recipe, merge), **changes)
 
     def end_merge(self) -> None:
         """The next change is a step of its own."""
-        self._merge = ""
+        self._history = self._history.rested()
         if self._resting.isActive():
             self._resting.stop()
             self._replay()
 
     def undo(self) -> None:
         """Go one recipe back."""
-        if self._cursor > 0:
-            self._cursor -= 1
-            self._merge = ""
-            self._go(self._history[self._cursor])
+        self._go(self._history.undone())
 
     def redo(self) -> None:
         """Go one recipe forward."""
-        if self._cursor + 1 < len(self._history):
-            self._cursor += 1
-            self._merge = ""
-            self._go(self._history[self._cursor])
+        self._go(self._history.redone())
 
-    def _go(self, recipe: Recipe, **changes: Any) -> None:
+    def _go(self, history: History, **changes: Any) -> None:
+        self._history, recipe = history, history.current
         if self.state.step is not None and self.state.step >= len(recipe.steps):
             changes.setdefault("step", None)
-        undo, redo = self._cursor > 0, self._cursor + 1 < len(self._history)
-        self.set(recipe=recipe, can_undo=undo, can_redo=redo, error=None, **changes)
-        if self._merge:
+        self.set(recipe=recipe, can_undo=history.can_undo, can_redo=history.can_redo, error=None, **changes)
+        if history.merge:
             self._resting.start()
         else:
             self._resting.stop()
@@ -273,13 +188,10 @@ class Document(QObject):
 
         def failed(error: Exception) -> None:
             self._replaying = False
-            if self.state.recipe is recipe and isinstance(error, CompressorError) and self._cursor > 0:
-                self._cursor -= 1  # a step that can't be applied does not enter the recipe
-                self._history = self._history[: self._cursor + 1]
-                self._merge = ""
-                self._go(self._history[self._cursor])
-            else:
+            if self.state.recipe is not recipe:
                 self._replay()
+            elif self._history.can_undo:  # a change that can't be applied does not enter the recipe
+                self._go(self._history.taken_back())
             self._fail(error)
 
         self.background.run(work, done, failed)
@@ -380,45 +292,3 @@ class Document(QObject):
         self._resting.stop()
         self.background.close()
         self.drawing.close()
-
-
-def load_source(path: Path) -> Source:
-    """Read, verify and describe a file. Raises CompressorError."""
-    data = pbio.read_bytes(path)
-    graph = pbio.parse_graph(data, where=str(path))
-    verify(graph)
-    found = core_layers.find_layers(graph)
-    return Source(path, digest(data), len(data), graph, found, short_names(layer.name for layer in found))
-
-
-def make(replayer: Replayer, recipe: Recipe, progress: Callable[[int, int, str], None] | None = None) -> Made:
-    """Replay a recipe and describe the result. Raises RecipeError."""
-    replay = replayer.replay(recipe, progress)
-    found = core_layers.find_layers(replay.graph)
-    for layer in found:
-        _ = layer.summary  # counted here, so that the window never has to
-    graphs = (replay.source, *(stage.after for stage in replay.stages))
-    sizes = tuple(pbio.byte_size(graph) for graph in graphs)
-    return Made(recipe, replay, found, sizes, diff_replay(replay), late_layers(replay))
-
-
-def late_layers(replay: Replay) -> dict[str, str]:
-    """Source layers that stand in 8 bits where the first prune step comes, which leaves them alone, and why."""
-    place = next((at for at, stage in enumerate(replay.stages) if isinstance(stage.transform, Prune)), 0)
-    earlier, prune = replay.stages[:place], replay.stages[place : place + 1]
-    stored = [layer for layer in core_layers.find_layers(prune[0].before) if layer.dequantizer] if earlier else []
-    by_weight = {layer.weight: layer for layer in core_layers.find_layers(replay.source)} if stored else {}
-    late = {}
-    for layer in stored:
-        names, by = {layer.weight}, earlier[0]
-        for stage in reversed(earlier):
-            if names & stage.result.origins.keys():
-                by = stage
-            names = {origin for name in names for origin in stage.result.origins.get(name, (name,))}
-        for source in (by_weight[name] for name in names & by_weight.keys()):
-            if source.dequantizer is None:
-                late[source.name] = (
-                    f"It can't be pruned there: step {by.index + 1}, {by.transform.name}, stores it in 8 bits "
-                    f"before step {prune[0].index + 1}, prune. Move prune before it"
-                )
-    return late

@@ -25,9 +25,10 @@ from compressor_gui.core import pbio, units
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import CheckExport, ExportCheck
 from compressor_gui.core.trust import untrusted_ops
-from compressor_gui.gui.document import Document, Made, Source
+from compressor_gui.gui.document import Document
 from compressor_gui.gui.engine_link import EngineLink
 from compressor_gui.gui.samples import sample_data
+from compressor_gui.gui.state import Made, Source
 from compressor_gui.gui.widgets import ElidedLabel, clear, label
 
 

@@ -24,7 +24,8 @@ from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.memo import by_identity
 from compressor_gui.core.names import shared_start
 from compressor_gui.core.stats import Magnitudes
-from compressor_gui.gui.document import Document, Made, Source, State
+from compressor_gui.gui.document import Document
+from compressor_gui.gui.state import Made, Source, State
 
 Index = QModelIndex | QPersistentModelIndex
 

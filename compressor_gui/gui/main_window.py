@@ -33,7 +33,7 @@ from compressor_gui.gui.actions import Actions, has_model
 from compressor_gui.gui.canvas.graph_panel import GraphPanel
 from compressor_gui.gui.differences_panel import DifferencesPanel
 from compressor_gui.gui.docks import dock
-from compressor_gui.gui.document import Document, State
+from compressor_gui.gui.document import Document
 from compressor_gui.gui.engine_link import EngineLink
 from compressor_gui.gui.export_dialog import ExportDialog
 from compressor_gui.gui.formats import export_model, import_model, needs_import
@@ -44,6 +44,7 @@ from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.message import MessageBar
 from compressor_gui.gui.recipe_panel import RecipePanel
 from compressor_gui.gui.settings import Settings
+from compressor_gui.gui.state import State
 from compressor_gui.gui.status_line import StatusLine
 from compressor_gui.gui.theme import Choice, Theme, font
 from compressor_gui.gui.toolbar import Toolbar

@@ -20,8 +20,9 @@ from compressor_gui.core import units
 from compressor_gui.core.passes import ALL, Pass
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.recipe import Stage, Step
-from compressor_gui.gui.document import Document, State
+from compressor_gui.gui.document import Document
 from compressor_gui.gui.pass_form import PassForm
+from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
 from compressor_gui.gui.widgets import clear, label, restyle
 

@@ -11,10 +11,11 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 from compressor_gui.core import units
 from compressor_gui.core.jobs import ExportCheck
 from compressor_gui.core.sizes import sparse_size
-from compressor_gui.gui.document import Document, State
+from compressor_gui.gui.document import Document
 from compressor_gui.gui.engine_link import EngineLink
 from compressor_gui.gui.measure.measured import Of
 from compressor_gui.gui.measure.words import headline, latency_words
+from compressor_gui.gui.state import State
 from compressor_gui.gui.widgets import ElidedLabel, label, restyle
 
 T = TypeVar("T")

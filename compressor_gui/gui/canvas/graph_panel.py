@@ -24,8 +24,9 @@ from compressor_gui.gui.canvas.picture import Folding, Picture
 from compressor_gui.gui.canvas.view import Canvas
 from compressor_gui.gui.canvas.views import Views
 from compressor_gui.gui.canvas.walk import counterpart, differing, matching, step_from
-from compressor_gui.gui.document import Document, State, View
+from compressor_gui.gui.document import Document
 from compressor_gui.gui.measure.words import milliseconds
+from compressor_gui.gui.state import State, View
 from compressor_gui.gui.theme import Theme
 
 ColorBy = Literal["family", "bytes", "sparsity", "change", "time"]

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLay
 from compressor_gui.core import stats, units
 from compressor_gui.core.layers import Layer
 from compressor_gui.core.stats import Magnitudes, WeightSummary
-from compressor_gui.gui.document import Document, State
+from compressor_gui.gui.document import Document
 from compressor_gui.gui.inspector.histogram import Histogram, WeightHistogram
 from compressor_gui.gui.inspector.later import Later
 from compressor_gui.gui.inspector.node_facts import NodeFacts
@@ -21,6 +21,7 @@ from compressor_gui.gui.inspector.values import Values, array_of
 from compressor_gui.gui.inspector.weight_facts import history, layer_facts, tensor_facts
 from compressor_gui.gui.layers_model import why_locked
 from compressor_gui.gui.sparsity_slider import snapped
+from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import UNIT, Theme
 from compressor_gui.gui.widgets import ElidedLabel, label
 

@@ -11,8 +11,8 @@ from compressor_gui.core.layers import Layer
 from compressor_gui.core.memo import by_identity
 from compressor_gui.core.names import shared_scope
 from compressor_gui.core.values import Tensor
-from compressor_gui.gui.document import State
 from compressor_gui.gui.layers_model import matched_layers
+from compressor_gui.gui.state import State
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from compressor_gui.core.layers import Layer
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.stats import Magnitudes, WeightSummary
 from compressor_gui.core.values import Tensor
-from compressor_gui.gui.document import State
 from compressor_gui.gui.inspector.section import Fact
 from compressor_gui.gui.inspector.subject import Subject, scope_of
+from compressor_gui.gui.state import State
 
 
 def layer_facts(

@@ -27,12 +27,12 @@ from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.core.ranges import choose_ranges, with_ranges
 from compressor_gui.core.ranges_file import Limits, write_ranges
-from compressor_gui.gui.document import State
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.measure.measured import Of
 from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.measure.range_plot import RangePlot
 from compressor_gui.gui.measure.ranges_part import of_model
+from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
 from compressor_gui.gui.widgets import label
 

@@ -32,11 +32,12 @@ from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequan
 from compressor_gui.core.protocol import Request
 from compressor_gui.core.recipe import Recipe
 from compressor_gui.core.trust import untrusted_ops
-from compressor_gui.gui.document import Document, State
+from compressor_gui.gui.document import Document
 from compressor_gui.gui.engine_link import EngineLink
 from compressor_gui.gui.measure.measured import Of, Sweep
 from compressor_gui.gui.samples import sample_data
 from compressor_gui.gui.settings import Settings
+from compressor_gui.gui.state import State
 
 Kind = Literal["preview", "evaluate", "predict", "pictures", "sensitivity", "calibrate", "latency"]
 

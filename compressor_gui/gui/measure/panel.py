@@ -8,7 +8,6 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QDialog, QPushButton, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
-from compressor_gui.gui.document import State
 from compressor_gui.gui.inspector.section import MARGIN, Section
 from compressor_gui.gui.measure.accuracy_part import AccuracyPart
 from compressor_gui.gui.measure.calibrate_dialog import CalibrateDialog
@@ -21,6 +20,7 @@ from compressor_gui.gui.measure.predictions_dialog import PredictionsDialog
 from compressor_gui.gui.measure.ranges_part import RangesPart
 from compressor_gui.gui.measure.suggest_dialog import SuggestDialog
 from compressor_gui.gui.measure.sweep_part import SweepPart
+from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import UNIT, Theme
 from compressor_gui.gui.widgets import label
 

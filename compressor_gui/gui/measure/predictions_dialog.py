@@ -21,9 +21,9 @@ from PySide6.QtWidgets import (
 
 from compressor_gui.core import units
 from compressor_gui.core.measure import Prediction
-from compressor_gui.gui.document import State
 from compressor_gui.gui.measure.examples import class_name, paint_picture, pixmap
 from compressor_gui.gui.measure.measurer import Measurer
+from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import BODY, SMALL, Theme, font
 from compressor_gui.gui.widgets import label
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from compressor_gui.core.measure import Calibration
 from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
-from compressor_gui.gui.document import State
 from compressor_gui.gui.inspector.section import Fact, Facts
 from compressor_gui.gui.measure.measured import Of
 from compressor_gui.gui.measure.measurer import without_ranges
 from compressor_gui.gui.measure.part import Part, dimmed
+from compressor_gui.gui.state import State
 
 
 class RangesPart(Part):
