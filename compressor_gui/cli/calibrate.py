@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from compressor_gui.cli.console import Console, read_model, refuse_target, table, with_console
+from compressor_gui.cli.console import Console, read_model, refuse_targets, table, with_console
 from compressor_gui.cli.data_options import DataOptions, with_optional_data, with_scheduler
 from compressor_gui.cli.model import with_model
 from compressor_gui.cli.pictures import check_kind, save_chart
@@ -92,9 +92,7 @@ def calibrate(
             raise CompressorError("a log has no histograms to draw", hint="leave --chart out")
     if output == chart == "-":
         raise CompressorError("ranges and chart can't both go to standard output", hint="name a file for one of them")
-    for target in (output, chart, save_recipe):
-        if target and target != "-":
-            refuse_target(Path(target), model.path)
+    refuse_targets((output, chart, save_recipe), model.path, log)
     content, source = read_model(model.path, ",".join(model.outputs))
     recipe = _completed(Recipe.from_json(model.recipe) if model.recipe else Recipe(), wanted)
     model = dataclasses.replace(model, recipe=recipe.to_json())

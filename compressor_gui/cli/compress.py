@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from compressor_gui.cli.console import Console, as_file, checks_table, read_model, refuse_target, table, with_console
+from compressor_gui.cli.console import Console, as_file, checks_table, read_model, refuse_targets, table, with_console
 from compressor_gui.cli.inspect import sparsity
 from compressor_gui.core import passes, pbio, units
 from compressor_gui.core.diff import diff_replay
@@ -124,11 +124,10 @@ def compress(
     recipe = Recipe.load(recipe_path) if recipe_path else Recipe()
     chosen = [*_from_transforms(console, transforms), *(passes.parse(call) for call in calls)]
     recipe = dataclasses.replace(recipe, steps=(*recipe.steps, *map(Step, chosen)))
-    if output is not None and output != "-":
-        refuse_target(Path(output), model)
-        if Path(output).suffix not in _ENDINGS:
-            hint = "end it in one of these; compressor-cli export writes other formats"
-            raise CompressorError("a graph is written as .pb or .pbtxt", where=output, hint=hint)
+    refuse_targets((output, save_recipe), model)
+    if output is not None and output != "-" and Path(output).suffix not in _ENDINGS:
+        hint = "end it in one of these; compressor-cli export writes other formats"
+        raise CompressorError("a graph is written as .pb or .pbtxt", where=output, hint=hint)
     data, graph = read_model(model, outputs)
     if not (no_verify or allow_unsafe_ops):
         _refuse_unsafe(graph, model)

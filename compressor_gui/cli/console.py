@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -156,13 +156,25 @@ def named(outputs: str | None) -> tuple[str, ...] | None:
     return tuple(name.strip() for name in outputs.split(",") if name.strip()) if outputs else None
 
 
-def refuse_target(target: Path, model: str) -> None:
-    """Say before the work what would stop its result from being written. Raises CompressorError."""
-    pbio.refuse_source(target, None if model == "-" else model)
-    if target.exists() and not target.is_file():
-        what = "a folder" if target.is_dir() else "a device"
-        raise CompressorError(f"this is {what}", where=str(target), hint="name a file, or - for standard output")
-    refuse_missing_folder(target)
+def refuse_targets(targets: Iterable[str | None], *sources: str | None) -> None:
+    """Say before the work what would stop its results from being written; None and ``-`` are passed over.
+
+    Raises CompressorError for a target that is one of ``sources`` or another target, no file, or in a missing folder.
+    """
+    taken: set[str] = set()
+    for name in targets:
+        if name is None or name == "-":
+            continue
+        target, place = Path(name), os.path.realpath(name)
+        for source in sources:
+            pbio.refuse_source(target, None if source == "-" else source)
+        if place in taken:
+            raise CompressorError("two results can't go to one file", where=name, hint="choose another name for one")
+        if target.exists() and not target.is_file():
+            what = "a folder" if target.is_dir() else "a device"
+            raise CompressorError(f"this is {what}", where=name, hint="name a file, or - for standard output")
+        refuse_missing_folder(target)
+        taken.add(place)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from compressor_gui.cli.console import (
     checks_table,
     read_model,
     refuse_missing_folder,
-    refuse_target,
+    refuse_targets,
     with_console,
 )
 from compressor_gui.cli.data_options import DataOptions, with_optional_data
@@ -51,7 +51,7 @@ def export(console: Console, model: ModelRef, data: DataOptions | None, output: 
     if kind == "saved_model":
         refuse_missing_folder(Path(output))
     else:
-        refuse_target(Path(output), model.path)
+        refuse_targets((output,), model.path)
     spec = data.spec(read_model(model.path, ",".join(model.outputs))[1], console) if data else None
     with EngineClient() as engine:
         found = engine.run(ExportModel(model, output, kind, spec), console.progress)

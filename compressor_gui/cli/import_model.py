@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from compressor_gui.cli.console import Console, checks_table, named, refuse_target, with_console
+from compressor_gui.cli.console import Console, checks_table, named, refuse_targets, with_console
 from compressor_gui.core import units
 from compressor_gui.core.jobs import EngineClient
 from compressor_gui.core.measure import Imported, ImportModel
@@ -39,7 +39,7 @@ def import_command(
       compressor-cli import saved_model_folder -o model.pb
       compressor-cli import model.ckpt-1000.meta -o model.pb --outputs softmax
     """
-    refuse_target(Path(output), source)
+    refuse_targets((output,), source)
     request = ImportModel(source, output, signature, named(outputs) or (), allow_unsafe_ops)
     with EngineClient() as engine:
         found = engine.run(request, console.progress)

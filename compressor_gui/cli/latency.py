@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from compressor_gui.cli.console import Console, table, with_console
+from compressor_gui.cli.console import Console, refuse_targets, table, with_console
 from compressor_gui.cli.model import with_model
 from compressor_gui.cli.pictures import check_kind, save_chart
 from compressor_gui.core import units
@@ -53,6 +53,7 @@ def latency(
     console.stdout_taken = output == "-"
     if output:
         check_kind(output)
+    refuse_targets((output,), model.path, against)
     other = ModelRef(against, allow_unsafe_ops=model.allow_unsafe_ops) if against else None
     with EngineClient() as engine:
         request = Latency(model, other, batch=batch, threads=threads, runs=runs, nodes=nodes)

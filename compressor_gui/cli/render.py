@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from compressor_gui.cli.console import Console, as_file, read_model, refuse_target, with_console
+from compressor_gui.cli.console import Console, as_file, read_model, refuse_targets, with_console
 from compressor_gui.cli.pictures import check_kind, draw, write_picture
 from compressor_gui.core import units
 from compressor_gui.core.errors import CompressorError
@@ -36,9 +36,7 @@ def render(console: Console, model: str, other: str | None, output: str, theme: 
     kind = check_kind(output, _KINDS)
     if model == other == "-":
         raise CompressorError("both graphs can't come from standard input", hint="name a file for one of them")
-    if output != "-":
-        for source in filter(None, (model, other)):
-            refuse_target(Path(output), source)
+    refuse_targets((output,), model, other)
     data, _ = read_model(model)
     other_data = read_model(other)[0] if other else b""
     console.progress(Progress(0, 0, "drawing"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from compressor_gui.cli.console import Console, read_model, table, with_console
+from compressor_gui.cli.console import Console, read_model, refuse_targets, table, with_console
 from compressor_gui.cli.data_options import DataOptions, with_data, with_scheduler
 from compressor_gui.cli.evaluate import skipped
 from compressor_gui.cli.model import with_model
@@ -95,6 +95,7 @@ def sensitivity(
     console.stdout_taken = output == "-"
     if output:
         check_kind(output)
+    refuse_targets((output,), model.path)
     _, graph = read_model(model.path, ",".join(model.outputs))
     request = Sensitivity(
         model,
@@ -207,6 +208,7 @@ def suggest_command(
     """
     if path == curves == "-":
         raise CompressorError("the graph and the curves can't both come from standard input", hint="name a file")
+    refuse_targets((save_recipe,), path, curves)
     data, graph = read_model(path, outputs)
     recipe = Recipe.load(recipe_path) if recipe_path else Recipe()
     graph = Replayer(graph).replay(recipe).graph

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from compressor_gui.core import passes
+from compressor_gui.core import passes, pbio
 from compressor_gui.core.errors import CompressorError, RecipeError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes import Pass, PassResult
@@ -100,11 +100,8 @@ class Recipe:
         return Recipe(tuple(steps), data.get("source_sha256", ""))
 
     def save(self, path: str | Path) -> None:
-        """Write the recipe's JSON. Raises RecipeError."""
-        try:
-            Path(path).write_text(self.to_json() + "\n", "utf-8")
-        except OSError as error:
-            raise RecipeError(f"it can't be written: {error.strerror}", where=str(path)) from None
+        """Write the recipe's JSON; what was in the file stays where that fails. Raises CompressorError."""
+        pbio.move_over(pbio.bytes_beside([self.to_json().encode(), b"\n"], path), path)
 
     @staticmethod
     def load(path: str | Path) -> Recipe:

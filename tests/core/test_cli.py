@@ -179,6 +179,8 @@ def test_the_source_is_never_written_over(model: Path) -> None:
     before = model.read_bytes()
     for target in (model, link, model.parent / "." / "model.pb"):
         assert "never overwritten" in sentence(run("compress", model, "-o", target, "--pass", PRUNE))
+        saving = ("compress", model, "-o", model.with_name("small.pb"), "--no-verify", "--save-recipe", target)
+        assert "never overwritten" in sentence(run(*saving))
     assert model.read_bytes() == before
 
 
@@ -186,6 +188,8 @@ def test_targets_that_can_not_be_written_are_said_before_the_work(model: Path, t
     assert "there is no such folder" in sentence(run("compress", model, "-o", tmp_path / "no" / "x.pb"))
     assert "this is a folder" in sentence(run("compress", model, "-o", tmp_path))
     assert "this is a device" in sentence(run("compress", model, "-o", os.devnull))
+    same = ("-o", tmp_path / "x.pb", "--save-recipe", tmp_path / "." / "x.pb", "--no-verify")
+    assert "can't go to one file" in sentence(run("compress", model, *same))
 
 
 def test_a_full_disk_is_one_sentence(model: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,3 +174,13 @@ def test_files_that_are_no_curves_are_refused(model: Path, tmp_path: Path) -> No
     (tmp_path / "no.json").write_text("{}")
     assert "these are no curves" in sentence(run("suggest", model, "--curves", tmp_path / "no.json", "--sparsity", 0.5))
     assert "can't be read" in sentence(run("suggest", model, "--curves", tmp_path / "gone", "--sparsity", 0.5))
+
+
+def test_nothing_is_written_over_what_is_read(model: Path, curves: Path, engine: type[FakeEngine]) -> None:
+    before, asked = (model.read_bytes(), curves.read_bytes()), len(engine.asked)
+    for target in (model, curves):
+        saving = ("suggest", model, "--curves", curves, "--sparsity", 0.5, "--save-recipe", target)
+        assert "never overwritten" in sentence(run(*saving))
+    assert (model.read_bytes(), curves.read_bytes()) == before
+    assert "there is no such folder" in sentence(swept(model, "-o", model.parent / "no" / "x.svg"))
+    assert len(engine.asked) == asked

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressor_gui.core import passes, pbio
-from compressor_gui.core.errors import PassError, RecipeError
+from compressor_gui.core.errors import CompressorError, PassError, RecipeError
 from compressor_gui.core.graph import Edit, ModelGraph
 from compressor_gui.core.passes import ALL, Param, Pass, PassResult
 from compressor_gui.core.passes.base import param, parse_call, result
@@ -261,8 +263,20 @@ def test_recipe_files(tmp_path: Path) -> None:
     (tmp_path / "picture").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(RecipeError, match="picture: it is not a recipe"):
         Recipe.load(tmp_path / "picture")
-    with pytest.raises(RecipeError, match="it can't be written"):
+    with pytest.raises(CompressorError, match="it can't be written"):
         recipe.save(tmp_path / "nowhere" / "r.json")
+
+
+def test_a_full_disk_leaves_the_old_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    Recipe.of(Scale(prefix="old")).save(tmp_path / "r.json")
+    old = (tmp_path / "r.json").read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CompressorError, match="No space left on device"):
+        Recipe.of(Scale(prefix="new")).save(tmp_path / "r.json")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("r.json", old)]
 
 
 # --- editing and replay ----------------------------------------------------------------------------------------------
