@@ -45,6 +45,12 @@ def test_an_input_becomes_a_placeholder_and_what_stood_before_goes() -> None:
         ("Cast", {"SrcT": DType.INT32, "DstT": DType.HALF}, DType.HALF),
         ("Less", {"T": DType.INT32}, DType.BOOL),
         ("Shape", {"T": DType.FLOAT, "out_type": DType.INT64}, DType.INT64),
+        ("Shape", {"T": DType.FLOAT}, DType.INT32),
+        ("ArgMax", {"T": DType.FLOAT, "Tidx": DType.INT32}, DType.INT64),
+        ("IsNan", {"T": DType.FLOAT}, DType.BOOL),
+        ("Where", {"T": DType.BOOL}, DType.INT64),
+        ("Rank", {"T": DType.FLOAT}, DType.INT32),
+        ("Dequantize", {"T": DType.QUINT8}, DType.FLOAT),
         ("Neg", {"T": DType.DOUBLE, "_output_shapes": (Shape((2, -1)),)}, DType.DOUBLE),
     ],
 )
@@ -53,6 +59,13 @@ def test_the_placeholders_type_and_shape_are_what_the_graph_tells(op: str, attrs
     found = applied(StripUnusedNodes(inputs=("a",)), before).graph["a"]
     assert found.dtype("dtype") == dtype
     assert found.shape() == (attrs["_output_shapes"][0] if "_output_shapes" in attrs else Shape(None))
+
+
+def test_an_operation_that_is_not_known_is_taken_for_float_and_said_so() -> None:
+    before = graph(placeholder("x", ()), node("a", "Unheard", "x"), node("y", "Neg", "a"))
+    done = applied(StripUnusedNodes(inputs=("a",)), before)
+    assert done.graph["a"].dtype("dtype") == DType.FLOAT
+    assert done.notes == ("The type of a is not known, and is taken for float.",)
 
 
 def test_an_input_that_nothing_needs_stays_and_is_said_so() -> None:

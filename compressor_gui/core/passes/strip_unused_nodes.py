@@ -8,13 +8,9 @@ from typing import ClassVar
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import Edit, ModelGraph, Node, parse_ref
+from compressor_gui.core.op_outputs import output_types
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
 from compressor_gui.core.values import DType, Shape
-
-_TYPE_ATTRS = ("dtype", "DstT", "out_type", "Toutput", "output_type", "Tparams", "T")
-_BOOLEAN = frozenset(
-    {"Equal", "NotEqual", "Less", "LessEqual", "Greater", "GreaterEqual", "LogicalAnd", "LogicalOr", "LogicalNot"}
-)
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,10 @@ class StripUnusedNodes(Pass):
         notes = [f"No output needs the input {name}." for name in inputs if name not in needed]
         for name in inputs:
             if graph[name].op != "Placeholder":
-                edit.replace(_placeholder(graph[name]))
+                types = output_types(graph[name])
+                edit.replace(_placeholder(graph[name], types[0] if types else DType.FLOAT))
+                if not types:
+                    notes.append(f"The type of {name} is not known, and is taken for float.")
         kept = needed | set(inputs)
         for name in graph:
             if name not in kept:
@@ -72,9 +71,7 @@ def _needed(graph: ModelGraph, outputs: Iterable[str], inputs: frozenset[str]) -
     return needed
 
 
-def _placeholder(node: Node) -> Node:
-    dtype = DType.BOOL if node.op in _BOOLEAN else None
-    dtype = dtype or next((found for key in _TYPE_ATTRS if (found := node.dtype(key)) is not None), DType.FLOAT)
+def _placeholder(node: Node, dtype: DType) -> Node:
     shapes = node.attrs.get("_output_shapes")
     shape = node.shape() or (shapes[0] if isinstance(shapes, tuple) and shapes else None)
     if node.tensor is not None:
