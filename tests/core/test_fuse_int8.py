@@ -78,6 +78,19 @@ def test_a_sum_of_two_layers_goes_into_one_of_them() -> None:
     assert ops(fused(net.build()).graph) == {"QuantizeV2": 1, CONV: 1, SUM: 1, "Dequantize": 1}
 
 
+@pytest.mark.parametrize("sum_op", ["AddV2", "AddN"])
+def test_the_bias_may_stand_behind_the_sum(sum_op: str) -> None:
+    net = Net((1, 8, 8, 4)).conv(4, kernel=1)
+    shortcut = net.top
+    extra = {"N": 2} if sum_op == "AddN" else {}
+    net.conv(4, kernel=1).then(sum_op, shortcut, name="sum", **extra).bias(op="AddV2").then("Relu")
+    made = fused(net.build(), 0.0, 2.0).graph
+    assert ops(made) == {"QuantizeV2": 1, CONV: 1, SUM: 1, "Dequantize": 1}
+    added = net.nodes["bias/values"].tensor
+    assert added is not None
+    np.testing.assert_allclose(value(made, "relu_int8", 2), added.array, rtol=1e-6)
+
+
 def test_sums_without_relu_are_fused_by_a_shift_in_the_bias() -> None:
     net = Net((1, 8, 8, 4)).conv(4, kernel=1)
     shortcut = net.top

@@ -160,7 +160,7 @@ class Matcher:
             other = _other(step, nodes[-1])
             if step.op in _CLAMPS:
                 clamp = _CLAMPS[step.op]
-            elif other is not None and self._is_bias(step, other, node) and len(nodes) == 1:
+            elif other is not None and bias is None and self._is_bias(step, other, node):
                 bias = other
             elif other is not None and self._is_residual(step, other, kind) and summand is None:
                 summand = other.name

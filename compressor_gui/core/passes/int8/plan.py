@@ -52,16 +52,17 @@ class Plan:
             ]
             if not without:
                 return ops
+            gone = set(without)
             for op in without:
                 if op.is_layer:
                     self._refuse("No range was measured for what it reads or puts out", op)
-            ops = tuple(op for op in ops if op not in set(without))
+            ops = tuple(op for op in ops if op not in gone)
 
     def _that_fit(self, ops: tuple[Op, ...], ranges: Mapping[str, Range]) -> tuple[tuple[Op, ...], dict[str, Format]]:
         """Those for which there are formats, and these."""
         while True:
             formats, dropped = choose_formats(ops, ranges)
-            for op in dropped:
+            for op in filter(dropped.__contains__, ops):
                 self._refuse("ConcatV2 of tensors whose ranges have no common codes", op)
             for op in ops:
                 if op.kind in ("conv", "depthwise") and formats[op.sources[0]].zero and self.same_pads(op) is None:
@@ -75,8 +76,9 @@ class Plan:
         self._refused.setdefault(reason, []).append(op.head.name)
 
     def _note_costly(self, ops: tuple[Op, ...], kept: tuple[Op, ...]) -> None:
+        stays = set(ops).difference(kept)
         for op in ops:
-            if op not in kept and op.is_layer:
+            if op in stays and op.is_layer:
                 self._refuse(f"{op.head.op} that would gain less than its conversions cost", op)
 
     def _write_notes(self) -> None:

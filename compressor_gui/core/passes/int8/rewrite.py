@@ -142,14 +142,15 @@ class Rewriter:
         if op.bias is None:
             return 0.0
         self._freed[op.bias.name] = None
-        step = op.nodes[1]
+        step = next(node for node in op.nodes[1:] if op.bias in node.data_refs)
         tensor = self.graph.constant(step, step.data_refs.index(op.bias))
         assert tensor is not None
         return tensor.array.reshape(-1).astype(np.float64)
 
     def _scalar(self, value: float, op: Op) -> str:
         """A constant that the whole graph shares."""
-        return self._constant(f"int8_range/{np.float32(value):g}", value, DType.FLOAT, op)
+        short = np.float32(value) + np.float32(0)  # no -0
+        return self._constant(f"int8_range/{short}".replace("+", ""), short, DType.FLOAT, op)
 
     def _constant(self, name: str, value: object, dtype: DType, op: Op) -> str:
         """A constant; asked for by the same name again, it is the same."""
