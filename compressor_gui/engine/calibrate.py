@@ -16,7 +16,7 @@ from compressor_gui.core.ranges import Collector, choose_ranges, plan_calibratio
 from compressor_gui.core.recipe import Recipe
 from compressor_gui.core.serve import Job
 from compressor_gui.engine.dataset import Batch, Dataset, open_dataset
-from compressor_gui.engine.models import read_model
+from compressor_gui.engine.models import read_model, refuse_unless_allowed
 from compressor_gui.engine.parts import Part, count_elsewhere
 from compressor_gui.engine.scheduler import check_shared, opened
 from compressor_gui.engine.session import TF_ERRORS, LoadedGraph, failure, plain
@@ -31,6 +31,7 @@ def calibrate(request: Calibrate, job: Job) -> Calibration:
     source = read_model(replace(request.model, recipe=""))
     recipe = Recipe.from_json(request.model.recipe) if request.model.recipe else Recipe()
     plan = plan_calibration(source, recipe, job.progress)
+    refuse_unless_allowed(request.model, plan.graph)
     dataset = open_dataset(request.data, plan.graph, request.batch)
     data, where = pbio.to_bytes(plan.graph), request.model.path
     if request.scheduler:

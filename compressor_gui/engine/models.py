@@ -39,14 +39,24 @@ class Model:
 
 
 def read_model(ref: ModelRef) -> ModelGraph:
-    """The graph that the recipe makes of the file. Raises CompressorError, for ops that may do harm too."""
+    """The graph that the recipe makes of the file. Raises CompressorError, for ops that may do harm too.
+
+    What is looked through is what will run, as a recipe can make any op of any other.
+    """
     graph = pbio.read_graph(ref.path, outputs=ref.outputs or None)
     missing = [name for name in ref.outputs if name not in graph]
     if missing:
         raise CompressorError(f"its output {missing[0]!r} is missing", where=ref.path)
+    if ref.recipe:
+        graph = Replayer(graph).replay(Recipe.from_json(ref.recipe)).graph
+    refuse_unless_allowed(ref, graph)
+    return graph
+
+
+def refuse_unless_allowed(ref: ModelRef, graph: ModelGraph) -> None:
+    """Raise CompressorError where ``graph``, made of ``ref``, may do more than compute and nobody allowed it."""
     if not ref.allow_unsafe_ops:
         refuse_untrusted(graph, ref.path)
-    return Replayer(graph).replay(Recipe.from_json(ref.recipe)).graph if ref.recipe else graph
 
 
 def load_model(ref: ModelRef) -> Model:
@@ -76,8 +86,9 @@ class SentModel:
         return pbio.parse_graph(self.data, where=self.ref.path, outputs=self.outputs)
 
     def load(self) -> Model:
-        """Raises CompressorError where TensorFlow refuses it."""
+        """Raises CompressorError where it is refused, here or by TensorFlow."""
         graph = self.graph
+        refuse_unless_allowed(self.ref, graph)
         return Model(self.ref, graph, LoadedGraph(self.data, graph, where=self.ref.path))
 
 

@@ -13,12 +13,15 @@ from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import Node
 from compressor_gui.core.measure import ModelRef
-from compressor_gui.core.pbio import write_graph
+from compressor_gui.core.passes import make
+from compressor_gui.core.pbio import to_bytes, write_graph
 from compressor_gui.core.protocol import Request
+from compressor_gui.core.recipe import Recipe
 from compressor_gui.core.serve import Job
 from compressor_gui.core.values import DType
 from compressor_gui.engine.__main__ import HANDLERS
-from tests.support import const, graph, placeholder
+from compressor_gui.engine.models import SentModel
+from tests.support import const, conv, graph, node, placeholder
 
 MODEL_JOBS = [kind for kind in HANDLERS if "model" in {field.name for field in dataclasses.fields(kind)}]
 
@@ -32,18 +35,46 @@ def test_it_is_refused(kind: type[Request], op: str, tmp_path: Path) -> None:
     unsafe = Node.make("unsafe", op, ("n", "t") if op == "WriteFile" else ())
     result = Node.make("y", "Identity", ("x", "^unsafe"), T=DType.FLOAT)
     write_graph(graph(placeholder("x", (-1, 8, 8, 3)), name, text, unsafe, result), tmp_path / "model.pb")
+    with pytest.raises(CompressorError, match=rf"the op {op} \(node 'unsafe'\) may do more than compute"):
+        ask(kind, tmp_path, ModelRef(str(tmp_path / "model.pb")))
+    assert not victim.exists()
+
+
+def ask(kind: type[Request], tmp_path: Path, model: ModelRef) -> None:
+    """Do a job on a model of 8x8 pictures."""
     np.save(tmp_path / "data.npy", np.zeros((2, 8, 8, 3), np.float32))
     known: dict[str, object] = {
-        "model": ModelRef(str(tmp_path / "model.pb")),
+        "model": model,
         "data": DataSpec("numpy", str(tmp_path / "data.npy"), height=8, width=8),
         "target": str(tmp_path / "out.pb"),
         "batch": 1,
         "cache": str(tmp_path / "cache"),
     }
     given = {field.name: known[field.name] for field in dataclasses.fields(kind) if field.name in known}
-    with pytest.raises(CompressorError, match=rf"the op {op} \(node 'unsafe'\) may do more than compute"):
-        HANDLERS[kind](kind(**given), Job(1, lambda number, event: None))
+    HANDLERS[kind](kind(**given), Job(1, lambda number, event: None))
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("kind", MODEL_JOBS, ids=lambda kind: kind.name)
+def test_what_a_recipe_makes_is_refused(kind: type[Request], tmp_path: Path) -> None:
+    """A recipe can make any op of a harmless one."""
+    victim = tmp_path / "victim"
+    name, text = (const(n, np.array(v, object), DType.STRING) for n, v in (("n", str(victim).encode()), ("t", b"!")))
+    harmless = Node.make("split", "StringSplit", ("n", "t"))
+    layer = (const("w", np.ones((3, 3, 3, 4), np.float32)), conv("conv", "x", "w"), node("relu", "Relu", "conv"))
+    result = Node.make("y", "Identity", ("relu", "^split"), T=DType.FLOAT)
+    write_graph(graph(placeholder("x", (-1, 8, 8, 3)), name, text, harmless, *layer, result), tmp_path / "model.pb")
+    recipe = Recipe.of(make("rename_op", {"old_op_name": "StringSplit", "new_op_name": "WriteFile"})).to_json()
+    with pytest.raises(CompressorError, match=r"the op WriteFile \(node 'split'\) may do more than compute"):
+        ask(kind, tmp_path, ModelRef(str(tmp_path / "model.pb"), recipe))
     assert not victim.exists()
+
+
+def test_a_model_that_was_sent_is_refused_too(tmp_path: Path) -> None:
+    unsafe = graph(placeholder("x", (-1,)), Node.make("y", "PyFunc", ("x",)))
+    sent = SentModel(ModelRef("model.pb"), to_bytes(unsafe), unsafe.outputs)
+    with pytest.raises(CompressorError, match=r"the op PyFunc \(node 'y'\) may do more than compute"):
+        sent.load()
 
 
 def test_all_jobs_on_models_are_tried() -> None:
