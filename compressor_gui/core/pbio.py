@@ -7,6 +7,7 @@ from. So whatever this program does not understand survives.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import stat
@@ -14,7 +15,6 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
 
 from compressor_gui.core import wire
 from compressor_gui.core.collector import collector_paused
@@ -87,6 +87,7 @@ def parse_graph(data: bytes, where: str = "", outputs: Iterable[str] | None = No
 
     Raises GraphError.
     """
+    data = data.removeprefix(codecs.BOM_UTF8)  # some editors begin text with it; no binary graph does
     refuse_other_formats(data, where)
     if _looks_like_text(data):
         data = _binary_from_text(data, where)
@@ -262,11 +263,6 @@ def _encoded_size(node: Node) -> int:
 def byte_size(graph: ModelGraph) -> int:
     """How many bytes the binary file has."""
     return sum(map(node_size, graph.nodes)) + len(graph.extras)
-
-
-def write_stream(graph: ModelGraph, stream: BinaryIO) -> int:
-    """Write the binary GraphDef; returns how many bytes it has."""
-    return sum(stream.write(part) for part in serialize(graph))
 
 
 def write_beside(graph: ModelGraph, target: str | Path) -> Path:

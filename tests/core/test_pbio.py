@@ -135,6 +135,7 @@ def test_text_is_told_by_content(tmp_path: Path) -> None:
         path.write_bytes(content)
         assert list(pbio.read_graph(path)) == list(conv_net())
     assert list(pbio.parse_graph(b"# a comment\n" + pbio.to_text(conv_net()).encode())) == list(conv_net())
+    assert list(pbio.parse_graph(pbio.to_text(conv_net()).encode("utf-8-sig"))) == list(conv_net())
 
 
 def test_a_binary_graph_with_braces_and_without_zeros_is_not_text() -> None:
