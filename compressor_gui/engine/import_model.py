@@ -20,6 +20,7 @@ from compressor_gui.core.jobs import OutputCheck
 from compressor_gui.core.measure import Imported, ImportModel
 from compressor_gui.core.placeholders import placeholders
 from compressor_gui.core.serve import Job
+from compressor_gui.core.trust import refuse_untrusted
 from compressor_gui.engine.keras_file import is_keras_file, load_keras
 from compressor_gui.engine.meta_graph import read_meta, read_saved_model, refuse_untrusted_meta, signatures
 from compressor_gui.engine.models import runnable_feeds
@@ -57,6 +58,8 @@ def import_model(request: ImportModel, job: Job) -> Imported:
     with quiet(), _opened(request) as frozen:
         job.progress(1, 4, "freezing")
         graph, renamed = _read(frozen)
+        if not request.allow_unsafe_ops:
+            refuse_untrusted(graph, request.source)
         job.progress(2, 4, "writing")
         temporary = pbio.write_beside(graph, request.target)
         try:

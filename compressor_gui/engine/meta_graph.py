@@ -17,6 +17,9 @@ from compressor_gui.core.trust import harmless_ops, refuse
 _RESTORING = frozenset({"RestoreV2", "Restore", "RestoreSlice", "ShardedFilename"})
 """Ops that read variables from a checkpoint; TensorFlow feeds them its path."""
 
+_READ = "/Read/ReadVariableOp"
+"""Behind a variable's name: the node that convert_variables_to_constants runs for its value, whoever else reads it."""
+
 _INITIALIZERS = ("saved_model_main_op", "legacy_init_op", "saved_model_init_op")
 _INIT_SIGNATURE = "__saved_model_init_op"
 
@@ -55,26 +58,30 @@ def signatures(meta: Any) -> dict[str, Any]:
 
 
 def refuse_untrusted_meta(meta: Any, outputs: Iterable[str], where: str) -> None:
-    """Raise CompressorError where loading ``meta`` and computing ``outputs`` may do more than compute.
+    """Raise CompressorError where loading ``meta``, freezing it and computing ``outputs`` may do more than compute.
 
-    What saves variables stands in every SavedModel; it does not count, because nothing that is run leads there.
+    What saves variables stands in every SavedModel; it does not count, because nothing that is run leads there. What
+    restores them may read files where the saver runs it, and nowhere else.
     """
-    roots = [*outputs, meta.saver_def.restore_op_name]
+    roots = [*outputs, *(f"{node.name}{_READ}" for node in meta.graph_def.node if node.op == "VarHandleOp")]
     for signature in meta.signature_def.values():
         roots += [tensor.name for tensor in signature.outputs.values()]
     for key in _INITIALIZERS:
         roots += meta.collection_def[key].node_list.value if key in meta.collection_def else ()
-    allowed = harmless_ops() | _RESTORING
-    refuse([(name, op) for name, op in _reached(meta, roots) if op not in allowed], where)
+    objects = meta.object_graph_def.concrete_functions
+    found = [(name, op) for name, op in _reached(meta, roots, objects) if op not in harmless_ops()]
+    restoring = harmless_ops() | _RESTORING
+    found += [(name, op) for name, op in _reached(meta, [meta.saver_def.restore_op_name]) if op not in restoring]
+    refuse(found, where)
 
 
-def _reached(meta: Any, roots: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Node and op of everything that ``roots`` and the objects of a SavedModel need, in functions too."""
+def _reached(meta: Any, roots: Iterable[str], objects: Iterable[str] = ()) -> Iterator[tuple[str, str]]:
+    """Node and op of everything that the nodes ``roots`` and the functions ``objects`` need, in functions too."""
     nodes = {node.name: node for node in meta.graph_def.node}
     functions = {function.signature.name: function for function in meta.graph_def.library.function}
     seen: set[str] = set()
     waiting = [parse_ref(root).name for root in roots]
-    called = list(meta.object_graph_def.concrete_functions)
+    called = list(objects)
     entered: set[str] = set()
     while waiting or called:
         if waiting:

@@ -320,6 +320,48 @@ def test_a_checkpoint_with_python_in_its_graph_is_refused(tmp_path: Path, target
     refused(tmp_path / "model", target, r"the op PyFunc \(node 'output'\)")
 
 
+@pytest.mark.parametrize("kind", ["checkpoint", "saved"])
+def test_a_variable_that_is_read_behind_a_write_is_refused(tmp_path: Path, target: Path, kind: str) -> None:
+    """No output leads to the node that freezing reads a variable with."""
+    tf = tensorflow()
+    victim = tmp_path / "victim"
+    with tf.Graph().as_default() as made, tf.compat.v1.Session() as session:
+        x = tf.compat.v1.placeholder(tf.float32, (None, 4), "x")
+        w = tf.compat.v1.get_variable("w", initializer=WEIGHTS, use_resource=True)
+        y = tf.matmul(x, w, name="probs")
+        session.run(tf.compat.v1.global_variables_initializer())
+        write = tf.raw_ops.WriteFile(filename=str(victim), contents="!", name="ew")
+        made.get_operation_by_name("w/Read/ReadVariableOp")._add_control_input(write)
+        if kind == "saved":
+            tf.compat.v1.saved_model.simple_save(session, str(tmp_path / "m"), {"x": x}, {"y": y})
+        else:
+            tf.compat.v1.train.Saver().save(session, str(tmp_path / "m"), write_state=False)
+    refused(tmp_path / "m", target, r"the op WriteFile \(node 'ew'\) may do more than compute")
+    assert not victim.exists()
+
+
+def test_only_the_saver_may_restore(tmp_path: Path, target: Path) -> None:
+    tf = tensorflow()
+    module, spec = tf.Module(), tf.TensorSpec((2,), tf.float32, name="x")
+
+    def call(x: Any) -> Any:
+        (other,) = tf.raw_ops.RestoreV2(prefix="other", tensor_names=["w"], shape_and_slices=[""], dtypes=[tf.float32])
+        return {"y": x + tf.reshape(other, [2])}
+
+    concrete = tf.function(call, autograph=False).get_concrete_function(spec)
+    tf.saved_model.save(module, str(tmp_path / "saved"), signatures=concrete)
+    refused(tmp_path / "saved", target, r"the op RestoreV2 \(node '.*RestoreV2'\) may do more than compute")
+
+
+def test_what_was_frozen_is_looked_through(saved_model: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from compressor_gui.engine import import_model
+
+    monkeypatch.setattr(import_model, "refuse_untrusted_meta", lambda *_: None)
+    monkeypatch.setattr("compressor_gui.core.trust.harmless_ops", lambda: frozenset({"Placeholder", "Const"}))
+    refused(saved_model, target, r"the op MatMul \(node .*\).* may do more than compute", signature="plain")
+    assert imported(saved_model, target, signature="plain", allow_unsafe_ops=True).outputs == ("scores",)
+
+
 # --- writing, and the command ----------------------------------------------------------------------------------------
 
 
