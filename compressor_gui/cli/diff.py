@@ -8,7 +8,7 @@ import click
 
 from compressor_gui.cli.console import Console, read_model, table, with_console
 from compressor_gui.core import pbio, units
-from compressor_gui.core.diff import Diff, NodeDiff, diff_graphs, diff_replay
+from compressor_gui.core.diff import Diff, NodeDiff, Totals, diff_graphs, diff_replay
 from compressor_gui.core.errors import CompressorError, RecipeError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.jobs import Progress
@@ -59,11 +59,10 @@ def _text(found: Diff, limit: int) -> Iterator[str]:
     yield f"{counts}; {units.size(found.bytes_before)} -> {units.size(found.bytes_after)}"
     if found.extras_changed:
         yield "the function library or versions differ"
-    ops = [op for op in {**found.ops_before, **found.ops_after} if found.ops_before.get(op) != found.ops_after.get(op)]
-    if ops:
+    rows = list(_op_rows(found))
+    if rows:
         yield ""
-        rows = [(op, f"{found.ops_before.get(op, 0):,}", f"{found.ops_after.get(op, 0):,}") for op in sorted(ops)]
-        yield from table(("op", "before", "after"), rows, "<>>")
+        yield from table(("op", "before", "after", *_MARKS, "bytes"), rows, "<" + ">" * 6)
     nodes = [node for node in found.nodes if node.change != "unchanged"]
     shown = nodes[:limit] if limit else nodes
     if shown:
@@ -71,6 +70,16 @@ def _text(found: Diff, limit: int) -> Iterator[str]:
         yield from table(("", "node", "op", "bytes", "why"), [_row(node) for node in shown], "<<<><")
     if len(shown) < len(nodes):
         yield f"... and {len(nodes) - len(shown):,} more; --limit 0 lists all"
+
+
+def _op_rows(found: Diff) -> Iterator[tuple[str, ...]]:
+    """The ops that have a difference; a node whose op changed counts as changed under its new one."""
+    for op in sorted({**found.ops_before, **found.ops_after}):
+        totals = found.by_op.get(op, Totals())
+        nodes = found.ops_before.get(op, 0), found.ops_after.get(op, 0)
+        changes = [getattr(totals, change) for change in _MARKS]
+        if any(changes) or nodes[0] != nodes[1]:
+            yield op, *(f"{count:,}" for count in (*nodes, *changes)), f"{totals.bytes_after - totals.bytes_before:+,}"
 
 
 def _row(node: NodeDiff) -> tuple[str, ...]:

@@ -161,6 +161,7 @@ class Diff:
             "by_step": [
                 {"step": index + 1, "name": names[index], **vars(totals)} for index, totals in self.by_step.items()
             ],
+            "by_op": {op: dict(vars(totals)) for op, totals in self.by_op.items()},
             "by_layer": {name: dict(vars(totals)) for name, totals in self.by_layer.items()},
             "nodes": [node.to_json() for node in self.nodes],
         }

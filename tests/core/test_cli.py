@@ -441,6 +441,8 @@ def test_diff_counts_and_explains(model: Path, small: Path) -> None:
     assert (data["equal"], data["changed"], data["added"], data["removed"]) == (False, 2, 0, 0)
     assert all(entry.keys() >= NODE_KEYS for entry in data["nodes"])
     assert {entry["step"] for entry in data["nodes"]} == {None}
+    assert (data["by_op"]["Const"]["changed"], data["by_op"]["Conv2D"]["changed"]) == (2, 0)
+    assert sum(totals["bytes_after"] for totals in data["by_op"].values()) == data["bytes_after"]
 
     explained = json.loads(run("diff", model, small, "--json", "--recipe", recipe).stdout)
     changed = [entry for entry in explained["nodes"] if entry["change"] == "changed"]
@@ -449,6 +451,9 @@ def test_diff_counts_and_explains(model: Path, small: Path) -> None:
 
     text = run("diff", model, small, "--recipe", recipe, "--limit", "1").stdout
     assert "1 prune, value" in text
+    heads, consts = (line.split() for line in text.split("\n\n")[1].splitlines())
+    assert heads == ["op", "before", "after", "added", "removed", "changed", "bytes"]
+    assert (consts[0], consts[3:]) == ("Const", ["0", "0", "2", "+0"])
     twice = ("--pass", PRUNE, "--pass", "quantize_weights(minimum_size=300)", "--save-recipe", recipe)
     assert run("compress", model, "-o", small, *twice, "--no-verify").exit_code == 0
     both = json.loads(run("diff", model, small, "--json", "--recipe", recipe).stdout)
