@@ -19,6 +19,12 @@ import keras
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.engine.session import brief
 
+_ZIP = ".keras"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_BEGINNINGS = {_ZIP: b"PK\x03\x04", ".h5": _HDF5, ".hdf5": _HDF5}
+"""How Keras decides: by the ending of the name alone. A file can be both forms at once, so that what is looked through
+must be what Keras reads."""
+
 _CODE = {
     "Lambda": "is Python code",
     "__lambda__": "is Python code",
@@ -46,7 +52,7 @@ def load_keras(path: str) -> Any:
 def _config(path: str) -> Any:
     """The architecture that the file describes, as plain JSON."""
     try:
-        if zipfile.is_zipfile(path):
+        if path.endswith(_ZIP):
             with zipfile.ZipFile(path) as archive:
                 return json.loads(archive.read("config.json"))
         with h5py.File(path, "r") as file:
@@ -90,9 +96,9 @@ def _refuse(item: dict[str, Any], path: str) -> None:
 
 
 def is_keras_file(path: Path) -> bool:
-    """Whether it is a zip archive with a configuration in it, or HDF5."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return "config.json" in archive.namelist()
+    """Whether Keras would load it: by its ending, which says what it is read as, and what it begins with."""
+    beginning = next((start for ending, start in _BEGINNINGS.items() if path.name.endswith(ending)), None)
+    if beginning is None:
+        return False
     with path.open("rb") as stream:
-        return stream.read(8) == b"\x89HDF\r\n\x1a\n"
+        return stream.read(len(beginning)) == beginning

@@ -251,12 +251,25 @@ def test_what_else_runs_code_or_reads_files_is_refused(
     refused(edited(tmp_path / "model.keras", lambda layers: layers[1].update(change)), target, words)
 
 
+def test_a_file_is_looked_through_as_what_keras_reads(keras: Any, tmp_path: Path, target: Path) -> None:
+    network(keras).save(tmp_path / "good.keras")
+    network(keras, code=True).save(tmp_path / "bad.h5")
+    zipped, hdf5 = (tmp_path / "good.keras").read_bytes(), (tmp_path / "bad.h5").read_bytes()
+    (tmp_path / "both.h5").write_bytes(hdf5 + zipped)  # a zip archive too, as these are read from their end
+    refused(tmp_path / "both.h5", target, "is Python code")
+    (tmp_path / "both.keras").write_bytes(hdf5 + zipped)
+    (tmp_path / "zipped.h5").write_bytes(zipped)
+    (tmp_path / "good.zip").write_bytes(zipped)
+    for name in ("both.keras", "zipped.h5", "good.zip"):
+        refused(tmp_path / name, target, "no SavedModel, Keras file or checkpoint")
+
+
 def test_damaged_and_other_files_are_sentences(keras: Any, tmp_path: Path, target: Path) -> None:
     network(keras).save(tmp_path / "model.keras")
     (tmp_path / "cut.keras").write_bytes((tmp_path / "model.keras").read_bytes()[:500])
     (tmp_path / "bad.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     network(keras).save_weights(tmp_path / "only.weights.h5")
-    refused(tmp_path / "cut.keras", target, "no SavedModel, Keras file or checkpoint")
+    refused(tmp_path / "cut.keras", target, "it can't be read: .*is it damaged")
     refused(tmp_path / "bad.h5", target, "it can't be read: .*is it damaged")
     refused(tmp_path / "only.weights.h5", target, "no model in it, only weights")
     refused(tmp_path / "missing.keras", target, "there is no such file or folder")
