@@ -472,6 +472,13 @@ def test_diff_takes_standard_input_once(model: Path) -> None:
 # --- passes ----------------------------------------------------------------------------------------------------------
 
 
+def test_the_readme_describes_every_pass() -> None:
+    readme = Path(__file__).parents[2].joinpath("README.md").read_text("utf-8")
+    table = readme.partition("\n| pass | what it does |\n")[2].partition("\n\n")[0]
+    first = "".join(line.split("|")[1] for line in table.splitlines())
+    assert sorted(first.split("`")[1::2]) == sorted(passes.BY_NAME)
+
+
 def test_passes_are_described_from_their_declarations() -> None:
     found = json.loads(run("passes", "--json").stdout)["passes"]
     assert [entry["name"] for entry in found] == [kind.name for kind in passes.ALL]
