@@ -323,19 +323,6 @@ class ModelGraph(Mapping[str, Node]):
             raise GraphError("the graph has a cycle outside a loop", where=f"node {stuck!r}")
         return tuple(order)
 
-    def unique_name(self, wanted: str) -> str:
-        """``wanted``, or ``wanted_1``, ``wanted_2``, ... where it is taken."""
-        return free_name(wanted, self._nodes)
-
-
-def free_name(wanted: str, taken: Mapping[str, object]) -> str:
-    """``wanted``, or the first of ``wanted_1``, ``wanted_2``, ... that is not in ``taken``."""
-    name, count = wanted, 0
-    while name in taken:
-        count += 1
-        name = f"{wanted}_{count}"
-    return name
-
 
 def check_tensor(node: Node) -> None:
     """Decode every attribute of ``node`` now. Raises GraphError where one is malformed or lies about its shape."""
@@ -368,8 +355,12 @@ class Edit:
         return self._nodes[name]
 
     def free_name(self, wanted: str) -> str:
-        """A name that no node of the new version has."""
-        return free_name(wanted, self._nodes)
+        """``wanted``, or the first of ``wanted_1``, ``wanted_2``, ... that no node of the new version has."""
+        name, count = wanted, 0
+        while name in self._nodes:
+            count += 1
+            name = f"{wanted}_{count}"
+        return name
 
     def add(self, node: Node, origins: Iterable[str], before: str | None = None) -> str:
         """Add a node that came from ``origins``; it is placed before ``before`` (default: its first origin)."""

@@ -335,7 +335,6 @@ def encode_shape(shape: Shape) -> bytes:
 
 # TensorProto: dtype=1, tensor_shape=2, tensor_content=4, and one repeated field for each kind of value.
 _FIXED_VALUES = {5: "<f4", 6: "<f8", 9: "<f4", 12: "<f8"}
-_VARINT_VALUES = {7, 10, 11, 13, 16, 17}
 _BYTE_VALUES = 18
 _HALVES = (DType.HALF, DType.BFLOAT16)
 _SMALL_INTS = (DType.INT4, DType.UINT4, DType.INT2, DType.UINT2)

@@ -199,11 +199,6 @@ class Worker:
         process = self._process
         return process.popen.pid if process is not None and process.running else None
 
-    @property
-    def busy(self) -> bool:
-        """Whether a job runs or waits."""
-        return bool(self._jobs)
-
     def submit(self, request: Request, listener: Listener | None = None) -> int:
         """Queue a request and return its job's number; events go to ``listener``, or to the worker's own."""
         with self._lock:

@@ -328,10 +328,6 @@ class MainWindow(QMainWindow):
         else:
             self.recipe.add(Prune(sparsity=0.5))
 
-    def show_add_menu(self) -> None:
-        """Open the menu of passes."""
-        self.recipe.add_button.showMenu()
-
     def toggle_compare(self) -> None:
         """Side by side, and back."""
         self.document.show("original" if self.document.state.view == "compare" else "compare")

@@ -46,10 +46,6 @@ class Settings:
         rest = [p for p in self.recent if p != path]
         self._store.setValue("recent", [str(p) for p in [path, *rest][:RECENT]])
 
-    def clear_recent(self) -> None:
-        """Forget the files."""
-        self._store.remove("recent")
-
     @property
     def folder(self) -> str:
         """The folder of the newest recent file, where the file dialog starts."""

@@ -89,8 +89,6 @@ def test_what_a_graph_knows() -> None:
     assert net.consumers["softmax"] == ()
     assert net.producer(net["conv"], 1) is net["conv/weights"]
     assert net.producer(net["conv"], 2) is None
-    assert net.unique_name("conv") == "conv_1"
-    assert net.unique_name("new") == "new"
 
 
 def test_a_constant_is_seen_through_identities() -> None:

@@ -196,7 +196,6 @@ def test_jobs_run_in_order_in_one_process_that_starts_late(worker: Worker, log: 
     assert [number for number, _ in ends] == numbers
     assert [event.result.value for _, event in ends] == ["0", "1", "2"]  # type: ignore[union-attr]
     assert {event.result.pid for _, event in ends} == {worker.pid}  # type: ignore[union-attr]
-    assert not worker.busy
 
 
 def test_run_waits_for_the_answer_and_passes_progress_on(worker: Worker) -> None:
