@@ -199,6 +199,10 @@ class GraphPanel(QWidget):
         self._folding = folding
         self._request()
 
+    def toggle_constants(self) -> None:
+        """Draw constants as boxes of their own, or inside what reads them."""
+        self.set_folding(replace(self._folding, constants=not self._folding.constants))
+
     def open_all_scopes(self) -> None:
         """Open every scope."""
         every = frozenset().union(*(picture.folded.scopes for picture in self._pictures))
@@ -240,6 +244,9 @@ class GraphPanel(QWidget):
             self._document.show("compare")
             return ""
         if diff is None:
+            return ""
+        if self._drawing or not self._pictures:  # the picture of the differences is on its way
+            self._awaited_step = step
             return ""
         nodes = differing(self._pictures, diff)
         node = self._walk(nodes, step)
