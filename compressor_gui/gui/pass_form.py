@@ -252,7 +252,8 @@ class PassForm(QDialog):
     def _check(self) -> bool:
         """Read the fields; show what is wrong. Returns whether nothing is."""
         try:
-            self.transform = make(self.transform.name, {key: field.value() for key, field in self.fields.items()})
+            values = {key: field.value() for key, field in self.fields.items()}
+            self.transform = make(self.transform.name, values, files=True)
         except CompressorError as error:
             self.problem.setText(str(error))
             self.problem.show()

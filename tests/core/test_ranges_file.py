@@ -62,7 +62,7 @@ def test_what_is_neither_form_is_refused_in_one_sentence(tmp_path: Path) -> None
     path = tmp_path / "log.txt"
     path.write_text("nothing of interest" + "a" * 200_000, "utf-8")
     with pytest.raises(PassError, match=r"ranges: .*log\.txt: it is not a JSON file"):
-        FreezeRequantizationRanges(ranges=str(path))  # type: ignore[arg-type]
+        passes.parse(f"freeze_requantization_ranges(ranges={str(path)!r})")
     with pytest.raises(CompressorError, match="it can't be read: No such file"):
         read_ranges(str(tmp_path / "missing"))
     with pytest.raises(CompressorError, match="it can't be written"):

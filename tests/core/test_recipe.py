@@ -223,10 +223,20 @@ def test_calls_that_are_wrong(text: str, words: str) -> None:
 def test_a_map_may_come_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "ranges.json"
     path.write_text('{"b": [0, 6], "a": [-1.5, 1.5]}')
-    assert Scale(bounds=str(path)).bounds == (("a", (-1.5, 1.5)), ("b", (0.0, 6.0)))
+    call = f"test_scale(bounds={str(path)!r})"
+    assert passes.parse(call).chosen()["bounds"] == (("a", (-1.5, 1.5)), ("b", (0.0, 6.0)))
     path.write_text("{")
     with pytest.raises(PassError, match=r"ranges\.json: it is not a JSON file"):
-        Scale(bounds=str(path))
+        passes.parse(call)
+
+
+@pytest.mark.parametrize("key", ["bounds", "by_node"])
+def test_a_recipe_opens_no_files(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "map.json"
+    path.write_text("{}")
+    step = {"pass": "test_scale", key: str(path)}
+    with pytest.raises(RecipeError, match=f"step 1: test_scale: {key}=.*map.json' is not a map of names"):
+        Recipe.from_json(json.dumps({"format": 1, "steps": [step]}))
 
 
 # --- recipes that are wrong ------------------------------------------------------------------------------------------

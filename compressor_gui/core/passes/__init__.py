@@ -65,13 +65,13 @@ ALL: tuple[type[Pass], ...] = (
 BY_NAME: dict[str, type[Pass]] = {transform.name: transform for transform in ALL}
 
 
-def make(name: str, values: Mapping[str, Any]) -> Pass:
-    """A pass by its name. Raises PassError."""
+def make(name: str, values: Mapping[str, Any], *, files: bool = False) -> Pass:
+    """A pass by its name; ``files`` as in :meth:`Pass.from_values`. Raises PassError."""
     if name not in BY_NAME:
         raise PassError(f"there is no pass {name!r}", hint=f"there are: {', '.join(BY_NAME)}")
-    return BY_NAME[name].from_values(values)
+    return BY_NAME[name].from_values(values, files=files)
 
 
 def parse(text: str) -> Pass:
-    """A pass from ``name(parameter=value, ...)``. Raises PassError."""
-    return make(*parse_call(text))
+    """A pass from ``name(parameter=value, ...)``; a map may be a file's name. Raises PassError."""
+    return make(*parse_call(text), files=True)

@@ -151,13 +151,27 @@ class Pass:
         return out
 
     @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Pass:
-        """A pass from its parameters. Raises PassError naming a parameter that does not exist or has a wrong value."""
+    def from_values(cls, values: Mapping[str, Any], *, files: bool = False) -> Pass:
+        """A pass from its parameters. Raises PassError naming a parameter that does not exist or has a wrong value.
+
+        ``files``: text for a map names the file that holds it, read now. What the user types may do that, a recipe not:
+        others write recipes, and to replay one must not open what they name.
+        """
         unknown = [key for key in values if key not in cls.params()]
         if unknown:
             known = ", ".join(cls.params()) or "none"
             raise PassError(f"there is no parameter {unknown[0]!r}", where=cls.name, hint=f"there are: {known}")
-        return cls(**values)
+        return cls(**({key: cls._read(key, value) for key, value in values.items()} if files else values))
+
+    @classmethod
+    def _read(cls, key: str, value: Any) -> Any:
+        read = _READ.get(cls.params()[key].kind)
+        if read is None or not isinstance(value, str):
+            return value
+        try:
+            return read(value)
+        except CompressorError as error:
+            raise PassError(f"{key}: {error}", where=cls.name) from None
 
     def _coerced(self, key: str, spec: Param, value: Any) -> Any:
         if value is None and self.default(key) is None:
@@ -167,8 +181,6 @@ class Pass:
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
             hint = "write 80 % as 0.8" if isinstance(value, str) and value.endswith("%") else ""
             raise PassError(f"{key}={value!r} is not {_WORDS[spec.kind]}", where=self.name, hint=hint) from None
-        except CompressorError as error:
-            raise PassError(f"{key}: {error}", where=self.name) from None
         if spec.choices and value not in spec.choices:
             raise PassError(f"{key}={value!r} is not one of {', '.join(spec.choices)}", where=self.name)
         if spec.kind == "amounts":
@@ -217,9 +229,7 @@ def _names(value: Any) -> Names:
     return tuple(_string(name) for name in value)
 
 
-def _pairs(value: Any, read: Callable[[str], Any] = read_json) -> dict[str, Any]:
-    if isinstance(value, str):  # a file, read once so that the recipe holds its content
-        value = read(value)
+def _pairs(value: Any) -> dict[str, Any]:
     return {_string(k): v for k, v in dict(value).items()}
 
 
@@ -236,9 +246,11 @@ _COERCE: dict[Kind, Any] = {
     "text": _string,
     "names": _names,
     "amounts": lambda value: tuple(sorted((k, _number(v)) for k, v in _pairs(value).items())),
-    "ranges": lambda value: tuple(sorted((k, _range(v)) for k, v in _pairs(value, read_ranges).items())),
+    "ranges": lambda value: tuple(sorted((k, _range(v)) for k, v in _pairs(value).items())),
     "renames": lambda value: tuple(sorted((k, _string(v)) for k, v in _pairs(value).items())),
 }
+_READ: dict[Kind, Callable[[str], Any]] = {"amounts": read_json, "ranges": read_ranges, "renames": read_json}
+"""How a file of a parameter's kind is read."""
 _WORDS: dict[Kind, str] = {
     "number": "a number",
     "integer": "a whole number",
@@ -247,7 +259,7 @@ _WORDS: dict[Kind, str] = {
     "text": "text",
     "names": "a list of names",
     "amounts": "a map of names to numbers",
-    "ranges": "a map of names to [min, max], or a file of ranges (JSON, or a log)",
+    "ranges": "a map of names to [min, max]",
     "renames": "a map of names to names",
 }
 

@@ -108,7 +108,7 @@ def _pass(call: Transform, notes: list[str]) -> Pass:
         if kinds.get(key) != "names" and len(given) > 1:
             raise PassError(f"{key} is given {len(given)} times", where=call.name, hint="leave one")
         values[key] = tuple(given) if kinds.get(key) == "names" and len(given) > 1 else given[0]
-    return make(call.name, values)
+    return make(call.name, values, files=True)
 
 
 def _renamed(**names: str) -> Callable[[Arguments, list[str]], Arguments]:
