@@ -16,6 +16,12 @@ from compressor_gui.core.errors import GraphError
 from compressor_gui.core.values import Attr, DType, Shape, Tensor, decode_attr
 from compressor_gui.core.wire import WireError, same_bytes
 
+CONTROL_FLOW = frozenset(
+    ("Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond",
+     "RefSwitch", "RefMerge", "RefEnter", "RefExit", "RefNextIteration")
+)  # fmt: skip
+"""The ops of version 1 branches and loops."""
+
 
 class Ref(NamedTuple):
     """One input of a node: ``name``, ``name:port`` or ``^name`` (control)."""

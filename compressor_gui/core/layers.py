@@ -265,20 +265,20 @@ def _constant_nodes(graph: ModelGraph) -> frozenset[str]:
 def _followers(graph: ModelGraph, node: Node, constant: frozenset[str]) -> tuple[str | None, str | None]:
     """The bias and the batch norm directly behind ``node``."""
     bias = batch_norm = None
-    step = _only_reader(graph, node)
+    step = _next_step(graph, node)
     if step is not None and step.op in _ADDITIONS:
         at = 1 if step.op.startswith(("Bias", "Quantized")) or step.data_refs[1].name in constant else 0
         source = _way_to_constant(graph, step, at)
         if source is not None:
             bias = source[-1].name
-            step = _only_reader(graph, step)
+            step = _next_step(graph, step)
     if step is not None and (step.op in _BATCH_NORMS or _is_unfused_batch_norm(graph, step, constant)):
         batch_norm = step.name
     return bias, batch_norm
 
 
-def _only_reader(graph: ModelGraph, node: Node) -> Node | None:
-    """The node that reads the first output, where there is just one."""
+def _next_step(graph: ModelGraph, node: Node) -> Node | None:
+    """The one operation that reads ``node``'s outputs: 8-bit ones have three, values and range."""
     readers = [graph[name] for name, at in graph.consumers[node.name] if not graph[name].refs[at].control]
     distinct = list({reader.name: reader for reader in readers}.values())
     return distinct[0] if len(distinct) == 1 and len(distinct[0].data_refs) >= 2 else None
@@ -288,7 +288,7 @@ def _is_unfused_batch_norm(graph: ModelGraph, node: Node, constant: frozenset[st
     """Whether ``node`` is a Mul by a constant whose result gets a constant added."""
     if node.op != "Mul" or not any(ref.name in constant for ref in node.data_refs):
         return False
-    shift = _only_reader(graph, node)
+    shift = _next_step(graph, node)
     return (
         shift is not None
         and shift.op in ("Add", "AddV2", "Sub", "BiasAdd")

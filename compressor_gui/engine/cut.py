@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from compressor_gui.core.graph import ModelGraph
-
-_CONTROL_FLOW = ("Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond")
+from compressor_gui.core.graph import CONTROL_FLOW, ModelGraph
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def cut_behind(graph: ModelGraph, constant: str, feedable: Callable[[str], bool]
             elif ref.name in varying:
                 source = graph[ref.name]
                 fixed = source.name in graph.inputs or (
-                    not in_loops and source.op not in _CONTROL_FLOW and feedable(tensor)
+                    not in_loops and source.op not in CONTROL_FLOW and feedable(tensor)
                 )
                 entering.add(tensor) if fixed else waiting.append(ref.name)
     produced = {tensor for tensor in entering if tensor.rpartition(":")[0] not in again}

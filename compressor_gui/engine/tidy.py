@@ -7,12 +7,11 @@ from collections.abc import Mapping
 
 from tensorflow.python.framework import op_def_registry
 
-from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.graph import CONTROL_FLOW, ModelGraph
 from compressor_gui.core.passes import Pass, make
 from compressor_gui.core.recipe import Recipe, Replayer
 
 _CALL = re.compile(r"(?:(?:Stateful)?PartitionedCall(?:_\d+)?/)+")
-_CONTROL_FLOW = frozenset({"Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond", "RefSwitch", "RefMerge"})
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.\\/>-]")
 
 
@@ -40,7 +39,7 @@ def _unordered(graph: ModelGraph) -> list:
     """
     matters: set[str] = set()
     for node in graph.topological():
-        if node.op in _CONTROL_FLOW or _is_stateful(node.op) or any(ref.name in matters for ref in node.refs):
+        if node.op in CONTROL_FLOW or _is_stateful(node.op) or any(ref.name in matters for ref in node.refs):
             matters.add(node.name)
     nodes = []
     for node in graph.nodes:

@@ -14,7 +14,7 @@ from compressor_gui.core.graph import Edit, ModelGraph, Node, Ref
 from compressor_gui.core.passes.base import Pass, PassResult, result
 from compressor_gui.core.passes.eightbit.plan import fake_quant_range
 from compressor_gui.core.passes.unread import remove_unread
-from compressor_gui.core.passes.weights import some
+from compressor_gui.core.passes.wording import some
 from compressor_gui.core.values import DType, Tensor
 
 Range = tuple[float, float]

@@ -19,7 +19,8 @@ from compressor_gui.core.graph import Edit, ModelGraph, Node, Ref
 from compressor_gui.core.passes.base import Pass, PassResult, param, result
 from compressor_gui.core.passes.padding import CONVOLUTIONS, Pads, padding_attrs, windows
 from compressor_gui.core.passes.unread import remove_unread
-from compressor_gui.core.passes.weights import some, store_weights
+from compressor_gui.core.passes.weights import store_weights
+from compressor_gui.core.passes.wording import some
 from compressor_gui.core.values import Attr, Tensor
 
 _DEEPEST = 20

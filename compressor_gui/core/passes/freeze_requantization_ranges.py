@@ -6,7 +6,6 @@ come as JSON too (see :mod:`..ranges_file`).
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,6 +14,7 @@ from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import Edit, ModelGraph, Node
 from compressor_gui.core.passes.base import Pass, PassResult, Ranges, param, result
 from compressor_gui.core.passes.eightbit.kernels import RANGE_SUFFIX
+from compressor_gui.core.passes.wording import did_you_mean
 from compressor_gui.core.values import DType, Tensor
 
 
@@ -89,6 +89,5 @@ class FreezeRequantizationRanges(Pass):
             hint = "run quantize_nodes first, without fallback ranges"
             raise PassError("no node of this graph finds a range at run time", where=self.name, hint=hint)
         layers = [other.removesuffix(RANGE_SUFFIX) for other in known]
-        close = difflib.get_close_matches(name, layers + known, 3)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there is, for example, {layers[0]}"
+        hint = did_you_mean(name, layers + known, f"there is, for example, {layers[0]}")
         raise PassError(f"{name!r} has no RequantizationRange", where=self.name, hint=hint)

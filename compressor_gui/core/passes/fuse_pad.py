@@ -18,7 +18,7 @@ from compressor_gui.core.graph import Edit, ModelGraph, Node
 from compressor_gui.core.passes.base import Pass, PassResult, param, result
 from compressor_gui.core.passes.padding import CONVOLUTIONS, padding_attrs, padding_of, space, windows
 from compressor_gui.core.passes.unread import remove_unread
-from compressor_gui.core.passes.weights import some
+from compressor_gui.core.passes.wording import some
 from compressor_gui.core.shapes import infer_shapes
 from compressor_gui.core.values import Attr
 

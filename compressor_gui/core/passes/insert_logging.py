@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.graph import CONTROL_FLOW, Edit, ModelGraph, Node
 from compressor_gui.core.op_outputs import output_types
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
 from compressor_gui.core.passes.readers import redirect
-from compressor_gui.core.passes.remove_nodes import CONTROL_FLOW
-from compressor_gui.core.passes.weights import some
+from compressor_gui.core.passes.wording import some
 from compressor_gui.core.values import DType
 
 _SUFFIX = "__print__"

@@ -4,7 +4,6 @@ Neural Networks", 2015)."""
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import Edit, ModelGraph
 from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.passes.base import Amounts, Names, Pass, PassResult, param, result
-from compressor_gui.core.passes.weights import some
+from compressor_gui.core.passes.wording import did_you_mean, some
 from compressor_gui.core.stats import Magnitudes
 from compressor_gui.core.values import DType, Tensor
 
@@ -144,8 +143,7 @@ class Prune(Pass):
         known = {name: layer for layer in layers for name in layer.names}
         for name in (*self._own, *self.skip):
             if name not in known:
-                close = difflib.get_close_matches(name, sorted(known), 3)
-                hint = f"did you mean {' or '.join(close)}?" if close else "name an operation or its weight constant"
+                hint = did_you_mean(name, known, "name an operation or its weight constant")
                 raise PassError(f"there is no layer {name!r}", where=self.name, hint=hint)
         named: dict[str, str] = {}
         for name in self._own:

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from compressor_gui.core.evaluate import Constant, constant_values
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.graph import CONTROL_FLOW, Edit, ModelGraph, Node
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
+from compressor_gui.core.passes.wording import some
 from compressor_gui.core.values import DType
 
 IDLE = ("Identity", "IdentityN", "CheckNumerics", "StopGradient", "PreventGradient", "Snapshot", "Dropout")
 """The default. ``Dropout`` stands for the nodes that a dropout layer which keeps everything is made of."""
 
-CONTROL_FLOW = frozenset({"Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond"})
-CONTROL_FLOW |= {f"Ref{op}" for op in CONTROL_FLOW}
-"""Version 1 branches and loops."""
 _REFERENCES = (DType.RESOURCE, DType.VARIANT)
 
 
@@ -60,7 +58,7 @@ class RemoveNodes(Pass):
             for port, ref in enumerate(node.data_refs if many else node.data_refs[:1]):
                 edit.rewire(f"{node.name}:{port}", edit.resolve(str(ref)))
             edit.remove(node.name, f"{node.op} hands on its input")
-        notes = [f"{_some(names)} kept: {reason}." for reason, names in kept.items()]
+        notes = [f"{some(names)} kept: {reason}." for reason, names in kept.items()]
         return result(edit, notes)
 
     def _reason_to_keep(self, graph: ModelGraph, node: Node) -> str:
@@ -83,11 +81,6 @@ class RemoveNodes(Pass):
         if node.op == "IdentityN" and any(graph[user].refs[index].control for user, index in users):
             return "other nodes wait for it"
         return ""
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - 3
-    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")
 
 
 def _dropped(graph: ModelGraph, known: Mapping[str, Constant], product: Node) -> str | None:

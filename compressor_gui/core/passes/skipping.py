@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.layers import find_layers
 from compressor_gui.core.passes.base import Names
 from compressor_gui.core.passes.eightbit.plan import scopes
+from compressor_gui.core.passes.wording import did_you_mean
 
 
 def skipped_names(graph: ModelGraph, skip: Names, where: str) -> Names:
@@ -19,7 +18,6 @@ def skipped_names(graph: ModelGraph, skip: Names, where: str) -> Names:
     known |= {scope: (scope,) for name in graph for scope in scopes(name)}
     for name in skip:
         if name not in known:
-            close = difflib.get_close_matches(name, sorted(known), 3)
-            hint = f"did you mean {' or '.join(close)}?" if close else "name an operation or a scope"
+            hint = did_you_mean(name, known, "name an operation or a scope")
             raise PassError(f"there is no node or scope {name!r} to skip", where=where, hint=hint)
     return tuple(full for name in skip for full in known[name])

@@ -10,6 +10,7 @@ import numpy as np
 from compressor_gui.core import stats
 from compressor_gui.core.evaluate import PASS_THROUGH, Constant
 from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.passes.wording import some
 from compressor_gui.core.values import Tensor
 
 
@@ -55,11 +56,6 @@ def store_weights(
         return direct
     made = Node.const(edit.free_name(f"{layer.name}_{suffix}"), value.tensor, layer.device)
     return edit.add(made.with_(inputs=value.control), [source.name, *origins], before=layer.name)
-
-
-def some(names: Sequence[str]) -> str:
-    """Names in a sentence: the first, and how many more there are."""
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _is_range(graph: ModelGraph, node: Node) -> bool:

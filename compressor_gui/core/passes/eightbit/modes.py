@@ -14,9 +14,10 @@ import numpy as np
 from compressor_gui.core.graph import Edit, ModelGraph, Node
 from compressor_gui.core.passes.base import PassResult, result
 from compressor_gui.core.passes.eightbit.constants import store
-from compressor_gui.core.passes.eightbit.plan import loop_nodes, some
+from compressor_gui.core.passes.eightbit.plan import loop_nodes
 from compressor_gui.core.passes.readers import redirect
 from compressor_gui.core.passes.weights import choose
+from compressor_gui.core.passes.wording import some
 from compressor_gui.core.values import DType, Tensor
 
 _OPS = ("Conv2D", "BiasAdd", "MatMul")

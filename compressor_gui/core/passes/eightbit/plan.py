@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from compressor_gui.core.graph import ModelGraph, Node, Ref
 from compressor_gui.core.passes.eightbit.constants import can_be_stored
 from compressor_gui.core.passes.eightbit.kernels import KERNELS, Kernel, is_float, refusal
+from compressor_gui.core.passes.wording import some
 from compressor_gui.core.values import DType, Tensor
 
 PASS_THROUGH = ("Identity", "StopGradient", "PreventGradient", "CheckNumerics")
@@ -207,8 +208,3 @@ def scopes(name: str) -> Iterator[str]:
     while name:
         yield name
         name = name.rpartition("/")[0]
-
-
-def some(names: list[str]) -> str:
-    """Nodes in a sentence: up to three by name, the others by number."""
-    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
