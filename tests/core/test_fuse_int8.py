@@ -115,6 +115,35 @@ def test_padding_with_zeros_is_written_out_where_zero_is_not_code_zero() -> None
     assert shifted["relu_int8"].text("padding") == "VALID"
 
 
+@pytest.mark.parametrize(("widths", "attrs"), [((0, 1), {"padding": b"SAME"}), ((1, 1), {"padding": b"VALID"})])
+@pytest.mark.parametrize("explicit", [False, True])
+def test_a_border_of_zeros_is_part_of_the_layer(widths: tuple[int, int], attrs: dict, explicit: bool) -> None:
+    net, whole = Net((1, 8, 8, 4)), ((0, 0), widths, widths, (0, 0))
+    net.weights("w", 3, 3, 4, 4)
+    flat = tuple(width for both in whole for width in both)
+    if explicit:
+        net.top = net.add(conv("c", "input", "w", stride=2, padding="EXPLICIT", explicit_paddings=flat))
+    else:
+        net.const("widths", np.array(whole), DType.INT32)
+        net.then("Pad", "widths", Tpaddings=DType.INT32)
+        net.top = net.add(conv("c", net.top, "w", stride=2, padding="VALID"))
+    plain, shifted = fused(net.build(), 0.0, 2.0).graph, fused(net.build(), -2.0, 2.0).graph
+    assert ops(plain) == {"QuantizeV2": 1, CONV: 1, "Dequantize": 1}
+    assert plain["c_int8"].attrs["padding"] == attrs["padding"]
+    assert plain["c_int8"].ints("padding_list") == (() if widths == (0, 1) else flat)
+    assert ops(shifted) == {"QuantizeV2": 1, "Bitcast": 2, "PadV2": 1, CONV: 1, "Dequantize": 1}
+    assert not {"widths", "w", "pad"} & set(plain)
+
+
+def test_a_border_of_channels_is_not_part_of_the_layer() -> None:
+    net = Net((1, 8, 8, 4))
+    net.const("widths", np.array(((0, 0), (0, 0), (0, 0), (0, 2))), DType.INT32)
+    net.then("Pad", "widths", Tpaddings=DType.INT32)
+    net.weights("w", 1, 1, 6, 4)
+    net.top = net.add(conv("c", net.top, "w", padding="VALID"))
+    assert ops(fused(net.build(), 0.0, 2.0).graph)["PadV2"] == 1
+
+
 def test_a_matrix_product_has_a_step_for_each_column() -> None:
     net = Net((2, 12)).dense(5).bias()
     made = fused(net.build(), -1.0, 1.0).graph
@@ -163,7 +192,6 @@ def test_a_concatenation_of_relu_and_a_signed_tensor_stays_in_float() -> None:
     [
         ({"data_format": b"NCHW"}, "Conv2D in NCHW: c stays in float."),
         ({"dilations": (1, 2, 2, 1)}, "Conv2D with dilations: c stays in float."),
-        ({"padding": "EXPLICIT", "explicit_paddings": (0, 0, 1, 1, 1, 1, 0, 0)}, "Conv2D with explicit padding"),
         ({"strides": (1, 1, 2, 1)}, "Conv2D with unequal strides"),
     ],
 )

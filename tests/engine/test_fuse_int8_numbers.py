@@ -31,6 +31,7 @@ from tests.support import (
     applied,
     batch_norm_net,
     concat_net,
+    conv,
     conv_net,
     graphs,
     needs_shared,
@@ -116,6 +117,21 @@ def test_shifts_are_exact() -> None:
 def test_matrix_products() -> None:
     net = Net((4, 64)).dense(48).bias().then("Relu").dense(10).bias()
     assert worst_sqnr(net.build()) > 30
+
+
+@pytest.mark.parametrize("widths", [(0, 1), (1, 1), (2, 0)])
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_borders_of_zeros(widths: tuple[int, int], signed: bool, depthwise: bool) -> None:
+    net = Net((2, 8, 8, 8)).conv(8, kernel=1)
+    if not signed:
+        net.then("Relu")
+    net.const("widths", np.array(((0, 0), widths, widths, (0, 0))), DType.INT32)
+    net.then("Pad", "widths", Tpaddings=DType.INT32)
+    weights = net.weights("w", 3, 3, 8, 1 if depthwise else 8)
+    op = "DepthwiseConv2dNative" if depthwise else "Conv2D"
+    net.top = net.add(conv("layer", net.top, weights, op=op, stride=2, padding="VALID"))
+    assert worst_sqnr(net.build()) > 25
 
 
 def test_a_stride_and_an_odd_size_are_padded_as_in_float() -> None:

@@ -138,7 +138,7 @@ class _Weighing:
 
     def _count_float_readers(self) -> Mapping[str, int]:
         """How often each result is read by something that is no candidate; an output is read by the user."""
-        swallowed = {node.name for op in self.candidates for node in op.nodes}
+        swallowed = {node.name for op in self.candidates for node in op.swallowed}
         found: dict[str, int] = {}
         for name in self._makers:
             users = {user for user, at in self._graph.consumers[name] if not self._graph[user].refs[at].control}

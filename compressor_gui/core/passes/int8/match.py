@@ -33,6 +33,7 @@ _CLAMPS = {"Relu": float("inf"), "Relu6": 6.0}
 _SUMS = ("Add", "AddV2", "AddN")
 
 Pads = tuple[tuple[int, int], ...]
+"""Along each axis, how many zeros are put before and behind."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,7 @@ class Op:
 
     ``sources``: the nodes whose first outputs are read as codes. For a layer with a residual sum they are its input and
     the ``summand``. ``clamp`` is where the Relu ends (None: there is none). ``bias`` names what is added as the bias.
+    ``border``: zeros that are put around the first source, by ``pad`` or by the layer itself (SAME padding not meant).
     """
 
     kind: Kind
@@ -49,6 +51,8 @@ class Op:
     bias: Ref | None = None
     summand: str | None = None
     clamp: float | None = None
+    pad: Node | None = None
+    border: Pads | None = None
 
     @property
     def head(self) -> Node:
@@ -59,6 +63,11 @@ class Op:
     def tail(self) -> Node:
         """Whose value the 8-bit operation computes."""
         return self.nodes[-1]
+
+    @property
+    def swallowed(self) -> tuple[Node, ...]:
+        """All that goes away, the last first."""
+        return (*reversed(self.nodes), *((self.pad,) if self.pad is not None else ()))
 
     @property
     def in_codes(self) -> bool:
@@ -90,7 +99,7 @@ class Matcher:
         found: list[Op] = []
         for node in reversed(self.graph.topological()):
             kind = _KINDS.get(node.op)
-            if kind is None or not _is_float(node) or self._is_skipped(node):
+            if kind is None or node.name in self._taken or not _is_float(node) or self._is_skipped(node):
                 continue
             place = "a while loop" if node.name in loops else "a branch" if node.name in branches else ""
             reason = f"{node.op} in {place}" if place else self._refusal(node, kind)
@@ -120,16 +129,20 @@ class Matcher:
             return self._refused_window(node) or (None if kind == "pool" else self._refused_weights(node, 4))
         if kind == "matmul":
             return f"{node.op} of a transposed input" if node.flag("transpose_a") else self._refused_weights(node, 2)
-        if kind == "pad":
-            border = self.graph.constant(node, 1)
-            return None if border is not None and border.dtype == DType.INT32 else "Pad of an unknown width"
-        return None
+        return "Pad of an unknown width" if kind == "pad" and self.border(node) is None else None
+
+    def border(self, node: Node) -> Pads | None:
+        """The zeros that a Pad puts around its input; None where that is not known."""
+        widths = self.graph.constant(node, 1)
+        if widths is None or widths.dtype != DType.INT32 or widths.array.ndim != 2:
+            return None
+        return tuple((int(before), int(behind)) for before, behind in widths.array)
 
     def _refused_window(self, node: Node) -> str | None:
         strides, window = node.ints("strides"), node.ints("ksize") or (1, 1, 1, 1)
         if node.text("data_format", "NHWC") not in ("NHWC", ""):
             return f"{node.op} in {node.text('data_format')}"
-        if node.text("padding") not in ("SAME", "VALID"):
+        if node.text("padding") not in ("SAME", "VALID") and "ksize" in node.attrs:
             return f"{node.op} with explicit padding"
         if len(strides) != 4 or strides[0] != 1 or strides[3] != 1 or window[0] != 1 or window[3] != 1:
             return f"{node.op} across the batch or the channels"
@@ -170,8 +183,24 @@ class Matcher:
             if clamp is not None:
                 break
         self._taken.update(step.name for step in nodes[1:])
-        sources = (node.data_refs[0].name, *((summand,) if summand is not None else ()))
-        return Op(kind, tuple(nodes), sources, bias, summand, clamp)
+        pad, border = self._border_before(node)
+        self._taken.update(step.name for step in (pad,) if step is not None)
+        source = (pad or node).data_refs[0].name
+        sources = (source, *((summand,) if summand is not None else ()))
+        return Op(kind, tuple(nodes), sources, bias, summand, clamp, pad, border)
+
+    def _border_before(self, layer: Node) -> tuple[Node | None, Pads | None]:
+        """A Pad that only ``layer`` reads, and the zeros that it or the layer's explicit padding puts around."""
+        widths = layer.ints("explicit_paddings")
+        if layer.text("padding") != "VALID":
+            return None, tuple(zip(widths[::2], widths[1::2], strict=True)) or None
+        pad = self.graph[layer.data_refs[0].name]
+        alone = len(self.graph.consumers[pad.name]) == 1 and not self.graph.is_output(pad.name)
+        if pad.op != "Pad" or not alone or self._is_skipped(pad) or self._refusal(pad, "pad") is not None:
+            return None, None
+        border = self.border(pad)
+        in_space = border is not None and len(border) == 4 and border[0] == border[3] == (0, 0)
+        return (pad, border) if in_space else (None, None)
 
     def _readers(self, node: Node) -> Iterator[Node]:
         """The only reader, its only reader, ...; as far as nobody else needs the value and none is taken."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from compressor_gui.core.graph import ModelGraph
-from compressor_gui.core.passes.eightbit.plan import some
+from compressor_gui.core.graph import ModelGraph, Ref
 from compressor_gui.core.passes.int8.cost import Costs, worthwhile
 from compressor_gui.core.passes.int8.formats import Format, Range, choose_formats, handed_on, wanted_ranges
 from compressor_gui.core.passes.int8.match import Matcher, Op, Pads, norms_left
+from compressor_gui.core.passes.wording import some
 
 
 class Plan:
@@ -34,13 +34,24 @@ class Plan:
         self.ops, self.formats = self._that_fit(kept, ranges) if kept else ((), {})
         self._write_notes()
 
+    def pads(self, op: Op) -> Pads | None:
+        """The zeros around what a layer reads; None where that depends on an unknown size."""
+        if op.head.text("padding") == "SAME":
+            return self.same_pads(op)
+        return op.border or ((0, 0),) * 4
+
     def same_pads(self, op: Op) -> Pads | None:
-        """The zeros that SAME padding puts around what ``op`` reads; None where that depends on an unknown size."""
+        """The zeros that SAME padding would put around what a layer reads."""
         weights = self.graph.constant(op.head, 1)
-        dims = self._matcher.dims(op.head.data_refs[0])
-        if op.head.text("padding") != "SAME" or weights is None:
-            return ((0, 0),) * 4
+        assert weights is not None
+        dims = self._matcher.dims(Ref(op.sources[0], 0, False))
         return _same_pads(weights.array.shape[:2], op.head.ints("strides")[1], dims)
+
+    def border(self, pad: Op) -> Pads:
+        """The zeros that a Pad puts around its input."""
+        border = self._matcher.border(pad.head)
+        assert border is not None
+        return border
 
     def _with_ranges(self, ops: tuple[Op, ...], ranges: Mapping[str, Range]) -> tuple[Op, ...]:
         """Those whose ranges are known, or come from what they read."""
@@ -65,7 +76,7 @@ class Plan:
             for op in filter(dropped.__contains__, ops):
                 self._refuse("ConcatV2 of tensors whose ranges have no common codes", op)
             for op in ops:
-                if op.kind in ("conv", "depthwise") and formats[op.sources[0]].zero and self.same_pads(op) is None:
+                if op.kind in ("conv", "depthwise") and formats[op.sources[0]].zero and self.pads(op) is None:
                     dropped.add(op)
                     self._refuse(f"{op.head.op} with SAME padding, a stride and an input of unknown size", op)
             if not dropped:

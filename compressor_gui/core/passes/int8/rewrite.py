@@ -10,7 +10,7 @@ from compressor_gui.core.passes.int8.match import Op, Pads
 from compressor_gui.core.passes.int8.plan import Plan
 from compressor_gui.core.passes.int8.weights import Weights, encode
 from compressor_gui.core.passes.unread import remove_unread
-from compressor_gui.core.values import DType, Tensor
+from compressor_gui.core.values import Attr, DType, Tensor
 
 _MADE = "part of the fused operation {}"
 _UNREAD = "stored in 8 bits"
@@ -32,14 +32,14 @@ class Rewriter:
 
     def run(self) -> Edit:
         """The edit, whose result is the int8 graph."""
-        swallowed = {node.name for op in self.plan.ops for node in op.nodes}
+        swallowed = {node.name for op in self.plan.ops for node in op.swallowed}
         for op in self.plan.ops:
             if op.kind == "matmul":
                 self._matmul(op)
                 continue
             made = self._operation(op)
             self._codes[op.tail.name] = made
-            for node in op.nodes[:-1]:
+            for node in op.swallowed[1:]:
                 self.edit.remove(node.name, _MADE.format(made))
             self._way_back(op, swallowed)
         remove_unread(self.edit, self._freed, _UNREAD)
@@ -55,11 +55,8 @@ class Rewriter:
         codes = [self._read(op, source) for source in op.sources]
         inputs: tuple[str, ...]
         if op.kind == "pad":
-            border = self.graph.constant(head, 1)
-            assert border is not None
-            pads = tuple((int(before), int(behind)) for before, behind in border.array)
             self._freed[head.data_refs[1].name] = None
-            return self._pad(op, codes[0], op.sources[0], pads)
+            return self._pad(op, codes[0], op.sources[0], self.plan.border(op))
         if op.kind == "pool":
             inputs = (codes[0], self._scalar(0.0, op), self._scalar(self.plan.formats[op.tail.name].span, op))
             return self._add(kernels.POOLS[head.op].node(name, inputs, head), op)
@@ -68,10 +65,7 @@ class Rewriter:
 
     def _layer(self, op: Op, name: str) -> str:
         source, result = self.plan.formats[op.sources[0]], self.plan.formats[op.tail.name]
-        codes, padding = self._read(op, op.sources[0]), op.head.text("padding")
-        pads = self.plan.same_pads(op)
-        if source.zero and pads is not None and any(map(any, pads)):
-            codes, padding = self._pad(op, codes, op.sources[0], pads), "VALID"
+        codes, padding = self._with_border(op)
         stored, weights = self._weights_of(op)
         bias = self._bias_of(op) - source.shift * weights.sums + result.shift
         low = self._constant(f"{stored}_low", -weights.peaks, DType.FLOAT, op)
@@ -86,7 +80,21 @@ class Rewriter:
             summand = [self._read(op, op.summand), self._scalar(0.0, op), self._scalar(added.span, op)]
         bias_name = self._constant(f"{op.tail.name}_int8_bias", bias, DType.FLOAT, op)
         inputs = (codes, stored, bias_name, *ends, *summand)
-        return self._add(kernel.node(name, inputs, op.head, padding=padding.encode()), op)
+        return self._add(kernel.node(name, inputs, op.head, **padding), op)
+
+    def _with_border(self, op: Op) -> tuple[str, dict[str, Attr]]:
+        """What a layer reads, and its attributes of padding: a kernel surrounds it with code 0, where that is zero."""
+        codes, pads, zero = self._read(op, op.sources[0]), self.plan.pads(op), self.plan.formats[op.sources[0]].zero
+        if op.pad is not None:
+            self._freed[op.pad.data_refs[1].name] = None
+        if op.border is None and (pads is None or not zero or not any(map(any, pads))):
+            return codes, {"padding": op.head.attrs["padding"]}
+        assert pads is not None
+        if not zero and pads == self.plan.same_pads(op):
+            return codes, {"padding": b"SAME"}
+        if not zero and op.kind == "conv":
+            return codes, {"padding": b"VALID", "padding_list": tuple(width for both in pads for width in both)}
+        return self._pad(op, codes, op.sources[0], pads), {"padding": b"VALID"}
 
     def _matmul(self, op: Op) -> None:
         """One range serves all weights of a MatMul, so that each column is brought to it before and back behind."""
@@ -173,7 +181,7 @@ class Rewriter:
             self.edit.remove(name, _MADE.format(codes))
 
     def _origins(self, op: Op) -> tuple[str, ...]:
-        return tuple(node.name for node in reversed(op.nodes))
+        return tuple(node.name for node in op.swallowed)
 
     def _add(self, node: Node, op: Op) -> str:
         return self.edit.add(node, self._origins(op))
