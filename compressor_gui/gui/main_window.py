@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 )
 
 from compressor_gui import __version__
+from compressor_gui.core import pbio
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import ExportCheck
 from compressor_gui.core.passes.prune import Prune
@@ -305,9 +306,14 @@ class MainWindow(QMainWindow):
         path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", start, RECIPES)
         if path:
             try:
+                self._refuse_source(path)
                 self.document.state.recipe.save(path)
             except CompressorError as error:
                 self.show_error(error)
+
+    def _refuse_source(self, target: str) -> None:
+        source = self.document.state.source
+        pbio.refuse_source(Path(target), source.path if source else None)
 
     def ask_picture(self) -> None:
         """Choose where to write a picture of the graph."""
@@ -315,6 +321,7 @@ class MainWindow(QMainWindow):
         path, _ = QFileDialog.getSaveFileName(self, "Save the picture", self.settings.folder, kinds)
         if path:
             try:
+                self._refuse_source(path)
                 self.graph.export_picture(Path(path))
                 self.message.show_text(f"Saved {path}")
             except CompressorError as error:
