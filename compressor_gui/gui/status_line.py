@@ -98,8 +98,8 @@ class StatusLine(QWidget):
 
     def _show_measured(self, state: State) -> None:
         measured = state.measured
-        self._show_result(self.accuracy, measured.evaluation, headline, state)
-        self._show_result(self.latency, measured.latency, latency_words, state)
+        self._show_result(self.accuracy, measured.evaluation(state.recipe, state.data), headline, state)
+        self._show_result(self.latency, measured.latency(state.recipe), latency_words, state)
 
     def _show_result(self, shown: QLabel, found: Of[T] | None, words: Callable[[T], str], state: State) -> None:
         shown.setText(words(found.value) if found else "")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QToolButton
@@ -24,9 +26,10 @@ from compressor_gui.core.measure import (
 )
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
+from compressor_gui.core.passes.rename_op import RenameOp
 from compressor_gui.core.protocol import Cancelled, Done, Failed, Progress
 from compressor_gui.core.recipe import Recipe
-from compressor_gui.gui.canvas.amounts import times
+from compressor_gui.gui.export_dialog import ExportDialog
 from compressor_gui.gui.main_window import MainWindow
 from compressor_gui.gui.measure.data_dialog import DataDialog
 from compressor_gui.gui.measure.engine_dialog import EngineDialog
@@ -228,7 +231,7 @@ def test_another_model_drops_the_answer_that_was_under_way(
     settle(qtbot, opened)
     assert engine.cancelled == [1]
     engine.answer(Evaluate)
-    assert opened.document.state.measured.evaluation is None
+    assert not opened.document.state.measured.evaluations
     assert not panel.measurer.running
 
 
@@ -257,6 +260,29 @@ def test_predictions_that_differ_come_first(
     shown.reject()
 
 
+# --- trust ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_recipe_makes_is_not_trusted_and_the_file_is_known(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    document = opened.document
+    assert opened.measurer.untrusted == ()
+    document.set_recipe(Recipe.of(RenameOp("Relu", "WriteFile")))
+    settle(qtbot, opened)
+    assert opened.measurer.untrusted == ("WriteFile",)
+    press(qtbot, opened, Qt.Key.Key_E, CTRL)
+    exporting = dialog(opened, ExportDialog)
+    assert exporting.allow.isVisible()
+    assert "(WriteFile)" in exporting.allow.text()
+    qtbot.keyClick(exporting, Qt.Key.Key_Escape)
+    opened.measurer.time()
+    qtbot.waitUntil(lambda: engine.waits(Latency))
+    _, asked = engine.find(Latency)
+    assert document.state.source is not None
+    assert asked.model.sha256 == asked.against.sha256 == document.state.source.sha256
+
+
 # --- latency ----------------------------------------------------------------------------------------------------------
 
 
@@ -272,13 +298,51 @@ def test_latency_as_bars_and_as_colours(
     assert list(facts(panel.latency.slowest)) == ["conv", "dense"]
     assert panel.latency.chart.accessibleDescription() == "original 8.9 ms; compressed 3.4 ms"
     opened.graph.set_color_by("time")
-    picture = opened.graph._pictures[0]
-    amounts, slowest = times(picture, opened.document.state.measured.latency, of_source=False)
-    assert slowest == 2.0
-    assert amounts[picture.folded.owner["conv"]] == 1.0
-    assert amounts[picture.folded.owner["dense"]] == 0.25
+    opened.document.show("compare")
+    qtbot.waitUntil(lambda: len(opened.graph.canvases) == 2 and opened.graph.settled())
+    amounts = lambda side, name: amount(opened, side, name)  # noqa: E731
+    assert amounts(1, "conv") == pytest.approx(2 / 7)  # both on one scale, the legend's
+    assert amounts(1, "dense") == pytest.approx(0.5 / 7)
+    assert amounts(0, "conv") == 1.0
     prune(qtbot, opened, 0.6)
     assert opened.status.latency.property("stale")
+    qtbot.waitUntil(opened.graph.settled)
+    assert np.isnan(amounts(1, "conv"))
+    assert amounts(0, "conv") == 1.0
+    for _ in range(2):
+        press(qtbot, opened, Qt.Key.Key_Z, CTRL)
+        settle(qtbot, opened)
+        qtbot.waitUntil(opened.graph.settled)
+        assert not np.isnan(amounts(len(opened.graph.canvases) - 1, "conv"))
+
+
+def amount(window: MainWindow, side: int, name: str) -> float:
+    """How much of the colour's scale a node's box has."""
+    canvas = window.graph.canvases[side]
+    assert canvas.picture is not None
+    assert canvas.look.amounts is not None
+    return float(canvas.look.amounts[canvas.picture.folded.owner[name]])
+
+
+def test_undo_to_what_was_measured_brings_the_measurement_back(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    for run, kind in ((panel.evaluate, Evaluate), (panel.measure_latency, Latency)):
+        run()
+        engine.answer(kind)
+    prune(qtbot, opened, 0.5)
+    for run, kind in ((panel.evaluate, Evaluate), (panel.measure_latency, Latency)):
+        run()
+        engine.answer(kind)
+    assert opened.status.accuracy.text() == "top-1 95.0 → 91.0 %"
+    press(qtbot, opened, Qt.Key.Key_Z, CTRL)
+    settle(qtbot, opened)
+    assert opened.status.accuracy.text() == "top-1 95.0 %"
+    assert not opened.status.accuracy.property("stale")
+    assert facts(panel.accuracy.facts)["top-1"] == "95.0 %"
+    assert facts(panel.accuracy.earlier) == {"prune": "91.0 %"}
+    assert not opened.status.latency.property("stale")
+    assert "compressed is" not in facts(panel.latency.facts)
 
 
 # --- the tray ---------------------------------------------------------------------------------------------------------

@@ -67,8 +67,8 @@ def test_a_network_is_measured_through_the_window(qtbot: QtBot, lenet: MainWindo
     for run in (panel.evaluate, lenet.measurer.predict, panel.measure_latency):
         run()
         finish()
-    assert state().measured.evaluation.value.accuracy.n == 60
-    assert state().measured.evaluation.value.against.top1 > 0.9
+    assert state().measured.evaluations[0].value.accuracy.n == 60
+    assert state().measured.evaluations[0].value.against.top1 > 0.9
     sources = [item.source for item in state().measured.predictions.value.items]
     assert len(sources) == 60
     assert set(sources) <= set(state().measured.pictures)
@@ -165,7 +165,7 @@ def test_a_network_for_clothes_is_evaluated_and_swept(
     qtbot.waitUntil(chooser.use_button.isEnabled)
     qtbot.mouseClick(chooser.use_button, LEFT)
     qtbot.waitUntil(lambda: not window.measurer.running, timeout=60_000)
-    accuracy = window.document.state.measured.evaluation.value.accuracy
+    accuracy = window.document.state.measured.evaluations[0].value.accuracy
     assert accuracy.n == 2000
     assert accuracy.top1 > 0.78
     press(qtbot, window, Qt.Key.Key_M, CTRL)

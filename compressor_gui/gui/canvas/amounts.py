@@ -5,25 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor_gui.core.measure import LatencyResult
+from compressor_gui.core.measure import Timing
 from compressor_gui.gui.canvas.picture import Picture
 from compressor_gui.gui.document import Document
-from compressor_gui.gui.measure.measured import Of
 
 
-def times(picture: Picture, found: Of[LatencyResult] | None, *, of_source: bool) -> tuple[NDArray[np.float64], float]:
-    """For each box the time of its operations, as a part of the slowest box's (NaN: not among the slowest that were
-    measured), and that one's milliseconds; ``of_source``: in the original, not in what the recipe makes of it."""
+def times(picture: Picture, timing: Timing | None) -> NDArray[np.float64]:
+    """For each box the milliseconds of its operations (NaN: not among the slowest that were measured)."""
     taken = np.full(len(picture.folded.boxes), np.nan)
-    if found is None:
-        return taken, 0.0
-    timing = (found.value.against if of_source else None) or found.value.model
-    for name, _op, spent in timing.nodes:
+    for name, _op, spent in timing.nodes if timing else ():
         box = picture.folded.owner.get(name, -1)
         if box >= 0:
             taken[box] = np.nansum((taken[box], spent))
-    slowest = float(np.nanmax(taken, initial=0.0))
-    return (taken / slowest if slowest else taken), slowest
+    return taken
 
 
 def sparsities(picture: Picture, document: Document, *, of_source: bool) -> NDArray[np.float64]:

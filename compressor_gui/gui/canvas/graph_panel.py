@@ -15,6 +15,8 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 from compressor_gui.core import units
 from compressor_gui.core.diff import Diff
 from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.measure import Timing
+from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.canvas import picture as pictures
 from compressor_gui.gui.canvas.amounts import sparsities, times
 from compressor_gui.gui.canvas.export import export_scenes
@@ -298,7 +300,7 @@ class GraphPanel(QWidget):
         if new.selected != old.selected:
             self._select(new.selected)
         recolor = new.recipe is not old.recipe or new.magnitudes is not old.magnitudes or new.made is not old.made
-        timed = new.measured.latency is not old.measured.latency
+        timed = new.measured.latencies is not old.measured.latencies or new.recipe is not old.recipe
         if (recolor and self._color_by == "sparsity") or (timed and self._color_by == "time"):
             self._recolor()
 
@@ -437,6 +439,8 @@ class GraphPanel(QWidget):
         ramp = ("", "", "")
         shown = self._pictures
         most = max((box.bytes for picture in shown for box in picture.folded.boxes), default=0)
+        spent = [times(picture, self._timing(side)) for side, picture in enumerate(shown)]
+        slowest = max((float(np.nanmax(each, initial=0.0)) for each in spent), default=0.0)
         for side, pane in enumerate(self._panes[: len(shown)]):
             look, picture = pane.canvas.look, shown[side]
             look.by_change = self._color_by == "change"
@@ -450,10 +454,15 @@ class GraphPanel(QWidget):
                 look.amounts = sparsities(picture, self._document, of_source=side == 0 and len(shown) > 1)
                 ramp = ("sparsity", "0 %", "100 %")
             elif self._color_by == "time":
-                state = self._document.state
-                of_source = state.view == "original" or (side == 0 and len(shown) > 1)
-                look.amounts, slowest = times(picture, state.measured.latency, of_source=of_source)
+                look.amounts = spent[side] / slowest if slowest else spent[side]
                 ramp = ("time", "0", milliseconds(slowest)) if slowest else ("time: measure latency first", "", "")
             pane.canvas.minimap.renew()
             pane.canvas.update()
         self.legend.show_what(key_of(shown, ramp))
+
+    def _timing(self, side: int) -> Timing | None:
+        """What was measured of the graph in a picture; nothing of another file's, or of an earlier recipe's."""
+        state = self._document.state
+        if state.view == "original" or (side == 0 and len(self._pictures) > 1):
+            return state.measured.timing(Recipe())
+        return state.measured.timing(state.recipe) if state.other is None else None

@@ -18,7 +18,7 @@ _REAL = 0.05
 
 
 class AccuracyPart(Part):
-    """The newest evaluation, and those of other recipes beside it."""
+    """The evaluation of the recipe, and those of other recipes beside it."""
 
     kind = "evaluate"
     verb = "Evaluate"
@@ -35,15 +35,15 @@ class AccuracyPart(Part):
             self.body.addWidget(widget)
 
     def show_state(self, state: State) -> None:
-        """The newest evaluation and the earlier ones."""
-        newest = state.measured.evaluation
-        if newest is None:
+        """The evaluation of the recipe, or else the newest, and those of others."""
+        shown = state.measured.evaluation(state.recipe, state.data)
+        if shown is None:
             self.show_content(self.empty)
             return
-        self.facts.show_facts(dimmed(evaluation_facts(newest.value), newest, state))
-        pale = newest.is_stale(state.recipe, state.data)
-        self.confusion.show_counts(newest.value.accuracy.confusion, newest.value.classes, pale)
-        others = [one for one in state.measured.evaluations[1:] if one.data == newest.data]
+        self.facts.show_facts(dimmed(evaluation_facts(shown.value), shown, state))
+        pale = shown.is_stale(state.recipe, state.data)
+        self.confusion.show_counts(shown.value.accuracy.confusion, shown.value.classes, pale)
+        others = [one for one in state.measured.evaluations if one is not shown and one.data == shown.data]
         self.earlier.show_facts([short_fact(one, state.measured) for one in others])
         self._earlier_title.setVisible(bool(others))
         self.earlier.setVisible(bool(others))

@@ -116,8 +116,8 @@ class LatencyPart(Part):
         return spin
 
     def show_state(self, state: State) -> None:
-        """The newest timings."""
-        found = state.measured.latency
+        """The timings of the recipe, or else the newest."""
+        found = state.measured.latency(state.recipe)
         if found is None:
             self.show_content(self.empty)
             return

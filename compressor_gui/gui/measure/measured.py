@@ -18,10 +18,13 @@ from compressor_gui.core.measure import (
     Predictions,
     PreviewResult,
     SensitivityResult,
+    Timing,
 )
 from compressor_gui.core.recipe import Recipe
 
 T = TypeVar("T")
+_KEPT = 8
+"""How many results of a kind are remembered."""
 TOP_DB = 60.0
 """The top of the scale of SQNR: what is above looks like the original."""
 
@@ -97,7 +100,7 @@ class Sweep:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Everything that was measured on a model; ``evaluations`` newest first, at most one a recipe and data."""
+    """Everything that was measured on a model; evaluations and latencies newest first, one a recipe and data."""
 
     preview: Of[PreviewResult] | None = None
     evaluations: tuple[Of[Evaluation], ...] = ()
@@ -106,20 +109,34 @@ class Measured:
     """Source of an example -> its PNG in base64, as the network sees it."""
     sweep: Of[Sweep] | None = None
     calibration: Of[Calibration] | None = None
-    latency: Of[LatencyResult] | None = None
+    latencies: tuple[Of[LatencyResult], ...] = ()
     range_notes: Mapping[tuple, str] = field(default_factory=dict)
     """Stored ranges -> where they come from: ``10 images, minmax``."""
 
-    @property
-    def evaluation(self) -> Of[Evaluation] | None:
-        """The newest evaluation."""
-        return self.evaluations[0] if self.evaluations else None
+    def evaluation(self, recipe: Recipe, data: DataSpec | None) -> Of[Evaluation] | None:
+        """The evaluation of this recipe on this data; where there is none, the newest, which is stale then."""
+        return _of(self.evaluations, recipe, data)
+
+    def latency(self, recipe: Recipe) -> Of[LatencyResult] | None:
+        """The latency of what this recipe makes; where there is none, the newest, which is stale then."""
+        return _of(self.latencies, recipe, None)
+
+    def timing(self, recipe: Recipe) -> Timing | None:
+        """The times of what this recipe makes, or None; every measurement has those of the original."""
+        found = self.latency(recipe)
+        if found is None:
+            return None
+        if not recipe.active:
+            return found.value.against or found.value.model
+        return None if found.is_stale(recipe, None) else found.value.model
 
     def with_evaluation(self, new: Of[Evaluation]) -> Measured:
         """The same with another evaluation, in place of one of the same recipe."""
-        assert new.recipe is not None
-        rest = [old for old in self.evaluations if old.is_stale(new.recipe, new.data)]
-        return replace(self, evaluations=(new, *rest)[:8])
+        return replace(self, evaluations=_with(self.evaluations, new))
+
+    def with_latency(self, new: Of[LatencyResult]) -> Measured:
+        """The same with another latency, in place of one of the same recipe."""
+        return replace(self, latencies=_with(self.latencies, new))
 
     def recipe_words(self, recipe: Recipe | None) -> str:
         """A recipe in a few words, to tell evaluations apart."""
@@ -129,3 +146,14 @@ class Measured:
             note = self.range_notes.get(getattr(step, "ranges", ()), "")
             words.append(f"ranges of {note}" if note else step.name)
         return " · ".join(words) or "original"
+
+
+def _of(results: tuple[Of[T], ...], recipe: Recipe, data: DataSpec | None) -> Of[T] | None:
+    """The result of a recipe and data, else the newest."""
+    return next((one for one in results if not one.is_stale(recipe, data)), results[0] if results else None)
+
+
+def _with(results: tuple[Of[T], ...], new: Of[T]) -> tuple[Of[T], ...]:
+    """The results with a new one in front, in place of one of the same recipe and data."""
+    assert new.recipe is not None
+    return (new, *(old for old in results if old.is_stale(new.recipe, new.data)))[:_KEPT]

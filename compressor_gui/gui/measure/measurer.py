@@ -236,7 +236,7 @@ class Measurer(QObject):
         recipe = self.document.state.recipe
 
         def done(result: LatencyResult) -> None:
-            self._keep(lambda m: replace(m, latency=Of(result, recipe, None)))
+            self._keep(lambda m: m.with_latency(Of(result, recipe, None)))
 
         self._submit("latency", Latency(batch=batch, threads=threads, **self._pair()), "Measuring latency", done)
 
