@@ -208,7 +208,7 @@ class Dataset:
         if dims is None or (len(dims) == value.ndim and _agree(dims, value.shape)):
             return value
         one = value.shape[1:]
-        if len(dims) and min(dims[1:], default=1) > 0 and math.prod(dims[1:]) == math.prod(one):
+        if len(dims) and min(dims[1:], default=1) > 0 and _same_in_memory(one, dims[1:]):
             return value.reshape(len(value), *dims[1:])
         if len(value) == 1 and len(dims) == len(one) and _agree(dims, one):
             return np.asarray(value[0])
@@ -235,6 +235,12 @@ def open_dataset(spec: DataSpec, graph: ModelGraph, batch: int) -> Dataset:
     """The examples that ``spec`` means, as ``graph`` wants them, in batches of ``batch`` (or of what the graph's
     placeholder says). Raises CompressorError."""
     return Dataset(spec, graph, batch)
+
+
+def _same_in_memory(one: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether an example may be reshaped: not where the axes are the same number but others, as in another layout."""
+    have, want = ([size for size in shape if size != 1] for shape in (one, wanted))
+    return math.prod(have) == math.prod(want) and (len(have) != len(want) or have == want)
 
 
 def _agree(dims: Sequence[int], shape: Sequence[int]) -> bool:

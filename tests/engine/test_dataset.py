@@ -174,6 +174,16 @@ def test_idx_in_every_rank_of_placeholder(tmp_path: Path) -> None:
         list(opened(guess(taking(-1, 28, 28, 1), tmp_path), taking(-1, 9, 9, 1)))
 
 
+def test_another_layout_is_refused_and_not_reshaped(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    for dims, layout in (((-1, 4, 4, 3), "NCHW"), ((-1, 3, 4, 4), "NHWC")):
+        model = taking(*dims)
+        with pytest.raises(CompressorError, match="set height, width, channels and layout"):
+            values(opened(guess(model, tmp_path), model, layout=layout))
+    grey = taking(-1, 4, 4, 1)
+    assert values(opened(guess(grey, tmp_path), grey, layout="NCHW")).shape == (1, 4, 4, 1)  # the same numbers
+
+
 def test_a_fixed_batch_is_filled_up(tmp_path: Path) -> None:
     write_idx(tmp_path / "t10k-images-idx3-ubyte", np.arange(5 * 16).reshape(5, 4, 4))
     model = taking(2, 4, 4, 1)
