@@ -54,8 +54,8 @@ SHOWN = 5
 @click.option("--save-recipe", metavar="FILE", help="Save the recipe with the ranges stored in it.")
 @with_scheduler
 @with_optional_data
-@with_model
 @with_console
+@with_model
 def calibrate(
     console: Console,
     model: ModelRef,

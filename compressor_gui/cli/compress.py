@@ -16,6 +16,7 @@ import click
 
 from compressor_gui.cli.console import Console, as_file, checks_table, read_model, refuse_targets, table, with_console
 from compressor_gui.cli.inspect import sparsity
+from compressor_gui.cli.model import note_other_file
 from compressor_gui.core import passes, pbio, units
 from compressor_gui.core.diff import diff_replay
 from compressor_gui.core.errors import CompressorError
@@ -132,8 +133,7 @@ def compress(
     if not (no_verify or allow_unsafe_ops):
         _refuse_unsafe(graph, model)
     sha256 = digest(data)
-    if recipe.sha256 and recipe.sha256 != sha256:
-        console.note("the recipe was made for another file; its steps are applied to this one as far as they fit")
+    note_other_file(console, recipe, sha256)
 
     replay = Replayer(graph).replay(recipe, lambda *at: console.progress(Progress(*at)))
     for stage in replay.stages:

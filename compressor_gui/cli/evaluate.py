@@ -25,8 +25,8 @@ from compressor_gui.core.measure import Accuracy, Evaluate, Evaluation, Fidelity
 )
 @with_scheduler
 @with_data
-@with_model
 @with_console
+@with_model
 def evaluate(
     console: Console,
     model: ModelRef,

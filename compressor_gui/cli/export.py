@@ -31,8 +31,8 @@ _BY_ENDING = {".pb": "pb", ".pbtxt": "pbtxt", ".tflite": "tflite"}
 @click.option("-o", "--output", required=True, metavar="OUT", help="The file to write, or the SavedModel's new folder.")
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="The format, where OUT's ending does not say it.")
 @with_optional_data
-@with_model
 @with_console
+@with_model
 def export(console: Console, model: ModelRef, data: DataOptions | None, output: str, kind: str | None) -> None:
     """Write MODEL in another format, once it has been loaded and run again beside MODEL.
 

@@ -10,9 +10,9 @@ import click
 from compressor_gui.cli.console import Console, read_model, with_console
 from compressor_gui.cli.data_options import DataOptions, with_input
 from compressor_gui.cli.evaluate import skipped
+from compressor_gui.cli.model import recipe_text
 from compressor_gui.core.jobs import EngineClient
 from compressor_gui.core.measure import LabelImage, ModelRef, Prediction, Predictions
-from compressor_gui.core.recipe import Recipe
 
 
 @click.command("label_image", short_help="Say what pictures show, as TensorFlow's label_image does.")
@@ -50,7 +50,7 @@ def label_image(
     Example:
       compressor-cli label_image --graph model.pb --image cat.jpg --labels labels.txt --input_mean 128 --input_std 128
     """
-    model = ModelRef(graph, Recipe.load(recipe).to_json() if recipe else "", allow_unsafe_ops=allow_unsafe_ops)
+    model = ModelRef(graph, recipe_text(console, recipe, graph), allow_unsafe_ops=allow_unsafe_ops)
     original = None
     if against or recipe:
         original = ModelRef(against or graph, allow_unsafe_ops=allow_unsafe_ops)

@@ -29,8 +29,8 @@ SHOWN = 10
 @click.option("--runs", default=50, show_default=True, type=click.IntRange(1), help="Runs that count, of each graph.")
 @click.option("--nodes", default=20, show_default=True, type=click.IntRange(0), help="How many slowest nodes to name.")
 @click.option("-o", "--output", metavar="CHART", help="Draw the slowest nodes into a .svg or .png; - is stdout (SVG).")
-@with_model
 @with_console
+@with_model
 def latency(
     console: Console,
     model: ModelRef,

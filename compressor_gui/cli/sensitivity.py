@@ -64,8 +64,8 @@ class _Numbers(click.ParamType):
 @with_scheduler
 @click.option("-o", "--output", metavar="CHART", help="Draw the curves into a .svg or .png; - is stdout (SVG).")
 @with_data
-@with_model
 @with_console
+@with_model
 def sensitivity(
     console: Console,
     model: ModelRef,

@@ -125,7 +125,7 @@ class CheckExport(Cautious[ExportCheck]):
 
     ``outputs`` are names of nodes in the original, ``candidate_outputs`` their names in the candidate (empty: the
     same). Graphs with ops that are not on the list of harmless ones (:mod:`.trust`) are refused, unless
-    ``allow_unsafe_ops``.
+    ``allow_unsafe_ops``; so is an original whose SHA-256 is another than ``original_sha256`` (empty: any).
     """
 
     name: ClassVar[str] = "check_export"
@@ -137,6 +137,7 @@ class CheckExport(Cautious[ExportCheck]):
     candidate_outputs: tuple[str, ...] = ()
     seed: int = 0
     allow_unsafe_ops: bool = False
+    original_sha256: str = ""
 
 
 class EngineClient(Worker):

@@ -16,13 +16,14 @@ from compressor_gui.core.protocol import Request
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A model: its file, the recipe (JSON; empty: none) to replay on it, its outputs (empty: the sinks), and whether
-    ops that are not known to be harmless may run."""
+    """A model: its file, the recipe (JSON; empty: none) to replay on it, its outputs (empty: the sinks), whether ops
+    that are not known to be harmless may run, and the file's SHA-256 (empty: whatever lies there)."""
 
     path: str
     recipe: str = ""
     outputs: tuple[str, ...] = ()
     allow_unsafe_ops: bool = False
+    sha256: str = ""
 
 
 # -- preview and predictions ----------------------------------------------------------------------------------------

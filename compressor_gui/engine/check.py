@@ -17,6 +17,7 @@ from compressor_gui.core.serve import Job
 from compressor_gui.core.trust import refuse_untrusted
 from compressor_gui.core.units import shape as shape_text
 from compressor_gui.engine.inputs import Guess, fitting, guesses, has_unknowns, make_feeds
+from compressor_gui.engine.models import read_unchanged
 from compressor_gui.engine.session import HOPELESS, TF_ERRORS, LoadedGraph, brief, failure, plain
 
 Values = list[np.ndarray]
@@ -54,7 +55,7 @@ def check_export(request: CheckExport, job: Job) -> ExportCheck:
         raise CompressorError("the two graphs have different numbers of outputs", where=request.candidate)
     steps = 2 + 2 * CHECK_INPUTS
     job.progress(0, steps, "loading the original")
-    original = _load(request.original, request.outputs, request)
+    original = _load(request.original, request.outputs, request, request.original_sha256)
     with original.loaded:
         job.progress(1, steps, "loading the compressed graph")
         candidate = _load(request.candidate, names, request)
@@ -74,8 +75,8 @@ def check_export(request: CheckExport, job: Job) -> ExportCheck:
     )
 
 
-def _load(path: str, outputs: tuple[str, ...], request: CheckExport) -> _Model:
-    data = pbio.read_bytes(path)
+def _load(path: str, outputs: tuple[str, ...], request: CheckExport, sha256: str = "") -> _Model:
+    data = read_unchanged(path, sha256)
     graph = pbio.parse_graph(data, where=path, outputs=outputs)
     missing = [name for name in outputs if name not in graph]
     if missing:

@@ -12,7 +12,7 @@ from compressor_gui.core import pbio
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.measure import ModelRef
-from compressor_gui.core.recipe import Recipe, Replayer
+from compressor_gui.core.recipe import Recipe, Replayer, digest
 from compressor_gui.core.trust import refuse_untrusted
 from compressor_gui.engine.inputs import guesses, has_unknowns, make_feeds
 from compressor_gui.engine.session import HOPELESS, TF_ERRORS, LoadedGraph
@@ -43,7 +43,8 @@ def read_model(ref: ModelRef) -> ModelGraph:
 
     What is looked through is what will run, as a recipe can make any op of any other.
     """
-    graph = pbio.read_graph(ref.path, outputs=ref.outputs or None)
+    data = read_unchanged(ref.path, ref.sha256)
+    graph = pbio.parse_graph(data, where=ref.path, outputs=ref.outputs or None)
     missing = [name for name in ref.outputs if name not in graph]
     if missing:
         raise CompressorError(f"its output {missing[0]!r} is missing", where=ref.path)
@@ -51,6 +52,14 @@ def read_model(ref: ModelRef) -> ModelGraph:
         graph = Replayer(graph).replay(Recipe.from_json(ref.recipe)).graph
     refuse_unless_allowed(ref, graph)
     return graph
+
+
+def read_unchanged(path: str, sha256: str) -> bytes:
+    """A file's bytes. Raises CompressorError where it can't be read, or ``sha256`` is that of another (empty: none)."""
+    data = pbio.read_bytes(path)
+    if sha256 and digest(data) != sha256:
+        raise CompressorError("the file has changed since it was opened", where=path, hint="open it again")
+    return data
 
 
 def refuse_unless_allowed(ref: ModelRef, graph: ModelGraph) -> None:

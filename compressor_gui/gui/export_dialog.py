@@ -85,7 +85,7 @@ class ExportDialog(QDialog):
         self.with_recipe = QCheckBox("Save the recipe beside it (.recipe.json)")
         self.with_recipe.setChecked(True)
         column.addWidget(self.with_recipe)
-        found = untrusted_ops(self.source.graph)
+        found = (*untrusted_ops(self.source.graph), *untrusted_ops(self.made.graph))
         names = ", ".join(sorted({op for _, op in found})[:4])
         self.allow = QCheckBox(
             f"This graph may read or write files or run code ({names}): run it to check all the same"
@@ -186,6 +186,7 @@ class ExportDialog(QDialog):
             self.source.graph.outputs,
             self.made.graph.outputs,
             allow_unsafe_ops=self.allow.isChecked(),
+            original_sha256=self.source.sha256,
         )
         self.engine.changed.connect(self._progress)
         title = f"Checking {Path(self.target.text()).name}"

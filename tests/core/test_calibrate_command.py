@@ -12,7 +12,7 @@ from compressor_gui.cli import cli
 from compressor_gui.core.pbio import read_graph, write_graph
 from compressor_gui.core.ranges import plan_calibration
 from compressor_gui.core.ranges_file import read_ranges
-from compressor_gui.core.recipe import Recipe, Replayer
+from compressor_gui.core.recipe import Recipe, Replayer, digest
 from tests.support import conv_net, graph, node, placeholder
 
 
@@ -54,6 +54,15 @@ def test_a_log_becomes_ranges_and_a_recipe_without_range_nodes(model: Path, log:
     assert set(map(tuple, report["ranges"].values())) == {(-2.5, 2.25)}
     made = Replayer(read_graph(model)).replay(Recipe.load(recipe)).graph
     assert not any(found.op == "RequantizationRange" for found in made.nodes)
+
+
+@pytest.mark.parametrize(("sha256", "noted"), [("", False), ("0" * 64, True), ("model", False)])
+def test_a_recipe_for_another_file_is_noted(model: Path, log: Path, tmp_path: Path, sha256: str, noted: bool) -> None:
+    path = tmp_path / "recipe.json"
+    Recipe(sha256=digest(model.read_bytes()) if sha256 == "model" else sha256).save(path)
+    result = run(model, "--from-log", log, "--recipe", path)
+    assert result.exit_code == 0, result.output
+    assert ("the recipe was made for another file" in result.stderr) == noted
 
 
 def test_ranges_in_a_pipe(model: Path, log: Path) -> None:

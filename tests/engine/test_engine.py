@@ -11,6 +11,7 @@ from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.jobs import EXACT_DB, CheckExport, EngineClient, ExportCheck, Hello, OutputCheck
 from compressor_gui.core.pbio import to_text, write_graph
+from compressor_gui.core.recipe import digest
 from compressor_gui.core.values import DType, Shape
 from compressor_gui.engine.inputs import Guess, make_feeds, smooth_noise
 from tests.support import SHARED, const, conv_net, graph, needs_shared, node, placeholder
@@ -48,6 +49,17 @@ def scaled(factor: float, source: Node | None = None, name: str = "y") -> ModelG
 def only(result: ExportCheck) -> OutputCheck:
     (output,) = result.outputs
     return output
+
+
+# --- the files ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.tensorflow
+def test_an_original_that_has_changed_is_refused(check: Check) -> None:
+    with pytest.raises(CompressorError, match=r"original\.pb: the file has changed since it was opened"):
+        check(scaled(2), original_sha256="0" * 64)
+    again = digest((check.folder / "original.pb").read_bytes())
+    assert only(check(scaled(2), original_sha256=again)).equal
 
 
 # --- TensorFlow ------------------------------------------------------------------------------------------------------

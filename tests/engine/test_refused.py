@@ -16,11 +16,11 @@ from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.passes import make
 from compressor_gui.core.pbio import to_bytes, write_graph
 from compressor_gui.core.protocol import Request
-from compressor_gui.core.recipe import Recipe
+from compressor_gui.core.recipe import Recipe, digest
 from compressor_gui.core.serve import Job
 from compressor_gui.core.values import DType
 from compressor_gui.engine.__main__ import HANDLERS
-from compressor_gui.engine.models import SentModel
+from compressor_gui.engine.models import SentModel, read_model
 from tests.support import const, conv, graph, node, placeholder
 
 MODEL_JOBS = [kind for kind in HANDLERS if "model" in {field.name for field in dataclasses.fields(kind)}]
@@ -75,6 +75,18 @@ def test_a_model_that_was_sent_is_refused_too(tmp_path: Path) -> None:
     sent = SentModel(ModelRef("model.pb"), to_bytes(unsafe), unsafe.outputs)
     with pytest.raises(CompressorError, match=r"the op PyFunc \(node 'y'\) may do more than compute"):
         sent.load()
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("kind", MODEL_JOBS, ids=lambda kind: kind.name)
+def test_a_file_that_has_changed_is_refused(kind: type[Request], tmp_path: Path) -> None:
+    path = tmp_path / "model.pb"
+    write_graph(graph(placeholder("x", (-1, 8, 8, 3)), node("y", "Relu", "x")), path)
+    known = ModelRef(str(path), sha256=digest(path.read_bytes()))
+    assert len(read_model(known)) == 2
+    write_graph(graph(placeholder("x", (-1, 8, 8, 3)), node("y", "Relu6", "x")), path)
+    with pytest.raises(CompressorError, match=r"has changed since it was opened \(open it again\)"):
+        ask(kind, tmp_path, known)
 
 
 def test_all_jobs_on_models_are_tried() -> None:

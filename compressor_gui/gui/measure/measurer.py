@@ -125,15 +125,16 @@ class Measurer(QObject):
 
     @property
     def untrusted(self) -> tuple[str, ...]:
-        """The ops of the model that may do more than compute."""
-        source = self.document.state.source
-        return tuple(sorted({op for _, op in untrusted_ops(source.graph)})) if source else ()
+        """The ops of the model, as it was opened and as the recipe makes it, that may do more than compute."""
+        state = self.document.state
+        graphs = [one.graph for one in (state.source, state.made) if one is not None]
+        return tuple(sorted({op for graph in graphs for _, op in untrusted_ops(graph)}))
 
     def original(self) -> ModelRef:
         """The model as it was opened."""
         source = self.document.state.source
         assert source is not None
-        return ModelRef(str(source.path), "", source.graph.outputs, self.allow_unsafe)
+        return ModelRef(str(source.path), "", source.graph.outputs, self.allow_unsafe, source.sha256)
 
     def compressed(self, recipe: Recipe) -> ModelRef:
         """What a recipe makes of it."""
