@@ -20,7 +20,7 @@ from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.measure import LayerCurve, Sensitivity, SensitivityResult
 from compressor_gui.core.protocol import ProtocolError, build
 
-KEY_VERSION = 1
+KEY_VERSION = 2
 """Part of every key: raised when the same question gets another answer."""
 
 CLEAN_DB = 40.0
@@ -154,7 +154,7 @@ def chosen_layers(graph: ModelGraph, names: Sequence[str]) -> tuple[Layer, ...]:
 
 def sweep_key(model: bytes, outputs: Sequence[str], data: DataSpec, metric: str) -> str:
     """The SHA-256 under which a sweep's values are kept: of the graph (its recipe replayed), its outputs, how examples
-    are made, a sample of their files, and the metric. Raises CompressorError where the data can't be read.
+    are made, their files (:func:`content_sample`), and the metric. Raises CompressorError where the data can't be read.
 
     The layer and the point are kept beside each value; paths don't matter, so that what was moved is found again.
     """
@@ -166,21 +166,26 @@ def sweep_key(model: bytes, outputs: Sequence[str], data: DataSpec, metric: str)
 
 
 def content_sample(path: str) -> str:
-    """A hash of what is at ``path``: names and sizes of all files, and the first and last bytes of up to 64 of them."""
+    """A hash of what is at ``path``: all of a file; of a folder the names and sizes of all files, the beginnings of up
+    to 64 of them, and when each was changed of which that is not everything."""
     if not path:
         return ""
-    seen = hashlib.sha256()
     root = Path(path)
     try:
-        files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+        if not root.is_dir():
+            with root.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        seen = hashlib.sha256()
+        files = sorted(p for p in root.rglob("*") if p.is_file())
+        sampled = set(files[:: max(1, -(-len(files) // _SAMPLED_FILES))])
         for file in files:
-            name = file.relative_to(root).as_posix() if root.is_dir() else ""
-            seen.update(f"{name}\0{file.stat().st_size}\n".encode("utf-8", "surrogateescape"))
-        for file in files[:: max(1, -(-len(files) // _SAMPLED_FILES))]:
-            with file.open("rb") as stream:
-                seen.update(stream.read(_SAMPLE_BYTES))
-                stream.seek(max(0, file.stat().st_size - _SAMPLE_BYTES))
-                seen.update(stream.read(_SAMPLE_BYTES))
+            status, beginning = file.stat(), b""
+            if file in sampled:
+                with file.open("rb") as stream:
+                    beginning = stream.read(_SAMPLE_BYTES)
+            changed = status.st_mtime_ns if len(beginning) < status.st_size else 0
+            name = file.relative_to(root).as_posix()
+            seen.update(f"{name}\0{status.st_size}\0{changed}\n".encode("utf-8", "surrogateescape") + beginning)
     except OSError as error:
         raise CompressorError(f"it can't be read: {error.strerror}", where=path) from None
     return seen.hexdigest()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,28 @@ def test_a_key_is_of_the_content(pictures: Path) -> None:
     (moved / "a").write_bytes(b"c" * 100)
     others.append(key(moved))
     assert len({first, *others}) == 7
+
+
+def test_a_file_is_hashed_whole(tmp_path: Path) -> None:
+    path = tmp_path / "data.npy"
+    found = set()
+    for middle in (b"a", b"b"):
+        path.write_bytes(bytes(1 << 18) + middle * 1000 + bytes(1 << 18))
+        os.utime(path, (1, 1))
+        found.add(key(path))
+    assert len(found) == 2
+
+
+def test_what_is_not_read_of_a_folder_shows_by_its_time(pictures: Path) -> None:
+    for number in range(200):
+        (pictures / f"{number:03}").write_bytes(bytes(1 << 17 if number == 0 else 100))
+    found = {key(pictures)}
+    for name in ("000", "001"):  # only begun, and not sampled
+        path = pictures / name
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+        os.utime(path, (1, 1))
+        found.add(key(pictures))
+    assert len(found) == 3
 
 
 def test_data_that_can_not_be_read_is_said(tmp_path: Path) -> None:
