@@ -11,10 +11,10 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 import numpy as np
 
@@ -98,7 +98,7 @@ def class_order(folders: Iterable[str], names: Names | None) -> tuple[dict[str, 
     """Which class each sub-folder is, and the classes' names.
 
     Where the file of names has every folder, its line decides; folders that are numbers are those classes; all others
-    are counted in the order of the alphabet, as Keras does.
+    are counted in the order of the alphabet, as Keras does, where there are as many names. Raises CompressorError.
     """
     found = sorted(folders)
     if names is not None:
@@ -107,24 +107,64 @@ def class_order(folders: Iterable[str], names: Names | None) -> tuple[dict[str, 
             if names.keys and len(found) < len(names.keys):  # the map of all 21,842 synsets, not of these
                 return {f: at for at, f in enumerate(found)}, tuple(names.names[index[f]] for f in found)
             return {folder: index[folder] for folder in found}, names.names
-    if all(re.fullmatch(r"\d{1,6}", folder) for folder in found):
-        count = max((int(folder) for folder in found), default=-1) + 1
-        return {f: int(f) for f in found}, names.names if names else tuple(map(str, range(count)))
+    numbers = class_numbers(found, [f"sub-folder {folder!r}" for folder in found])
+    if numbers is not None:
+        count = max(numbers, default=-1) + 1
+        if names is not None and count > len(names.names):
+            raise CompressorError(f"there are {len(names.names)} names, but a sub-folder {count - 1}", hint=_NAMES)
+        return dict(zip(found, numbers, strict=True)), names.names if names else tuple(map(str, range(count)))
+    if names is not None and (len(names.names) != len(found) or any(folder in names.index for folder in found)):
+        lacking = next((folder for folder in found if folder not in names.index), found[0])
+        raise CompressorError(f"the file of names lacks the sub-folder {lacking!r}", hint=_NAMES)
     return {folder: at for at, folder in enumerate(found)}, names.names if names else tuple(found)
 
 
-def read_targets(path: str | Path) -> dict[str, str]:
+_NAMES = "it has one name a line, and counts from 0"
+
+
+def class_numbers(labels: Sequence[str], places: Sequence[str]) -> list[int] | None:
+    """Labels that are numbers, as the classes that they are; None where all are words.
+
+    Raises CompressorError where one is no class, or some are words; ``places`` says where each label is.
+    """
+    is_number = [re.fullmatch(r"-?\d+", label) is not None for label in labels]
+    if labels and not any(is_number):
+        return None
+    for label, place, number in zip(labels, places, is_number, strict=True):
+        if not number:
+            words = f"the label {label!r} is a word, but others are numbers"
+            raise CompressorError(words, where=place, hint="use one of both for all, or give a file of names")
+        if not 0 <= int(label) < _MOST_CLASSES:
+            raise CompressorError(f"the label {label} is no class", where=place, hint="classes count from 0")
+    return [int(label) for label in labels]
+
+
+_MOST_CLASSES = 1_000_000
+
+
+class Target(NamedTuple):
+    """A picture's label, and the number of the line that says it."""
+
+    label: str
+    line: int
+
+
+def read_targets(path: str | Path) -> dict[str, Target]:
     """Read lines ``picture,label`` (or with a tab, or a last space between them); a first line of heads is left out."""
     with reading(path, "text"):
-        lines = [line.strip() for line in Path(path).read_text("utf-8").splitlines() if line.strip()]
-    pairs = [re.split(r"\s*[,\t]\s*", line, maxsplit=1) if re.search(r"[,\t]", line) else line.rsplit(" ", 1)
-             for line in lines]  # fmt: skip
-    for at, pair in enumerate(pairs):
+        lines = [line.strip() for line in Path(path).read_text("utf-8").splitlines()]
+    found: dict[str, Target] = {}
+    heads = True
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        pair = re.split(r"\s*[,\t]\s*", line, maxsplit=1) if re.search(r"[,\t]", line) else line.rsplit(" ", 1)
         if len(pair) != 2:
-            raise CompressorError("a line has no label", where=f"{path}, line {at + 1}", hint="write picture,label")
-    if pairs and Path(pairs[0][0]).suffix.lower() not in PICTURES:
-        del pairs[0]
-    return {name: label.strip().strip('"') for name, label in pairs}
+            raise CompressorError("a line has no label", where=f"{path}, line {number}", hint="write picture,label")
+        if not heads or Path(pair[0]).suffix.lower() in PICTURES:
+            found[pair[0]] = Target(pair[1].strip().strip('"'), number)
+        heads = False
+    return found
 
 
 def are_targets(path: str | Path) -> bool:

@@ -99,18 +99,20 @@ def _pictures(spec: DataSpec, names: datafiles.Names | None) -> Source:
 
 
 def _label_numbers(
-    labels: Sequence[str], names: datafiles.Names | None, where: str
+    targets: Sequence[datafiles.Target], names: datafiles.Names | None, where: str
 ) -> tuple[list[int], tuple[str, ...]]:
-    """Labels as classes: numbers are meant as they are, words are looked up in the names, or else sorted."""
+    """Labels as classes: where the names have all, they decide, as for folders; else numbers are meant as they are, and
+    words are sorted. Raises CompressorError naming the line."""
     classes = names.names if names else ()
-    if all(label.isdecimal() for label in labels):
-        return [int(label) for label in labels], classes
+    labels, places = [target.label for target in targets], [f"{where}, line {target.line}" for target in targets]
     known = names.index if names else {label: at for at, label in enumerate(sorted(set(labels)))}
-    unknown = next((label for label in labels if label not in known), None)
-    if unknown is not None:
-        raise CompressorError(
-            f"the label {unknown!r} is none of the names", where=where, hint="check the file of names"
-        )
+    if names is None or not all(label in known for label in labels):
+        numbers = datafiles.class_numbers(labels, places)
+        if numbers is not None:
+            return numbers, classes
+    for label, place in zip(labels, places, strict=True):
+        if label not in known:
+            raise CompressorError(f"the label {label!r} is none of the names", where=place, hint="check them")
     return [known[label] for label in labels], classes or tuple(known)
 
 

@@ -218,7 +218,7 @@ def test_folders_are_classes() -> None:
     assert datafiles.class_order(["10", "2"], None)[0] == {"10": 10, "2": 2}
     names = datafiles.Names(("dog", "bird", "cat"))
     assert datafiles.class_order(["cat", "dog"], names) == ({"cat": 2, "dog": 0}, names.names)
-    assert datafiles.class_order(["b", "a"], names) == ({"a": 0, "b": 1}, names.names)
+    assert datafiles.class_order(["b", "a", "c"], names) == ({"a": 0, "b": 1, "c": 2}, names.names)
     synsets = datafiles.Names(("tench", "shark", "ray"), ("n01440764", "n01484850", "n01496331"))
     assert datafiles.class_order(["n01496331", "n01440764"], synsets) == (
         {"n01440764": 0, "n01496331": 1},
@@ -226,10 +226,36 @@ def test_folders_are_classes() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("folders", "names", "words"),
+    [
+        (["-1", "9"], None, "sub-folder '-1': the label -1 is no class"),
+        (["9", "cat"], None, "sub-folder 'cat': the label 'cat' is a word, but others are numbers"),
+        (["cat", "dog"], ("a", "b", "c"), "the file of names lacks the sub-folder 'cat'"),
+        (["cat", "dog"], ("cat", "dgo"), "the file of names lacks the sub-folder 'dog'"),
+        (["0", "3"], ("a", "b", "c"), "there are 3 names, but a sub-folder 3"),
+    ],
+)
+def test_folders_that_are_no_classes_and_names_that_do_not_fit_are_told(
+    folders: list[str], names: tuple[str, ...] | None, words: str
+) -> None:
+    with pytest.raises(CompressorError, match=words):
+        datafiles.class_order(folders, datafiles.Names(names) if names else None)
+
+
+def test_numbers_are_classes_and_a_mixture_is_refused() -> None:
+    assert datafiles.class_numbers(["3", "0"], ["", ""]) == [3, 0]
+    assert datafiles.class_numbers(["wolf", "bear"], ["", ""]) is None
+    for labels, words in ((["3", "x"], "line 2: the label 'x' is a word"), (["3", "-1"], "line 2: the label -1 is no")):
+        with pytest.raises(CompressorError, match=words):
+            datafiles.class_numbers(labels, ["line 1", "line 2"])
+
+
 def test_targets_are_told_from_names(tmp_path: Path) -> None:
     lines = touch(tmp_path / "val.csv", "file,label\na.jpg,3\nsub/b.png, 4\n")
-    assert datafiles.read_targets(lines) == {"a.jpg": "3", "sub/b.png": "4"}
-    assert datafiles.read_targets(touch(tmp_path / "val.txt", "ILSVRC2012_1.JPEG 65\n")) == {"ILSVRC2012_1.JPEG": "65"}
+    assert datafiles.read_targets(lines) == {"a.jpg": ("3", 2), "sub/b.png": ("4", 3)}
+    spaced = touch(tmp_path / "val.txt", "\nILSVRC2012_1.JPEG 65\n")
+    assert datafiles.read_targets(spaced) == {"ILSVRC2012_1.JPEG": ("65", 2)}
     assert datafiles.are_targets(lines)
     assert datafiles.are_targets(write_idx(tmp_path / "labels", np.arange(3)))
     assert not datafiles.are_targets(touch(tmp_path / "names.txt", "cat\ndog\n"))

@@ -106,6 +106,16 @@ def test_a_folder_of_pictures_has_no_labels_unless_a_file_says_them(tmp_path: Pa
     assert data.skipped == [str(tmp_path / "missing.png")]
 
 
+@pytest.mark.parametrize(("label", "words"), [("x", "'x' is a word, but others are numbers"), ("-1", "-1 is no class")])
+def test_one_bad_label_does_not_renumber_the_others(tmp_path: Path, label: str, words: str) -> None:
+    for name in ("a.png", "b.png"):
+        picture(tmp_path / name)
+    model = taking(-1, 4, 4, 3)
+    targets = touch(tmp_path / "t.csv", f"a.png,3\nb.png,{label}\n")
+    with pytest.raises(CompressorError, match=rf"t\.csv, line 2: the label {words}"):
+        opened(guess(model, tmp_path), model, targets=str(targets))
+
+
 def test_pictures_are_cropped_scaled_and_ordered(tmp_path: Path) -> None:
     tf = tensorflow()
     pixels = np.zeros((4, 8, 3), np.uint8)
