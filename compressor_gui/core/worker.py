@@ -92,11 +92,23 @@ class _Process:
         self._tail: deque[bytes] = deque(maxlen=40)
         self._drain = threading.Thread(target=self._keep_tail, daemon=True)
         self._drain.start()
+        self._end = threading.Thread(target=self._end_children, daemon=True)
+        self._end.start()
         self.memory = MemoryWatch(self.popen.pid, memory_bytes, self.kill) if memory_bytes else None
 
     def _keep_tail(self) -> None:
         while line := self._stderr.readline(4096):
             self._tail.append(line)
+
+    def _end_children(self) -> None:
+        """When it dies: they hold its output open, whose end is how its death is noticed.
+
+        It is not reaped here, so that its number stays its group's. Windows has no groups, macOS waitid since 3.13.
+        """
+        if hasattr(os, "waitid"):
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PID, self.popen.pid, os.WEXITED | os.WNOWAIT)
+            self._kill_all()
 
     @property
     def running(self) -> bool:
@@ -104,8 +116,10 @@ class _Process:
 
     def kill(self) -> None:
         """End it and what it started; :meth:`wait` has to follow."""
-        if not self.running:
-            return
+        if self.running:
+            self._kill_all()
+
+    def _kill_all(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if hasattr(os, "killpg"):
                 os.killpg(self.popen.pid, signal.SIGKILL)
@@ -119,6 +133,7 @@ class _Process:
         except subprocess.TimeoutExpired:
             self.kill()
             code = self.popen.wait()
+        self._end.join()
         self._drain.join()
         if self.memory:
             self.memory.close()

@@ -95,6 +95,14 @@ def take_memory_elsewhere(request: Do, job: Job) -> str:
     return "not reached"
 
 
+def crash_with_a_child(request: Do, job: Job) -> str:
+    """The child has this process's output, and never ends by itself."""
+    program = "import os, threading; os.write(2, b'child\\n'); threading.Event().wait()"
+    subprocess.Popen([sys.executable, "-c", program], stdout=2)
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return "not reached"
+
+
 def leave(request: Do, job: Job) -> str:
     os._exit(3)
 
@@ -132,6 +140,7 @@ ACTIONS = {
         wait_stubbornly,
         crash,
         crash_unless_off,
+        crash_with_a_child,
         take_memory,
         take_memory_elsewhere,
         leave,

@@ -291,6 +291,12 @@ def test_a_crash_shows_the_last_words(worker: Worker) -> None:
     assert "about to crash" in caught.value.details
 
 
+def test_children_do_not_delay_the_news_of_a_death(worker: Worker, log: Log) -> None:
+    number = worker.submit(Do("crash_with_a_child"))
+    assert log.until(Died)[0] == number
+    assert worker.run(Do(value="after")).value == "after"
+
+
 def test_after_a_crash_the_request_is_asked_as_it_says(worker: Worker) -> None:
     seen: list[Progress] = []
     assert worker.run(Do("crash", "second try", retry="echo"), seen.append).value == "second try"
