@@ -43,7 +43,7 @@ def _here(request: Evaluate, job: Job) -> tuple[Tally, Dataset, Sequence[str]]:
             job.progress(0, 0, "loading the original")
             original = Runner(stack.enter_context(load_model(request.against)))
         data = _examples(request, (original or model).graph)
-        tally = Tally(data.classes, request.output)
+        tally = Tally(request.data, data.classes, request.output)
         for batch in data:
             job.progress(data.n - len(batch), max(0, data.count), "evaluating")
             tally.add(batch, model, original)
@@ -100,7 +100,7 @@ class _Opened:
         self._original = None if plan.original is None else Runner(plan.original.load())
         self._data = open_examples(plan.data, (self._original or self._model).graph, plan.batch)
         self._check = check
-        first = Tally(self._data.classes, plan.output)
+        first = Tally(plan.data, self._data.classes, plan.output)
         first.add(next(iter(self._data)), self._model, self._original)
         self._nothing = first.emptied()
 

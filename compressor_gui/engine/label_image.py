@@ -13,7 +13,7 @@ from compressor_gui.core.measure import LabelImage, Prediction, Predictions
 from compressor_gui.core.serve import Job
 from compressor_gui.engine.dataset import Batch
 from compressor_gui.engine.models import load_model
-from compressor_gui.engine.runner import Runner, as_scores, open_examples
+from compressor_gui.engine.runner import Runner, as_scores, check_names, open_examples
 
 Top = list[tuple[tuple[int, str, float], ...]]
 """The top classes of each example of a batch."""
@@ -43,6 +43,7 @@ def _top(model: Runner, batch: Batch, request: LabelImage, classes: Sequence[str
     scores = as_scores(values[at])
     if scores is None or len(scores) != len(batch):
         raise CompressorError(f"the output {model.names[at]!r} has no score for each class", where=model.ref.path)
+    check_names(request.data, classes, values[at], model.names[at])
     best = metrics.top_k(scores, request.top)
     return [
         tuple((int(c), _name(int(c), classes), _finite(row[c])) for c in top)

@@ -62,6 +62,14 @@ def open_examples(spec: DataSpec, graph: ModelGraph, batch: int) -> Dataset:
     return open_dataset(dataclasses.replace(spec, cache_bytes=0), graph, batch)
 
 
+def check_names(spec: DataSpec, names: Sequence[str], value: np.ndarray, output: str) -> None:
+    """Raise CompressorError where a file of names has not one for each score of the output that was taken."""
+    scores = as_scores(value)
+    if spec.names and scores is not None and scores.shape[1] != len(names):
+        words = f"there are {len(names)} names, but the output {output!r} has {scores.shape[1]} classes"
+        raise CompressorError(words, where=spec.names, hint="one name a line, for each class of the network's")
+
+
 def find_output(names: Sequence[str], wanted: str, where: str) -> int:
     """The place of an output, named as TensorFlow's tools do it (``import/output:0`` too). Raises CompressorError."""
     name = str(parse_ref(wanted.removeprefix("import/")))

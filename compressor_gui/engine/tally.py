@@ -9,10 +9,11 @@ import numpy as np
 
 from compressor_gui.core import metrics
 from compressor_gui.core.compare import Comparison
+from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.measure import Accuracy, Evaluation, Fidelity
 from compressor_gui.engine.dataset import Batch
-from compressor_gui.engine.runner import Runner, scores_of
+from compressor_gui.engine.runner import Runner, check_names, find_output, scores_of
 
 CONFUSED = 50
 """The most classes of which the confusion is kept."""
@@ -79,7 +80,8 @@ class _Hits:
 class Tally:
     """Everything that is counted, batch by batch. The first batch decides which outputs have the scores."""
 
-    def __init__(self, classes: Sequence[str], output: str) -> None:
+    def __init__(self, spec: DataSpec, classes: Sequence[str], output: str) -> None:
+        self._spec = spec
         self._classes = classes
         self._output = output
         self._n = 0
@@ -108,7 +110,7 @@ class Tally:
 
     def emptied(self) -> Tally:
         """A new one that has counted nothing, but knows what the first batch decided."""
-        tally = Tally(self._classes, self._output)
+        tally = Tally(self._spec, self._classes, self._output)
         tally._hits = (self._hits[0].emptied(), self._hits[1].emptied())
         tally._begun, tally._scored = self._begun, self._scored
         return tally
@@ -134,6 +136,8 @@ class Tally:
     ) -> None:
         """Find the outputs with the scores; where there are none, there is the original to compare with."""
         if batch.labels is None:
+            if self._output:
+                find_output(model.names, self._output, model.ref.path)
             return
         try:
             self._hits[0].output = model.scores(values, self._output, len(self._classes))
@@ -143,6 +147,9 @@ class Tally:
             if original is None or self._output:
                 raise
             self._scored = False
+            return
+        at = self._hits[0].output
+        check_names(self._spec, self._classes, values[at], model.names[at])
 
     def _score(self, hits: _Hits, model: Runner, values: Sequence[np.ndarray], batch: Batch) -> None:
         assert hits.output is not None

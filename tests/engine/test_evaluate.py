@@ -171,6 +171,9 @@ def test_without_labels_there_is_fidelity(tmp_path: Path, rows: Callable[..., Da
     assert (same.sqnr_db, same.equal) == (EXACT_DB, True)
     with pytest.raises(CompressorError, match="no labels, so there is nothing to compare"):
         evaluated(ref, spec)
+    assert evaluated(other, spec, ref, output="y").accuracy.n == 10
+    with pytest.raises(CompressorError, match="there is no output 'nope'"):
+        evaluated(other, spec, ref, output="nope")
 
 
 def test_outputs_that_are_renamed_are_matched_by_order(tmp_path: Path, rows: Callable[..., DataSpec]) -> None:
@@ -214,7 +217,7 @@ def test_label_image_names_the_best_classes(tmp_path: Path) -> None:
     from compressor_gui.engine.label_image import label_image
 
     images, labels = digits(SAMPLES, "t10k-1000")
-    names = touch(tmp_path / "names.txt", "\n".join(f"digit {at}" for at in range(9)))
+    names = touch(tmp_path / "names.txt", "\n".join(f"digit {at}" for at in range(10)))
     spec = dataclasses.replace(guess(read_graph(LENET.path), SAMPLES), limit=10, names=str(names))
     found = label_image(LabelImage(PRUNED, spec, LENET, top=3), Job(1, lambda *_: None))
     expected = run_tf(read_graph(LENET.path), {"input": images[:10]}, ["output"])["output"]
@@ -222,7 +225,12 @@ def test_label_image_names_the_best_classes(tmp_path: Path) -> None:
     assert [item.label for item in found.items] == labels[:10].tolist()
     for item, row in zip(found.items, expected, strict=True):
         assert [score for _, _, score in item.against] == pytest.approx(sorted(row, reverse=True)[:3], abs=1e-5)
-        assert all(name == ("class 9" if at == 9 else f"digit {at}") for at, name, _ in (*item.top, *item.against))
+        assert all(name == f"digit {at}" for at, name, _ in (*item.top, *item.against))
+    few = dataclasses.replace(spec, names=str(touch(tmp_path / "few.txt", "one\ntwo\nthree")))
+    with pytest.raises(CompressorError, match="there are 3 names, but the output 'output' has 10 classes"):
+        label_image(LabelImage(LENET, few), Job(1, lambda *_: None))
+    with pytest.raises(CompressorError, match="there are 3 names, but the output 'output' has 10 classes"):
+        evaluated(LENET, few, LENET)
 
 
 # --- the command line, through a real engine -------------------------------------------------------------------------

@@ -128,7 +128,7 @@ def test_merging_leaves_tallies_as_they_are() -> None:
     with load_model(PRUNED) as pruned, load_model(LENET) as lenet:
         model, original = Runner(pruned), Runner(lenet)
         batches = list(open_examples(digits(60), original.graph, 8))
-        whole = Tally((), "")
+        whole = Tally(DataSpec("numpy", ""), (), "")
         for batch in batches:
             whole.add(batch, model, original)
         parts = [whole.emptied() for _ in range(3)]
