@@ -5,15 +5,19 @@ estimate else, to be measured afterwards. What adds up is the drop of top-1, or 
 
 Each layer's measured points are reduced to those on the lower convex hull of loss against gain, whose slopes rise; the
 cheapest steps of all layers are then taken in order, which is the greedy solution of the multiple-choice knapsack
-(Sinha and Zoltners, 1979). Only measured sparsities are proposed.
+(Sinha and Zoltners, 1979). Only measured sparsities are proposed, but of the last step towards a gain only as much is
+taken as is lacking, its loss interpolated between the measured points around it.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+
+import numpy as np
 
 from compressor_gui.core import units
 from compressor_gui.core.errors import CompressorError
@@ -102,6 +106,7 @@ class _Planner:
         if missing:
             words = f"the curves have a layer {missing[0]!r}, which the graph lacks"
             raise CompressorError(words, hint="measure this model's own curves")
+        self.known = known
         self.choices = {curve.name: self._choices(known[curve.name], curve) for curve in curves.layers}
 
     def to_gain(self) -> dict[str, _Choice]:
@@ -112,8 +117,7 @@ class _Planner:
             if have >= wanted:
                 break
             lacking = wanted - have + step.start.gain
-            enough = [c for c in self.choices[step.layer] if lacking <= c.gain <= step.end.gain]
-            chosen[step.layer] = min(enough, key=lambda c: c.sparsity, default=step.end)
+            chosen[step.layer] = self._between(step, lacking) if lacking < step.end.gain else step.end
             have += chosen[step.layer].gain - step.start.gain
         if have < wanted:
             raise CompressorError(self._lack(chosen), hint="sweep more layers, or to higher sparsities")
@@ -166,6 +170,17 @@ class _Planner:
         if self.target.bytes is None:
             return float(layer.nonzero - after)
         return float(sparse_size(0, [(layer, layer.nonzero)]) - sparse_size(0, [(layer, after)]))
+
+    def _between(self, step: _Step, gain: float) -> _Choice:
+        """The least of a step, in hundredths of a percent, that has this gain."""
+        layer, choices = self.known[step.layer], self.choices[step.layer]
+        places = range(math.ceil(step.start.sparsity * 10_000), math.floor(step.end.sparsity * 10_000) + 1)
+        at = bisect_left(places, gain, key=lambda place: self._gain(layer, place / 10_000))
+        if at == len(places):
+            return step.end
+        sparsity = places[at] / 10_000
+        sparsities, losses = [choice.sparsity for choice in choices], [choice.loss for choice in choices]
+        return _Choice(sparsity, self._gain(layer, sparsity), float(np.interp(sparsity, sparsities, losses)))
 
     def _steps(self) -> list[_Step]:
         steps = [step for name, choices in self.choices.items() for step in _hull(name, choices)]

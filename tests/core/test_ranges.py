@@ -202,6 +202,8 @@ def test_a_graph_in_8_bits_is_measured_where_it_is_requantized() -> None:
     ranges = dict.fromkeys(plan.tensors, (-1.0, 1.0))
     frozen = Replayer(made).replay(with_ranges(plan.recipe, ranges))
     assert not any(node.op == "RequantizationRange" for node in frozen.graph.nodes)
+    with pytest.raises(CompressorError, match="its ranges are stored already"):
+        plan_calibration(frozen.graph, Recipe())
 
 
 def test_nothing_to_measure_is_said_in_a_sentence() -> None:

@@ -51,8 +51,11 @@ def test_the_hardy_layer_goes_first() -> None:
 
 
 def test_no_more_is_pruned_than_needed() -> None:
-    assert asked(TWO, ONE_IS_HARDY, sparsity=0.2).layers == {"dense": 0.5}
-    assert asked(TWO, ONE_IS_HARDY, sparsity=0.5).layers == {"dense": 0.9, "dense_1": 0.5}
+    assert asked(TWO, ONE_IS_HARDY, sparsity=0.2).layers == {"dense": 0.4}
+    found = asked(TWO, ONE_IS_HARDY, sparsity=0.5)
+    assert found.layers == {"dense": 0.9, "dense_1": 0.1}
+    assert found.sparsity == pytest.approx(0.5)
+    assert found.predicted == pytest.approx(0.9 - 0.05 - 0.2 * 0.1 / 0.5)  # between the points around 10 %
     assert asked(TWO, ONE_IS_HARDY, sparsity=0.0).layers == {}
 
 
@@ -114,7 +117,7 @@ def test_targets_must_fit_the_curves() -> None:
 def test_weights_that_are_zero_already_count() -> None:
     sparse = apply(Suggestion({"dense": 0.5}, "top1", 0, 0, 0, 0).step, TWO).graph
     assert asked(sparse, ONE_IS_HARDY, sparsity=0.25).layers == {}
-    assert asked(sparse, ONE_IS_HARDY, sparsity=0.3).layers == {"dense": 0.9}
+    assert asked(sparse, ONE_IS_HARDY, sparsity=0.3).layers == {"dense": 0.6}
 
 
 drops = st.lists(st.floats(0, 0.3), min_size=2, max_size=2).map(np.cumsum).map(lambda d: (0.9, *(0.9 - d)))
@@ -129,7 +132,7 @@ def test_what_is_suggested_meets_the_target(values: list[tuple[float, ...]], spa
     pruned = apply(found.step, graph).graph
     zeros = sum(layer.parameters - layer.nonzero for layer in find_layers(pruned))
     assert zeros / sum(layer.parameters for layer in find_layers(graph)) == pytest.approx(found.sparsity)
-    assert found.sparsity >= sparsity - 1e-9
+    assert sparsity - 1e-9 <= found.sparsity <= sparsity + 1 / 400  # a weight of the one layer is that much
     loss = 0.9 - found.predicted
     for picks in itertools.product(range(3), repeat=len(values)):
         reached = float(np.mean([AT[pick] for pick in picks]))
