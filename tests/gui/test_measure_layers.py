@@ -168,12 +168,22 @@ def test_ranges_are_measured_chosen_again_and_stored(
     assert chosen[1] < 9.0
     qtbot.waitUntil(lambda: wizard.plot.cuts[1].value() == pytest.approx(chosen[1]))
     assert not engine.asked  # no second run
+    assert "Measured on 10 images." in wizard.node_words.text()
+    wizard.amount.setCurrentIndex(2)  # what is shown is not of what is chosen now
+    assert "Press Calibrate to measure on 1,000 images" in wizard.node_words.text()
+    assert not wizard.apply_button.isEnabled()
+    wizard.amount.setCurrentIndex(0)
     qtbot.mouseClick(wizard.apply_button, LEFT)
     settle(qtbot, opened)
     steps = [step.transform for step in opened.document.state.recipe.steps]
     assert [step.name for step in steps] == ["quantize_nodes", "freeze_requantization_ranges"]
     assert dict(steps[1].ranges)["conv_eightbit_requant_range"] == pytest.approx(chosen)
     assert facts(panel.ranges.facts)["in the recipe"] == "2 ranges, 10 images, mse"
+    assert "of an earlier recipe" not in facts(panel.ranges.facts)  # what was added is what it was measured for
+    panel.calibrate()
+    wizard = dialog(opened, CalibrateDialog)
+    assert "calibrate again" not in wizard.words.text()
+    wizard.reject()
     press(qtbot, opened, Qt.Key.Key_Z, CTRL)
     settle(qtbot, opened)
     assert not opened.document.state.recipe.steps

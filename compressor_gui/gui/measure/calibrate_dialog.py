@@ -69,9 +69,6 @@ class CalibrateDialog(QDialog):
         measurer.engine.changed.connect(self._progress)
         self.document.changed.connect(self._changed)
         self._show_found(self.document.state)
-        found = self.document.state.measured.calibration
-        if found is not None and (place := self.amount.findData(found.value.n)) >= 0:
-            self.amount.setCurrentIndex(place)
         self._show_running()
 
     def _build(self) -> None:
@@ -87,6 +84,7 @@ class CalibrateDialog(QDialog):
         self.amount.setAccessibleName("How many images")
         for count, text in AMOUNTS:
             self.amount.addItem(text, count)
+        self.amount.currentIndexChanged.connect(self._choose_amount)
         self.method = QComboBox()
         self.method.setAccessibleName("Method")
         for key, (text, tip) in _METHODS.items():
@@ -200,6 +198,7 @@ class CalibrateDialog(QDialog):
         self.nodes.clear()
         for name in found.value.histograms:
             self.nodes.addItem(name)
+        self.amount.setCurrentIndex(self.amount.findData(state.measured.calibrated_on))
         place = self.method.findData(found.value.method)
         self.method.blockSignals(True)
         self.method.setCurrentIndex(place)
@@ -246,10 +245,24 @@ class CalibrateDialog(QDialog):
         chosen, whole = (
             f"{units.number(low)} … {units.number(high)}" for low, high in (limits, (histogram.low, histogram.high))
         )
-        self.node_words.setText(f"{chosen} keeps {units.percent(share)} of the values, which were {whole}.")
+        words = f"{chosen} keeps {units.percent(share)} of the values, which were {whole}."
+        words += f" Measured on {self._found.value.n:,} images."
+        if not self._on_chosen_amount:
+            words += f" Press Calibrate to measure on {self.amount.currentText()}."
+        self.node_words.setText(words)
+
+    @property
+    def _on_chosen_amount(self) -> bool:
+        """Whether what is shown was measured on as many images as are chosen now."""
+        return bool(self.amount.currentData() == self.document.state.measured.calibrated_on)
+
+    def _choose_amount(self) -> None:
+        self._show_node(self.nodes.currentRow())
+        self._show_buttons()
 
     def _show_buttons(self) -> None:
-        ready = self._found is not None and bool(self.ranges) and self._ranges_method == self.method.currentData()
+        chosen = self._on_chosen_amount and self._ranges_method == self.method.currentData()
+        ready = self._found is not None and bool(self.ranges) and chosen
         idle = "calibrate" not in self.measurer.running
         self.apply_button.setEnabled(ready and idle)
         self.save_button.setEnabled(ready)

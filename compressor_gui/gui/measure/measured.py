@@ -109,6 +109,8 @@ class Measured:
     """Source of an example -> its PNG in base64, as the network sees it."""
     sweep: Of[Sweep] | None = None
     calibration: Of[Calibration] | None = None
+    calibrated_on: int = 0
+    """How many examples the calibration was asked for; 0: all."""
     latencies: tuple[Of[LatencyResult], ...] = ()
     range_notes: Mapping[tuple, str] = field(default_factory=dict)
     """Stored ranges -> where they come from: ``10 images, minmax``."""

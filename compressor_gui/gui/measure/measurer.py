@@ -226,7 +226,7 @@ class Measurer(QObject):
         few = replace(data, limit=count)
 
         def done(result: Calibration) -> None:
-            self._keep(lambda m: replace(m, calibration=Of(result, recipe, data)))
+            self._keep(lambda m: replace(m, calibration=Of(result, recipe, data), calibrated_on=count))
 
         title = f"Calibrating on {count:,} images" if count else "Calibrating on all images"
         request = Calibrate(self.compressed(recipe), few, method, scheduler=self.settings.scheduler)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from compressor_gui.core.measure import Calibration
+from compressor_gui.core.passes.base import Pass
 from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
+from compressor_gui.core.passes.fuse_int8 import FuseInt8
+from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
+from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.inspector.section import Fact, Facts
 from compressor_gui.gui.measure.measured import Of
-from compressor_gui.gui.measure.measurer import without_ranges
 from compressor_gui.gui.measure.part import Part, dimmed
 from compressor_gui.gui.state import State
 
@@ -39,7 +42,7 @@ class RangesPart(Part):
     def show_state(self, state: State) -> None:
         """What was measured and what is stored."""
         found = state.measured.calibration
-        stored = [step for step in state.recipe.active if isinstance(step, FreezeRequantizationRanges)]
+        stored = [s for s in state.recipe.active if isinstance(s, FreezeRequantizationRanges | FuseInt8) and s.ranges]
         if found is None and not stored:
             self.show_content(self.empty)
             return
@@ -59,7 +62,18 @@ class RangesPart(Part):
 
 
 def of_model(found: Of[Calibration], state: State) -> Of[Calibration]:
-    """The calibration as one of the present recipe, where only stored ranges make a difference."""
+    """The calibration as one of the present recipe, where only what storing ranges adds makes a difference."""
     assert found.recipe is not None
-    same = found.recipe.active == without_ranges(state.recipe).active
+    same = _calibrated(found.recipe) == _calibrated(state.recipe)
     return replace(found, recipe=state.recipe) if same else found
+
+
+def _calibrated(recipe: Recipe) -> tuple[Pass, ...]:
+    """The passes whose ranges a calibration finds: none stored yet, and completed with quantize_nodes."""
+    steps = [
+        replace(step, ranges=()) if isinstance(step, FuseInt8) else step
+        for step in recipe.active
+        if not isinstance(step, FreezeRequantizationRanges)
+    ]
+    quantizes = any(isinstance(step, QuantizeNodes | FuseInt8) for step in steps)
+    return (*steps, *(() if quantizes else (QuantizeNodes(),)))
