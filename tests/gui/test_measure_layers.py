@@ -128,6 +128,26 @@ def test_a_suggestion_is_one_step_to_undo(
     assert not opened.document.state.recipe.steps
 
 
+def test_a_suggestion_is_an_estimate_until_it_is_measured(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    sweep(panel, engine)
+    panel.suggest()
+    asked = dialog(opened, SuggestDialog)
+    assert facts(asked.outcome)["estimated"].startswith("≈ top-1 94")
+    qtbot.mouseClick(asked.apply_button, LEFT)
+    assert json.loads(engine.answer(Evaluate).model.recipe)["steps"][0]["pass"] == "prune"
+    settle(qtbot, opened)
+    panel.suggest()
+    asked = dialog(opened, SuggestDialog)
+    assert facts(asked.outcome)["measured"] == "top-1 91.0 %"
+    asked.amount.setValue(20.0)  # another one: not measured
+    assert "estimated" in facts(asked.outcome)
+    asked.amount.setValue(1.0)
+    qtbot.mouseClick(asked.apply_button, LEFT)
+    assert not engine.asked
+
+
 def test_a_target_that_can_not_be_met_says_what_is_lacking(
     qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
 ) -> None:

@@ -137,7 +137,17 @@ class MeasurePanel(QWidget):
         if self.document.state.measured.sweep is None:
             self.measure_sensitivity()
         else:
-            self._open(SuggestDialog(self.document, self.theme, self.window()))
+            dialog = SuggestDialog(self.document, self.theme, self.window())
+            dialog.accepted.connect(self._evaluate_suggestion)
+            self._open(dialog)
+
+    def _evaluate_suggestion(self) -> None:
+        """Put a measurement in place of the estimate: of top-1, which curves have where the data has labels."""
+        state = self.document.state
+        sweep, known = state.measured.sweep, state.measured.evaluation(state.recipe, state.data)
+        labelled = state.data is not None and sweep is not None and sweep.value.metric == "top1"
+        if labelled and (known is None or known.is_stale(state.recipe, state.data)):
+            self.measurer.evaluate()
 
     def calibrate(self) -> None:
         """Open the calibration."""

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 from compressor_gui.core import units
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.measure import SensitivityResult
+from compressor_gui.core.recipe import Recipe
 from compressor_gui.core.sizes import sparse_size
 from compressor_gui.core.suggest import Suggestion, Target, suggest
 from compressor_gui.gui.document import Document
@@ -47,8 +48,9 @@ class SuggestDialog(QDialog):
         column.setSpacing(12)
         column.addWidget(label("Prune each layer as far as it bears", "subtitle"))
         words = label(
-            "Chosen from the measured curves, the layers that lose least first. What several layers lose together is "
-            "taken to be the sum of what each loses: evaluate afterwards.", "secondary",
+            "Chosen from the measured curves, the layers that lose least first. What is expected is an estimate: it "
+            "adds up what each layer loses alone; together they may lose more. Apply evaluates it where there are labels.",
+            "secondary",
         )  # fmt: skip
         words.setWordWrap(True)
         column.addWidget(words)
@@ -136,7 +138,7 @@ class SuggestDialog(QDialog):
             self.suggestion = found
             self.problem.setText("")
             self.outcome.show_facts([
-                Fact("expected", f"≈ {sweep.words(found.predicted)}", "The layers' own losses, summed", estimated=True),
+                self._expected(found),
                 Fact("weights that are zero", units.percent(found.sparsity)),
                 Fact("file as CSR", f"{units.size(self.source.size)} → {units.size(found.bytes)}"),
             ])  # fmt: skip
@@ -149,15 +151,29 @@ class SuggestDialog(QDialog):
         self.problem.setVisible(self.suggestion is None)
         self.apply_button.setEnabled(self.suggestion is not None)
 
+    def _expected(self, found: Suggestion) -> Fact:
+        """The estimate, or what was measured where exactly this recipe was evaluated."""
+        state, recipe = self.document.state, self._recipe(found)
+        known = state.measured.evaluation(recipe, state.data)
+        if known is not None and not known.is_stale(recipe, state.data) and self.sweep.metric == "top1":
+            top1 = known.value.accuracy.top1
+            if top1 is not None:
+                return Fact("measured", self.sweep.words(top1), f"On {known.value.accuracy.n:,} examples")
+        words = f"≈ {self.sweep.words(found.predicted)}"
+        return Fact("estimated", words, "The layers' own losses, added up", estimated=True)
+
+    def _recipe(self, found: Suggestion) -> Recipe:
+        """The recipe with the sparsities in its prune step, or in a new one."""
+        recipe, present = self.document.state.recipe, self.document.prune_step()
+        if present is None:
+            return recipe.adding(found.step, 0)
+        index = present[0]
+        return recipe.replacing(index, replace(recipe.steps[index], transform=found.step))
+
     def accept(self) -> None:
-        """Put the sparsities into the recipe's prune step, or a new one: a single step to undo."""
+        """Put the sparsities into the recipe: a single step to undo."""
         assert self.suggestion is not None
-        recipe, found = self.document.state.recipe, self.document.prune_step()
+        recipe = self._recipe(self.suggestion)
         self.document.end_merge()
-        if found is None:
-            self.document.set_recipe(recipe.adding(self.suggestion.step, 0))
-        else:
-            index = found[0]
-            step = replace(recipe.steps[index], transform=self.suggestion.step)
-            self.document.set_recipe(recipe.replacing(index, step))
+        self.document.set_recipe(recipe)
         super().accept()
