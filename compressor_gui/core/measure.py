@@ -41,7 +41,7 @@ class PreviewItem:
 
 @dataclass(frozen=True)
 class PreviewResult:
-    """The first examples; ``count`` is how many there are (-1: unknown), ``classes`` the names of the classes.
+    """The first examples; ``count`` is how many there are (-1: unknown) without those found broken, ``classes`` the classes' names.
 
     ``shape`` and ``dtype`` are what the network is fed for one example, ``low`` and ``high`` the extremes of its values
     (0 where it is fed text).
@@ -81,10 +81,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Predictions(Ran):
-    """Predictions, in the order of the examples."""
+    """Predictions, in the order of the examples, by the scores of the model's ``output``."""
 
     items: tuple[Prediction, ...]
     skipped: tuple[str, ...] = ()
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ class Evaluation(Ran):
     """The answer to :class:`Evaluate`; ``against`` and ``fidelity`` are there when a second model was given.
 
     ``mcnemar_p`` is the exact two-sided p-value of McNemar's test on the examples that only one of both gets right.
+    ``output`` is the model's output whose scores were taken (empty: none were).
     """
 
     accuracy: Accuracy
@@ -143,6 +145,7 @@ class Evaluation(Ran):
     skipped: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     seconds: float = 0.0
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -303,6 +306,7 @@ class Latency(Cautious[LatencyResult]):
     """Time the model, and ``against`` in turns with it. ``threads`` 0: as TensorFlow chooses."""
 
     name: ClassVar[str] = "latency"
+    timed: ClassVar[bool] = True
     answer: ClassVar[type] = LatencyResult
 
     model: ModelRef

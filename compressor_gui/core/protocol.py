@@ -36,6 +36,9 @@ class Request(Generic[R]):
     piece: ClassVar[type | None] = None
     """What comes before the answer, piece by piece; None: nothing does."""
 
+    timed: ClassVar[bool] = False
+    """Whether the answer is a time: the process must not give way to others meanwhile."""
+
     def after_crash(self) -> Self | None:
         """What to ask a new process when the old one crashed on this request; None gives up."""
         return None

@@ -72,7 +72,7 @@ class _Process:
     """One run of the worker's program, the last lines of its standard error at hand."""
 
     def __init__(self, module: str, environment: dict[str, str], memory_bytes: int, background: bool) -> None:
-        self.environment = environment
+        self.environment, self.background = environment, background
         package = str(Path(compressor_gui.__file__).parent.parent)
         paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
         self.popen = subprocess.Popen(
@@ -182,7 +182,7 @@ class Worker:
     ) -> None:
         """``patience``: seconds that a running job has to answer a cancel before its process is killed.
 
-        ``background``: the process gives way to others wherever processors are short.
+        ``background``: the process gives way to others wherever processors are short, but while it takes times.
         ``memory_bytes``: what the process may have, 0 for no limit. It may be set at any time, and holds for the
         processes that are started from then on.
         """
@@ -342,7 +342,7 @@ class Worker:
         except ProtocolError as error:
             return Failed(str(error))
         try:
-            process = self._started(request.environment())
+            process = self._started(request.environment(), self._background and not request.timed)
         except OSError as error:
             return Died(f"its process can't be started: {error.strerror or error}")
         if process is None:
@@ -368,17 +368,19 @@ class Worker:
             return Failed(words, hint="allow more, or take smaller batches")
         return died
 
-    def _started(self, environment: dict[str, str]) -> _Process | None:
-        """A running process with these variables; None when the worker has been closed or the job cancelled."""
+    def _started(self, environment: dict[str, str], background: bool) -> _Process | None:
+        """A running process with these variables and this priority, which can't be raised once it is lowered; None
+        when the worker has been closed or the job cancelled."""
         with self._lock:
-            if self._process and not (self._process.running and self._process.environment == environment):
+            fits = self._process and (self._process.environment, self._process.background) == (environment, background)
+            if self._process and not (fits and self._process.running):
                 self._process.kill()
                 self._process.wait()
                 self._process = None
             if self._closed or (self._current and self._current.cancelled):
                 return None
             if self._process is None:
-                self._process = _Process(self.module, environment, self.memory_bytes, self._background)
+                self._process = _Process(self.module, environment, self.memory_bytes, background)
             return self._process
 
     def _tell(self, job: _Job, event: Event) -> None:

@@ -326,6 +326,19 @@ def test_a_background_process_gives_way(background: bool) -> None:
         assert os.getpriority(os.PRIO_PROCESS, pid) == max(own, 10 if background else own)
 
 
+def test_a_job_that_takes_times_does_not_give_way() -> None:
+    class Timed(Do):
+        timed = True
+
+    with Worker(FAKE, background=True) as worker:
+        own, seen = os.getpriority(os.PRIO_PROCESS, 0), []
+        for request in (Do("echo"), Timed("echo"), Do("echo")):
+            worker.run(request)
+            seen.append(os.getpriority(os.PRIO_PROCESS, worker.pid or 0))
+        assert seen == [max(own, 10), own, max(own, 10)]
+
+
+
 def test_a_process_above_its_memory_is_ended_with_a_sentence() -> None:
     with Worker(FAKE, memory_bytes=150_000_000) as worker:
         assert worker.run(Do(value="small")).value == "small"
