@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any, Self
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # elsewhere than on VNNI, fused int8 graphs need it
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import numpy as np
@@ -34,6 +33,9 @@ HOPELESS = (tf.errors.UnimplementedError, tf.errors.NotFoundError, tf.errors.Res
 """Those of them that another input can't mend."""
 
 VERSION: str = tf.__version__
+
+NEEDS_ONEDNN = "an operation needs oneDNN, which TensorFlow leaves off on this processor: set TF_ENABLE_ONEDNN_OPTS=1"
+"""What to do about TensorFlow's "Missing 0-th output", by which the fused 8-bit kernels say that oneDNN is off."""
 
 REMAPPING = os.environ.get(REMAPPER) != "0"
 """Whether Grappler's remapper is on in this process."""
@@ -146,7 +148,9 @@ def plain(value: np.ndarray) -> np.ndarray:
 
 def failure(error: BaseException, what: str, where: str) -> CompressorError:
     """TensorFlow's message as one sentence."""
-    return CompressorError(f"{what}: {brief(error)}", where=where)
+    words = brief(error)
+    hint = NEEDS_ONEDNN if "Missing 0-th output" in words else ""
+    return CompressorError(f"{what}: {words}", where=where, hint=hint)
 
 
 def brief(error: BaseException) -> str:
