@@ -207,7 +207,7 @@ def test_a_keras_file_is_frozen(keras: Any, tmp_path: Path, target: Path, ending
     network(keras).save(path)
     found = imported(path, target)
     assert (found.inputs, found.outputs) == (("picture",), ("classes", "box"))
-    assert all(check.equal for check in found.checks)
+    assert all(check.sqnr_db > 100 for check in found.checks)  # Keras may add the same numbers in another order
     assert {"conv/kernel", "classes/bias"} <= set(read_graph(target))
 
 
