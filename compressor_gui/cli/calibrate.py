@@ -166,7 +166,8 @@ def _text(found: Calibration) -> Iterator[str]:
         rows.append((name.removesuffix(RANGE_SUFFIX), units.number(low), units.number(high), *measured))
     yield from table(("layer", "minimum", "maximum", "smallest", "largest"), rows, "<>>>>")
     yield ""
-    yield f"{len(rows)} ranges by {found.method} from {found.n:,} {'runs' if found.method == 'log' else 'examples'}"
+    source = units.counted(found.n, "run" if found.method == "log" else "example")
+    yield f"{units.counted(len(rows), 'range')} by {found.method} from {source}"
 
 
 def _chart(found: Calibration, model: ModelRef) -> str:
@@ -176,4 +177,4 @@ def _chart(found: Calibration, model: ModelRef) -> str:
         for short, (name, one) in zip(names.values(), found.histograms.items(), strict=True)
     ]
     title = f"Ranges of {Path(model.path).name}"
-    return histograms_svg(title, histograms, subtitle=f"{found.n:,} examples, {found.method}")
+    return histograms_svg(title, histograms, subtitle=f"{units.counted(found.n, 'example')}, {found.method}")

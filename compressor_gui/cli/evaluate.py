@@ -65,7 +65,7 @@ def evaluate(
 def skipped(names: tuple[str, ...]) -> str:
     """A sentence on the examples that were left out; empty where none was."""
     shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-    return f"left out, because they can't be decoded: {len(names)} ({shown})" if names else ""
+    return f"left out, because they can't be read: {len(names)} ({shown})" if names else ""
 
 
 def _report(found: Evaluation, names: tuple[str, ...]) -> dict[str, Any]:
@@ -76,6 +76,7 @@ def _report(found: Evaluation, names: tuple[str, ...]) -> dict[str, Any]:
         report["against"] = {**_accuracy(found.against), "outputs": [_itself(one) for one in found.fidelity]}
     return {
         **report,
+        "output_layer": found.output or None,
         "mcnemar_p": found.mcnemar_p,
         "classes": list(found.classes),
         "skipped": list(found.skipped),
@@ -121,7 +122,8 @@ def _text(found: Evaluation, model: ModelRef, original: ModelRef | None) -> Iter
         yield from [""] * (found.accuracy.top1 is not None)
         yield from table(("output", "SQNR", "same top class", "KL"), [_output(one) for one in found.fidelity], "<>>>")
     yield ""
-    yield f"{found.accuracy.n:,} examples, {found.seconds:.3g} s"
+    taken = f", by the scores of the output {found.output!r}" if found.output else ""
+    yield f"{units.counted(found.accuracy.n, 'example')}{taken}, {found.seconds:.3g} s"
 
 
 def _row(ref: ModelRef, accuracy: Accuracy) -> tuple[str, ...]:

@@ -59,6 +59,8 @@ def label_image(
         request = LabelImage(model, spec, original, top=top, output=output_layer)
         found = engine.run(request, console.progress)
     console.result(_report(found), lambda: _text(found))
+    if found.output and not output_layer:
+        console.note(f"these are the scores of the output {found.output!r}")
     for note in filter(None, (skipped(found.skipped), found.left_out)):
         console.note(note)
 
@@ -75,6 +77,7 @@ def _report(found: Predictions) -> dict[str, Any]:
             }
             for item in found.items
         ],
+        "output_layer": found.output,
         "skipped": list(found.skipped),
     }
 

@@ -90,12 +90,20 @@ def _text(found: LatencyResult, model: ModelRef, other: ModelRef | None) -> Iter
     ]
     yield from table(("", "median", "90 %", "examples", "peak memory"), rows, "<>>>>")
     yield ""
-    speedup = f", {found.speedup:.3g} times as fast" if found.speedup else ""
-    yield f"batch {found.batch}, {found.threads} threads, {found.runs} runs{speedup}"
+    speedup = f", {_times(found.speedup)}" if found.speedup else ""
+    yield f"{_how(found)}, {units.counted(found.runs, 'run')}{speedup}"
     if found.model.nodes:
         yield ""
         slowest = [(name, kernel, f"{ms:.3g} ms") for name, kernel, ms in found.model.nodes[:SHOWN]]
         yield from table(("slowest nodes", "kernel", "median"), slowest, "<<>")
+
+
+def _how(found: LatencyResult) -> str:
+    return f"batch {found.batch}, {units.counted(found.threads, 'thread')}"
+
+
+def _times(speedup: float) -> str:
+    return f"{speedup:.3g} times as fast" if speedup >= 1 else f"{1 / speedup:.3g} times as slow"
 
 
 def _chart(found: LatencyResult, model: ModelRef, other: ModelRef | None) -> str:
@@ -107,6 +115,6 @@ def _chart(found: LatencyResult, model: ModelRef, other: ModelRef | None) -> str
     if other and found.against:
         times = {name: ms for name, _, ms in found.against.nodes}
         series.append((Path(other.path).name, [times.get(name, 0.0) for name, _, _ in nodes]))
-        subtitle += f", {found.speedup:.3g} times as fast as {Path(other.path).name}"
-    subtitle += f"; batch {found.batch}, {found.threads} threads"
+        subtitle += f", {_times(found.speedup)} as {Path(other.path).name}" if found.speedup else ""
+    subtitle += f"; {_how(found)}"
     return bars_svg("Slowest nodes", "milliseconds", [names[name] for name, _, _ in nodes], series, subtitle=subtitle)

@@ -127,7 +127,8 @@ def _text(found: SensitivityResult) -> Iterator[str]:
         shared = [at for at in curves[0] if all(at in curve for curve in curves)]
         if not shared:
             continue
-        heads = [title, *(f"{at}" if bits else units.percent(at).replace(".0 %", " %") for at in shared)]
+        unit = "top-1" if found.metric == "top1" else "SQNR in dB"
+        heads = [f"{unit} at {title}", *(f"{at}" if bits else units.percent(at).replace(".0 %", " %") for at in shared)]
         rows = [
             [short[layer.name], *(_shown(found.metric, curve[at]) for at in shared)]
             for layer, curve in zip(found.layers, curves, strict=True)
@@ -137,7 +138,8 @@ def _text(found: SensitivityResult) -> Iterator[str]:
     measured = sum(len(layer.sparsity) + len(layer.bits) for layer in found.layers)
     baseline = f"top-1 {units.percent(found.baseline)} untouched; " if found.metric == "top1" else ""
     reused = f", {found.reused:,} of them remembered" if found.reused else ""
-    yield f"{baseline}{found.n:,} examples, {measured:,} points{reused}, {found.seconds:.3g} s"
+    counts = f"{units.counted(found.n, 'example')}, {units.counted(measured, 'point')}"
+    yield f"{baseline}{counts}{reused}, {found.seconds:.3g} s"
 
 
 def _points(layer: LayerCurve, bits: bool) -> Iterator[tuple[float, float]]:
@@ -168,7 +170,7 @@ def _chart(found: SensitivityResult, model: ModelRef) -> str:
         "top-1, %" if percent else "SQNR of the worst output, dB",
         series,
         baseline=100 * found.baseline if percent else None,
-        subtitle=f"{found.n:,} examples, one layer changed at a time",
+        subtitle=f"{units.counted(found.n, 'example')}, one layer changed at a time",
     )
 
 

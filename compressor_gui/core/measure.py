@@ -41,7 +41,8 @@ class PreviewItem:
 
 @dataclass(frozen=True)
 class PreviewResult:
-    """The first examples; ``count`` is how many there are (-1: unknown) without those found broken, ``classes`` the classes' names.
+    """The first examples; ``count`` is how many there are (-1: unknown), without those found
+    broken, ``classes`` the names of the classes.
 
     ``shape`` and ``dtype`` are what the network is fed for one example, ``low`` and ``high`` the extremes of its values
     (0 where it is fed text).

@@ -55,7 +55,11 @@ class Grid:
     def of(request: Sensitivity) -> Grid:
         """The points that are asked for, sorted. Raises CompressorError where one is out of range."""
         if any(not 0 <= s <= 1 for s in request.sparsities):
-            raise CompressorError("a sparsity is not between 0 and 1", where="sparsities")
+            percents = all(s == 0 or 1 <= s <= 100 for s in request.sparsities)
+            hint = (
+                f"write {','.join(f'{s / 100:g}' for s in request.sparsities)} for these percents" if percents else ""
+            )
+            raise CompressorError("a sparsity is not between 0 and 1", where="sparsities", hint=hint)
         if any(not 2 <= b <= 8 for b in request.bits):
             raise CompressorError("a number of bits is not between 2 and 8", where="bits")
         sparsities, bits = sorted(set(request.sparsities)), sorted(set(request.bits), reverse=True)

@@ -28,6 +28,11 @@ def amount(count: int | float) -> str:
     return f"{count:.0f}" if abs(count) < 999.5 else _scaled(count / 1000, ("k", "M", "G"))
 
 
+def counted(count: int, word: str) -> str:
+    """A count and what is counted: ``1 example``, ``1,000 examples``."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
 def percent(fraction: float) -> str:
     """A fraction as a percentage: ``86.2 %``; never 100 % for what is only nearly all."""
     value = fraction * 100

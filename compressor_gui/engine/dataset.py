@@ -125,7 +125,7 @@ class Dataset:
         """What to say where all examples, if there are any, are broken."""
         words = "there are no examples"
         if skipped:
-            words = f"none of the {len(skipped)} examples can be decoded; the first is {skipped[0]}"
+            words = f"none of the {len(skipped)} examples can be read; the first is {skipped[0]}"
         return CompressorError(words, where=self.spec.path)
 
     # -- which examples --

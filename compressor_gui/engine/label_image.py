@@ -27,17 +27,19 @@ def label_image(request: LabelImage, job: Job) -> Predictions:
         original = Runner(stack.enter_context(load_model(request.against))) if request.against else None
         data = open_examples(request.data, (original or model).graph, batch=8)
         items: list[Prediction] = []
+        taken = ""
         for batch in data:
             job.progress(len(items), max(0, data.count), "predicting")
-            top = _top(model, batch, request, data.classes)
-            against = _top(original, batch, request, data.classes) if original else [()] * len(batch)
+            taken, top = _top(model, batch, request, data.classes)
+            against = _top(original, batch, request, data.classes)[1] if original else [()] * len(batch)
             for at, source in enumerate(batch.sources):
                 label = -1 if batch.labels is None else int(batch.labels[at])
                 items.append(Prediction(source, label, top[at], against[at]))
-    return Predictions(tuple(items), tuple(data.skipped))
+    return Predictions(tuple(items), tuple(data.skipped), taken)
 
 
-def _top(model: Runner, batch: Batch, request: LabelImage, classes: Sequence[str]) -> Top:
+def _top(model: Runner, batch: Batch, request: LabelImage, classes: Sequence[str]) -> tuple[str, Top]:
+    """The name of the output with the scores, and the best of them."""
     values = model.run(batch)
     at = model.scores(values, request.output, len(classes))
     scores = as_scores(values[at])
@@ -45,7 +47,7 @@ def _top(model: Runner, batch: Batch, request: LabelImage, classes: Sequence[str
         raise CompressorError(f"the output {model.names[at]!r} has no score for each class", where=model.ref.path)
     check_names(request.data, classes, values[at], model.names[at])
     best = metrics.top_k(scores, request.top)
-    return [
+    return model.names[at], [
         tuple((int(c), _name(int(c), classes), _finite(row[c])) for c in top)
         for row, top in zip(scores, best, strict=True)
     ]

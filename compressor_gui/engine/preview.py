@@ -30,12 +30,15 @@ def preview(request: Preview, job: Job) -> PreviewResult:
         first = value if first is None else first
         items += _items(batch, value, request.data)
         if len(items) >= request.count:
+            count = data.count if data.count < 0 or request.data.limit else data.count - len(data.skipped)
             break
+    else:
+        count = data.n
     assert first is not None
     numbers = first.astype(np.float64) if first.dtype != object else np.zeros(1)
     return PreviewResult(
         items=tuple(items[: request.count]),
-        count=data.count,
+        count=count,
         classes=data.classes,
         skipped=tuple(data.skipped),
         shape=tuple(first.shape[1:]),

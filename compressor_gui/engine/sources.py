@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def _pictures(spec: DataSpec, names: datafiles.Names | None) -> Source:
         len(paths),
         bool((labels >= 0).all()),
         classes,
-        paths.__getitem__,
+        lambda at: paths[at] if os.path.exists(paths[at]) else f"{paths[at]} (there is no such file)",
         keys,
     )
 

@@ -87,6 +87,7 @@ class Tally:
         self._n = 0
         self._hits = (_Hits(), _Hits())
         self._begun = False
+        self._taken = ""
         self._scored = True
         self._comparisons: list[_OutputTally] = []
 
@@ -112,7 +113,7 @@ class Tally:
         """A new one that has counted nothing, but knows what the first batch decided."""
         tally = Tally(self._spec, self._classes, self._output)
         tally._hits = (self._hits[0].emptied(), self._hits[1].emptied())
-        tally._begun, tally._scored = self._begun, self._scored
+        tally._begun, tally._scored, tally._taken = self._begun, self._scored, self._taken
         return tally
 
     def merge(self, other: Tally) -> Tally:
@@ -149,7 +150,8 @@ class Tally:
             self._scored = False
             return
         at = self._hits[0].output
-        check_names(self._spec, self._classes, values[at], model.names[at])
+        self._taken = model.names[at]
+        check_names(self._spec, self._classes, values[at], self._taken)
 
     def _score(self, hits: _Hits, model: Runner, values: Sequence[np.ndarray], batch: Batch) -> None:
         assert hits.output is not None
@@ -167,7 +169,9 @@ class Tally:
         if theirs.labels:
             against = theirs.accuracy()
             p = metrics.mcnemar_p(int((mine.right & ~theirs.right).sum()), int((theirs.right & ~mine.right).sum()))
-        return Evaluation(accuracy, against, tuple(tally.fidelity for tally in self._comparisons), p)
+        return Evaluation(
+            accuracy, against, tuple(tally.fidelity for tally in self._comparisons), p, output=self._taken
+        )
 
 
 def paired(original: Runner, model: Runner) -> list[tuple[int, int]]:

@@ -111,7 +111,7 @@ def test_options_reach_the_engine(model: Path, engine: type[FakeEngine]) -> None
 def test_the_table_has_the_points_that_all_layers_have(model: Path, engine: type[FakeEngine]) -> None:
     result = swept(model)
     heads, first, second, *_ = result.stdout.splitlines()
-    assert heads.split() == ["sparsity", "0", "%", "50", "%", "90", "%"]
+    assert heads.split() == ["top-1", "at", "sparsity", "0", "%", "50", "%", "90", "%"]
     assert first.split() == ["conv", "90.0", "%", "90.0", "%", "20.0", "%"]
     assert second.split() == ["dense", "90.0", "%", "90.0", "%", "80.0", "%"]
     assert "3 examples, 9 points, 2 of them remembered" in result.stdout

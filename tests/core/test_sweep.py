@@ -98,6 +98,7 @@ def test_a_broken_off_sweep_measures_what_it_would_have(
     ("wrong", "words"),
     [
         ({"sparsities": (0.5, 1.5)}, "not between 0 and 1"),
+        ({"sparsities": (30.0, 60.0)}, "write 0.3,0.6 for these percents"),
         ({"bits": (9,)}, "not between 2 and 8"),
         ({"sparsities": (), "bits": ()}, "no point"),
     ],

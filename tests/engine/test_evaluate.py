@@ -153,7 +153,8 @@ def test_the_output_that_looks_like_classes_is_taken(tmp_path: Path, rows: Calla
     model = scorer(5, "Softmax", 1.0, "classes", node("first", "Neg", "scaled"))
     ref = saved(graph(*model.values(), outputs=["first", "classes"]), tmp_path)
     spec = rows(np.eye(5), np.arange(5))
-    assert evaluated(dataclasses.replace(ref, outputs=("first", "classes")), spec).accuracy.top1 == 1.0
+    found = evaluated(dataclasses.replace(ref, outputs=("first", "classes")), spec)
+    assert (found.accuracy.top1, found.output) == (1.0, "classes")
     assert evaluated(ref, spec, output="import/first:0").accuracy.top1 == 0.0
     with pytest.raises(CompressorError, match=r"no output 'third' \(its outputs: "):
         evaluated(ref, spec, output="third")
@@ -267,7 +268,7 @@ def test_label_image_from_the_command_line_with_tensorflows_flags(tmp_path: Path
     result = run("label_image", f"--graph={LENET.path}", f"--image={broken.parent}", f"--labels={names}",
                  *flags, "--output_layer=output")  # fmt: skip
     assert result.exit_code == 0, result.stderr
-    assert f"left out, because they can't be decoded: 1 ({broken})" in result.stderr
+    assert f"left out, because they can't be read: 1 ({broken})" in result.stderr
     lines = result.stdout.splitlines()
     assert len(lines) == 5
     assert lines[0].startswith(f"seven ({labels[0]}): 0.99")

@@ -13,7 +13,7 @@ from compressor_gui.cli import cli
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.jobs import EngineClient
-from compressor_gui.core.measure import Latency, LatencyResult, ModelRef
+from compressor_gui.core.measure import Latency, LatencyResult, ModelRef, Timing
 from compressor_gui.core.passes import make
 from compressor_gui.core.pbio import write_graph
 from compressor_gui.core.protocol import Progress
@@ -116,6 +116,16 @@ def test_a_real_model(engine: EngineClient) -> None:
     found: LatencyResult = engine.run(Latency(ModelRef(str(SHARED / "models" / "liveness.pb")), runs=2, batch=4))
     assert found.batch == 4
     assert {kernel for _, kernel, _ in found.model.nodes} >= {"_FusedConv2D"}
+
+
+@pytest.mark.parametrize(("ms", "words"), [(7.0, "7 times as slow"), (0.5, "2 times as fast")])
+def test_one_number_says_faster_or_slower(ms: float, words: str) -> None:
+    from compressor_gui.cli.latency import _text
+
+    times = [Timing(ms, ms, 1.0), Timing(1.0, 1.0, 1.0)]
+    found = LatencyResult(1, 1, 1, times[0], times[1], 1.0 / ms)
+    (line,) = [line for line in _text(found, ModelRef("a.pb"), ModelRef("b.pb")) if line.startswith("batch")]
+    assert line == f"batch 1, 1 thread, 1 run, {words}"
 
 
 def test_the_command(tmp_path: Path) -> None:

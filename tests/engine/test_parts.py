@@ -181,7 +181,7 @@ def test_errors_of_a_part_are_those_of_one_run(in_turn: str, tmp_path: Path) -> 
         (tmp_path / f"{at}.png").write_bytes(b"words")
     pictures = dataclasses.replace(digits(0), kind="images", path=str(tmp_path))
     for request in (Evaluate(LENET, pictures, LENET), Calibrate(LENET, pictures)):
-        with pytest.raises(CompressorError, match="none of the 3 examples can be decoded"):
+        with pytest.raises(CompressorError, match="none of the 3 examples can be read"):
             ask(dataclasses.replace(request, scheduler=in_turn))
 
 
