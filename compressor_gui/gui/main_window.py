@@ -60,6 +60,8 @@ RECIPES = "Recipes (*.json);;All files (*)"
 LATER = Qt.ConnectionType(Qt.ConnectionType.QueuedConnection.value | Qt.ConnectionType.SingleShotConnection.value)
 KEEP_MS = 500
 """The recipe is remembered once it has rested so long."""
+_TITLE_BAR = 40
+"""Pixels of the screen left to what the window manager adds above."""
 LAYOUT_VERSION = 2
 """Raised when the docks change, so that an old remembered layout is not forced on new ones."""
 
@@ -77,7 +79,7 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self.setMinimumSize(1040, 640)
         room = self.screen().availableSize()
-        self.resize(min(1440, room.width()), min(900, room.height()))
+        self.resize(min(1440, room.width()), min(900, room.height() - _TITLE_BAR))
         self._build_panels()
         self.actions_table = Actions(action_specs(self), self)
         for spec in self.actions_table.specs:

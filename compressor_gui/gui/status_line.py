@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from compressor_gui.core import units
@@ -19,6 +20,8 @@ from compressor_gui.gui.state import State
 from compressor_gui.gui.widgets import ElidedLabel, label, restyle
 
 T = TypeVar("T")
+_MARGINS = 32
+"""Pixels at both ends, and between the engine and the file."""
 
 
 class StatusLine(QWidget):
@@ -95,6 +98,24 @@ class StatusLine(QWidget):
             restyle(widget, stale=state.stale)
         self._show_check(state)
         self._show_measured(state)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """What has no room is left out whole."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Leave out the file's name, which the window's title has too, the engine, the estimate as room is short."""
+        droppable = (self.file, self.engine_label, self.sparse)
+        for widget in droppable:
+            widget.show()
+        parts = [widget for widget in self.findChildren(QLabel) if not widget.isHidden()]
+        needed = sum(widget.sizeHint().width() for widget in parts) + _MARGINS
+        for widget in droppable:
+            if needed > self.width():
+                widget.hide()
+                needed -= widget.sizeHint().width()
 
     def _show_measured(self, state: State) -> None:
         measured = state.measured

@@ -15,8 +15,12 @@ from compressor_gui.gui.theme import SMALL, Theme, font
 
 _AXIS = 44
 """Pixels for the classes' names on the left."""
+_BELOW = 34
+"""Pixels below for the classes' names, and for what the sides mean."""
 _LABELLED = 20
 """More classes than these have no names beside the map, only in the tooltips."""
+
+SIDES = "rows: true class · columns: taken for"
 
 
 class Confusion(QWidget):
@@ -45,15 +49,15 @@ class Confusion(QWidget):
         return True
 
     def heightForWidth(self, width: int) -> int:
-        """As high as the map is wide, and a line for the names."""
-        return min(max(width - 2 * MARGIN - _AXIS, 60), 200) + 20
+        """As high as the map is wide, and two lines for words."""
+        return min(max(width - 2 * MARGIN - _AXIS, 60), 200) + _BELOW
 
     def sizeHint(self) -> QSize:
         """As in the panel."""
         return QSize(280, self.heightForWidth(self.width() or 280))
 
     def _map(self) -> QRectF:
-        side = min(self.height() - 20, self.width() - 2 * MARGIN - _AXIS)
+        side = min(self.height() - _BELOW, self.width() - 2 * MARGIN - _AXIS)
         return QRectF(MARGIN + _AXIS, 0, side, side)
 
     def _at(self, point: QPoint) -> tuple[int, int] | None:
@@ -93,6 +97,8 @@ class Confusion(QWidget):
                 below = QRectF(box.left() + r * step, box.bottom() + 2, step, 14)
                 short = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, round(step))
                 painter.drawText(below, Qt.AlignmentFlag.AlignCenter, short)
+        words = QRectF(MARGIN, box.bottom() + 17, self.width() - 2 * MARGIN, 16)
+        painter.drawText(words, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, SIDES)
         painter.end()
 
     def _readable(self, ground: QColor) -> QColor:

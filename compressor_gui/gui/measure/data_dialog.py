@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QPushButton,
     QScrollArea,
+    QSpinBox,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -102,6 +103,8 @@ class DataForm(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for key, param in table.items():
             field = Field(param, self._shown(key), optional=False)
+            if key == "limit" and isinstance(field.editor, QSpinBox):
+                field.editor.setSpecialValueText("all examples")
             field.changed.connect(changed)
             self.fields[key] = field
             name = label(param.label)

@@ -256,14 +256,25 @@ class PredictionsDialog(QDialog):
             return
         count = sum(map(differs, items))
         wrong = sum(map(is_wrong, items))
-        words = f"{len(items):,} examples"
+        words = f"The first {len(items):,} examples" if self._are_fewer(state) else f"{len(items):,} examples"
         words += f", {count:,} differ" if both else ""
         words += (
             f", {wrong:,} wrong{' in the compressed model' if both else ''}" if any(i.label >= 0 for i in items) else ""
         )
         if found.is_stale(state.recipe, state.data):
             words += " · before the recipe or the data changed"
+        if self.only.isChecked() and not count:
+            words += " · there are none that differ: both models take every example for the same class"
         self.words.setText(words)
+
+    def _are_fewer(self, state: State) -> bool:
+        """Whether the data may have more examples than are shown."""
+        found, preview = state.measured.predictions, state.measured.preview
+        assert found is not None
+        shown = len(found.value.items) + len(found.value.skipped)
+        if preview is None or preview.data != found.data or preview.value.count < 0:
+            return True  # nobody has counted them
+        return preview.value.count > shown
 
     def done(self, result: int) -> None:
         """Close; a run goes on, its progress is in the tray."""

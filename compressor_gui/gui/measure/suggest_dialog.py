@@ -49,7 +49,7 @@ class SuggestDialog(QDialog):
         column.addWidget(label("Prune each layer as far as it bears", "subtitle"))
         words = label(
             "Chosen from the measured curves, the layers that lose least first. What is expected is an estimate: it "
-            "adds up what each layer loses alone; together they may lose more. Apply evaluates it where there are labels.",
+            "adds up what each layer loses alone; together they may lose more. Apply evaluates where there are labels.",
             "secondary",
         )  # fmt: skip
         words.setWordWrap(True)
