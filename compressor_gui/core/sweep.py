@@ -56,7 +56,8 @@ class Grid:
         """The points that are asked for, sorted. Raises CompressorError where one is out of range."""
         if any(not 0 <= s <= 1 for s in request.sparsities):
             percents = all(s == 0 or 1 <= s <= 100 for s in request.sparsities)
-            hint = (
+            asked = ",".join(f"{s / 100:g}" for s in request.sparsities)
+            hint = f"write {asked} for these percents" if percents else ""
                 f"write {','.join(f'{s / 100:g}' for s in request.sparsities)} for these percents" if percents else ""
             )
             raise CompressorError("a sparsity is not between 0 and 1", where="sparsities", hint=hint)
