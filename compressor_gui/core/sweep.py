@@ -58,8 +58,6 @@ class Grid:
             percents = all(s == 0 or 1 <= s <= 100 for s in request.sparsities)
             asked = ",".join(f"{s / 100:g}" for s in request.sparsities)
             hint = f"write {asked} for these percents" if percents else ""
-                f"write {','.join(f'{s / 100:g}' for s in request.sparsities)} for these percents" if percents else ""
-            )
             raise CompressorError("a sparsity is not between 0 and 1", where="sparsities", hint=hint)
         if any(not 2 <= b <= 8 for b in request.bits):
             raise CompressorError("a number of bits is not between 2 and 8", where="bits")
