@@ -338,7 +338,6 @@ def test_a_job_that_takes_times_does_not_give_way() -> None:
         assert seen == [max(own, 10), own, max(own, 10)]
 
 
-
 def test_a_process_above_its_memory_is_ended_with_a_sentence() -> None:
     with Worker(FAKE, memory_bytes=150_000_000) as worker:
         assert worker.run(Do(value="small")).value == "small"
