@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QListView, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from compressor_gui.core import units
 from compressor_gui.core.diff import Diff
@@ -121,7 +121,6 @@ class GraphPanel(QWidget):
             self.color_combo.addItem(text, key)
         self.color_combo.currentIndexChanged.connect(lambda: self.set_color_by(self.color_combo.currentData()))
         self.color_combo.setToolTip("What the boxes' colours mean")
-        self.color_combo.setView(QListView())  # a menu's place of its own cuts the list: this one has room for all
         self._panes[0].extra.addWidget(self.color_combo)
         self.color_combo.hide()
 
