@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import MODEL_FILES
+
+# As TensorFlow does by itself where the processor has VNNI; so that all processes of a test run have the same kernels.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 # The same examples on every run, no database beside the sources, no clock: a slow machine must not fail a test.
 settings.register_profile(

@@ -267,7 +267,6 @@ def applied(transform: Pass, model: ModelGraph) -> PassResult:
 def tensorflow() -> Any:
     """TensorFlow, imported once and quietly (4 s)."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # the default only of processors with VNNI
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

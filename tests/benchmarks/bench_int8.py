@@ -7,6 +7,7 @@ allow them for networks of dense convolutions.
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import time
@@ -24,6 +25,8 @@ from compressor_gui.core.pbio import parse_graph, read_graph, to_bytes
 from compressor_gui.core.values import Shape
 from tests.benchmarks.report import Row, main
 from tests.support import SHARED, tensorflow
+
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # before TensorFlow is imported, which happens later
 
 RUNS = 15
 MUST = {

@@ -115,7 +115,8 @@ def test_it_is_cancelled(engine: EngineClient, tmp_path: Path) -> None:
 def test_a_real_model(engine: EngineClient) -> None:
     found: LatencyResult = engine.run(Latency(ModelRef(str(SHARED / "models" / "liveness.pb")), runs=2, batch=4))
     assert found.batch == 4
-    assert {kernel for _, kernel, _ in found.model.nodes} >= {"_FusedConv2D"}
+    kernels = {kernel for _, kernel, _ in found.model.nodes}
+    assert any(kernel.endswith("FusedConv2D") for kernel in kernels)  # oneDNN's has a longer name
 
 
 @pytest.mark.parametrize(("ms", "words"), [(7.0, "7 times as slow"), (0.5, "2 times as fast")])
