@@ -175,6 +175,7 @@ def main(argv: list[str] | None = None) -> int:
     apply_theme(app, theme)
     arguments.output.mkdir(parents=True, exist_ok=True)
     window = MainWindow(Settings(arguments.output / ".settings.ini"), theme)
+    window.resize(1440, 900)  # the screen that there is not would be smaller
     window.show()
     try:
         Tour(window, arguments.model.resolve(), arguments.output.resolve()).run()
