@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from compressor_gui.core import weight_store
 from tests.support import MODEL_FILES
 
 # As TensorFlow does by itself where the processor has VNNI; so that all processes of a test run have the same kernels.
@@ -23,6 +24,11 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("quick")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_weights_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ[weight_store.FOLDER] = str(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from compressor_gui.core import passes, pbio
+from compressor_gui.core import passes, pbio, weight_store
 from compressor_gui.core.errors import CompressorError, RecipeError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes import Pass, PassResult
+from compressor_gui.core.passes.stored_weights import Weights
 
 FORMAT = 1
 
@@ -99,20 +100,30 @@ class Recipe:
                 raise _in_step(f"{where}, step {number}", error) from None
         return Recipe(tuple(steps), data.get("source_sha256", ""))
 
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The SHA-256 of all stored weights that its steps name."""
+        found = (step.transform.sha256 for step in self.steps if isinstance(step.transform, Weights))
+        return tuple(key for key in found if weight_store.is_key(key))
+
     def save(self, path: str | Path) -> None:
-        """Write the recipe's JSON; what was in the file stays where that fails. Raises CompressorError."""
+        """Write the recipe's JSON, and the weights that it names beside it; what was in the file stays where that
+        fails. Raises CompressorError."""
+        weight_store.copy_to(Path(path).parent, self.weights)
         pbio.move_over(pbio.bytes_beside([self.to_json().encode(), b"\n"], path), path)
 
     @staticmethod
     def load(path: str | Path) -> Recipe:
-        """Read a recipe's file. Raises RecipeError."""
+        """Read a recipe's file, and take the weights beside it into the store. Raises CompressorError."""
         try:
             text = Path(path).read_text("utf-8")
         except OSError as error:
             raise RecipeError(f"it can't be read: {error.strerror}", where=str(path)) from None
         except UnicodeDecodeError:
             raise RecipeError("it is not a recipe", where=str(path), hint="a recipe is a JSON file") from None
-        return Recipe.from_json(text, str(path))
+        recipe = Recipe.from_json(text, str(path))
+        weight_store.take_from(Path(path).parent, recipe.weights)
+        return recipe
 
 
 def _in_step(step: str, error: CompressorError) -> RecipeError:

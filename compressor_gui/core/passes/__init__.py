@@ -22,6 +22,7 @@ from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.core.passes.quantize_placeholders import QuantizePlaceholders
 from compressor_gui.core.passes.quantize_weights import QuantizeWeights
 from compressor_gui.core.passes.remove_attribute import RemoveAttribute
+from compressor_gui.core.passes.remove_channels import RemoveChannels
 from compressor_gui.core.passes.remove_device import RemoveDevice
 from compressor_gui.core.passes.remove_nodes import RemoveNodes
 from compressor_gui.core.passes.rename_attribute import RenameAttribute
@@ -31,12 +32,15 @@ from compressor_gui.core.passes.rename_outputs import RenameOutputs
 from compressor_gui.core.passes.round_weights import RoundWeights
 from compressor_gui.core.passes.set_device import SetDevice
 from compressor_gui.core.passes.sort_by_execution_order import SortByExecutionOrder
+from compressor_gui.core.passes.stored_weights import Weights
 from compressor_gui.core.passes.strip_unused_nodes import StripUnusedNodes
 
 __all__ = ["ALL", "BY_NAME", "Param", "Pass", "PassResult", "apply", "make", "parse"]
 
 ALL: tuple[type[Pass], ...] = (
     Prune,
+    Weights,
+    RemoveChannels,
     QuantizeWeights,
     RoundWeights,
     QuantizeNodes,
