@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressor_gui.core import passes
+from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.layers import find_layers
 from compressor_gui.core.passes import PassResult
@@ -166,6 +167,17 @@ def test_any_network(model: ModelGraph, per_channel: bool, minimum_size: int) ->
     assert to_bytes(passes.apply(step, model).graph) == to_bytes(done.graph)
     for old, new in zip(find_layers(model), find_layers(done.graph), strict=True):
         assert np.abs(old.weights - new.weights).max(initial=0) <= np.abs(old.weights).max(initial=0) / 60
+
+
+def test_the_weights_of_skipped_layers_stay_in_float() -> None:
+    model = Net((1, 8, 8, 16)).conv(32).bias().conv(64, kernel=1).flatten().dense(20).build()
+    first, second, _ = find_layers(model)
+    done = quantized(model, skip=[first.short])
+    assert done.graph[first.weight] is model[first.weight]
+    assert done.graph[second.weight].op == "Dequantize"
+    assert f"Left alone, as its layer is to be skipped: {first.weight}." in done.notes
+    with pytest.raises(PassError, match="there is no node or scope 'none' to skip"):
+        quantized(model, skip=["none"])
 
 
 @pytest.mark.tensorflow

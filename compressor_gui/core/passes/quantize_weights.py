@@ -11,7 +11,9 @@ import numpy as np
 
 from compressor_gui.core.graph import Edit, ModelGraph, Node
 from compressor_gui.core.layers import Layer, find_layers
-from compressor_gui.core.passes.base import Pass, PassResult, param, result
+from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
+from compressor_gui.core.passes.eightbit.plan import scopes
+from compressor_gui.core.passes.skipping import skipped_names
 from compressor_gui.core.passes.weights import choose
 from compressor_gui.core.rounding import encode
 from compressor_gui.core.values import Attr, DType, Tensor
@@ -40,15 +42,21 @@ class QuantizeWeights(Pass):
     minimum_size: int = param(
         1024, "integer", "Minimum size", "Constants of fewer elements are left as they are.", minimum=0
     )
+    skip: Names = param((), "names", "Skip", "Operations, scopes of them, or layers, whose weights stay in float.")
 
     def run(self, graph: ModelGraph) -> PassResult:
-        """Quantize every float32 constant of at least ``minimum_size`` elements."""
+        """Quantize every float32 constant of at least ``minimum_size`` elements. Raises PassError where ``skip`` names
+        what is not there."""
+        skip = frozenset(skipped_names(graph, self.skip, self.name))
         layers = {layer.weight: layer for layer in find_layers(graph)}
         biases = _biases(graph, layers.values()) if self.per_channel else frozenset()
 
         def refuse(node: Node, tensor: Tensor) -> str | None:
             if tensor.dtype != DType.FLOAT:
                 return "only float32 can be read by a Dequantize"
+            layer = layers.get(node.name)
+            if layer and any(not skip.isdisjoint(scopes(user)) for user in layer.users):
+                return "its layer is to be skipped"
             return "it is a bias, where 8 bits save little and cost much" if node.name in biases else None
 
         chosen, notes = choose(graph, self.minimum_size, refuse)
