@@ -18,6 +18,7 @@ from compressor_gui.core.dequantize import Dequantizer
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.memo import by_identity
 from compressor_gui.core.names import short_names
+from compressor_gui.core.packing import packed_size, unpacked
 from compressor_gui.core.shapes import infer_shapes
 from compressor_gui.core.values import Shape, Tensor
 
@@ -57,7 +58,8 @@ class Layer:
     in the layers goes by. ``weight``, ``bias`` name Const nodes, ``batch_norm`` the operation that normalises the
     output (the Mul, where it is unfused). ``channel_axis`` is the axis of the constant along which the output channels
     lie, None where they can't be told apart along one. ``multiply_adds`` is for one element of the batch, over all
-    users; None where shapes are unknown.
+    users; None where shapes are unknown. ``packed_bytes`` is what packed codes take (None: they are plain), ``weight``
+    names the node that unpacks them.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Layer:
     dequantizer: Dequantizer | None
     channel_axis: int | None
     multiply_adds: int | None
+    packed_bytes: int | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,7 +93,8 @@ class Layer:
     @property
     def bytes(self) -> int:
         """What the weight takes in the file, its range included."""
-        return self.tensor.nbytes + (self.dequantizer.nbytes if self.dequantizer else 0)
+        weights = self.tensor.nbytes if self.packed_bytes is None else self.packed_bytes
+        return weights + (self.dequantizer.nbytes if self.dequantizer else 0)
 
     @property
     def weights(self) -> np.ndarray:
@@ -165,16 +169,24 @@ def _layer(
         dequantizer=_dequantizer(graph, node, way),
         channel_axis=_channel_axis(graph, node, index, way),
         multiply_adds=None if None in counts else sum(count for count in counts if count is not None),
+        packed_bytes=packed_size(graph, graph[const.name]),
     )
 
 
 def _way_to_constant(graph: ModelGraph, node: Node, index: int) -> list[Node] | None:
-    """The nodes between ``node`` and the constant that its input is, which comes last; None where it is computed."""
+    """The nodes between ``node`` and the constant that its input is, which comes last; None where it is computed.
+
+    For packed codes what unpacks them counts as the constant.
+    """
     way: list[Node] = []
     found = graph.producer(node, index)
     while found is not None and len(way) < 100:
         way.append(found)
         if found.op == "Const":
+            return way
+        codes = unpacked(graph, found)
+        if codes is not None:
+            way[-1] = Node.const(found.name, codes)
             return way
         if found.op not in (*_SAME_VALUES, *_SAME_BYTES, "Transpose"):
             return None

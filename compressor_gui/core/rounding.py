@@ -106,22 +106,34 @@ def encode_symmetric(
     return codes, grid.step[:, 0] * np.float32(127)
 
 
-def simulate(weights: np.ndarray, axis: int | None, bits: int) -> np.ndarray:
-    """What float32 weights, all finite, become when each output channel is stored in ``bits`` (2 to 8) bits.
+def encode_bits(weights: np.ndarray, axis: int | None, bits: int) -> Codes:
+    """Round float32 weights, all finite, to codes of ``bits`` (2 to 8) bits, in a byte each (mode SCALED).
 
-    The 2^bits - 1 levels of a channel lie evenly around zero; its range is clipped where that makes the squared error
-    least, which at few bits it does.
+    The 2^bits - 1 levels of a channel along ``axis`` lie evenly around zero; its range is clipped where that makes the
+    squared error least, which at few bits it does. The maximum is what the code 127 stands for, which only 8 bits have.
     """
     turned = weights.reshape(1, -1) if axis is None else np.moveaxis(weights, axis, 0)
     rows = np.ascontiguousarray(turned).reshape(turned.shape[0], -1)
-    rounded = np.empty_like(rows)
+    levels, steps = np.empty(rows.shape, np.int8), np.empty(len(rows), np.float32)
     at_once = max(1, _BLOCK // max(1, rows.shape[1]))
     for start in range(0, len(rows), at_once):
-        part = rows[start : start + at_once]
-        grid = _clipped(part, 2 ** (bits - 1) - 1)
-        rounded[start : start + at_once] = _balanced(part, grid) * grid.step
-    shaped = rounded.reshape(turned.shape)
-    return shaped.reshape(weights.shape) if axis is None else np.ascontiguousarray(np.moveaxis(shaped, 0, axis))
+        part = slice(start, start + at_once)
+        grid = _clipped(rows[part], 2 ** (bits - 1) - 1)
+        levels[part], steps[part] = _balanced(rows[part], grid), grid.step[:, 0]
+    shaped = levels.reshape(turned.shape)
+    codes = shaped.reshape(weights.shape) if axis is None else np.ascontiguousarray(np.moveaxis(shaped, 0, axis))
+    highest = (steps * np.float32(127)).reshape(() if axis is None else (-1,))
+    return Codes(codes, np.broadcast_to(np.float32(0), highest.shape), highest, "SCALED")
+
+
+def simulate(weights: np.ndarray, axis: int | None, bits: int) -> np.ndarray:
+    """What float32 weights, all finite, become by :func:`encode_bits`."""
+    found = encode_bits(weights, axis, bits)
+    steps = found.maximum / np.float32(127)
+    if axis is not None:
+        steps = steps.reshape([-1 if at == axis else 1 for at in range(weights.ndim)])
+    rounded: np.ndarray = found.codes * steps
+    return rounded
 
 
 def _clipped(rows: np.ndarray, top: int) -> _Grid:

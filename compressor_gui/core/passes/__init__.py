@@ -7,6 +7,7 @@ from typing import Any
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.passes.base import Param, Pass, PassResult, apply, parse_call
+from compressor_gui.core.passes.factorize import Factorize
 from compressor_gui.core.passes.fake_quantize_concat import FakeQuantizeConcat
 from compressor_gui.core.passes.flatten_atrous_conv import FlattenAtrousConv
 from compressor_gui.core.passes.fold_batch_norms import FoldBatchNorms
@@ -17,7 +18,9 @@ from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.fuse_pad import FusePad
 from compressor_gui.core.passes.insert_logging import InsertLogging
 from compressor_gui.core.passes.merge_duplicate_nodes import MergeDuplicateNodes
+from compressor_gui.core.passes.mixed_precision import MixedPrecision
 from compressor_gui.core.passes.prune import Prune
+from compressor_gui.core.passes.prune_patterns import PruneBlocks, PruneNOfM
 from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.core.passes.quantize_placeholders import QuantizePlaceholders
 from compressor_gui.core.passes.quantize_weights import QuantizeWeights
@@ -41,7 +44,11 @@ ALL: tuple[type[Pass], ...] = (
     Prune,
     Weights,
     RemoveChannels,
+    Factorize,
+    PruneBlocks,
+    PruneNOfM,
     QuantizeWeights,
+    MixedPrecision,
     RoundWeights,
     QuantizeNodes,
     FreezeRequantizationRanges,

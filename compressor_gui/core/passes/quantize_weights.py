@@ -14,12 +14,10 @@ from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
 from compressor_gui.core.passes.eightbit.plan import scopes
 from compressor_gui.core.passes.skipping import skipped_names
+from compressor_gui.core.passes.stored_codes import per_channel_pays, store_codes
 from compressor_gui.core.passes.weights import choose
 from compressor_gui.core.rounding import encode
-from compressor_gui.core.values import Attr, DType, Tensor
-
-_RANGE_BYTES = 8
-"""What a channel's minimum and maximum take."""
+from compressor_gui.core.values import DType, Tensor
 
 
 @dataclass(frozen=True)
@@ -67,26 +65,7 @@ class QuantizeWeights(Pass):
 
     def _store(self, edit: Edit, node: Node, array: np.ndarray, layer: Layer | None) -> None:
         axis = layer.channel_axis if layer else None
-        per_channel = self.per_channel and axis is not None and _pays(array, axis)
-        found = encode(array, axis, per_channel)
-        codes = DType.QINT8 if found.mode == "SCALED" else DType.QUINT8
-        parts = (
-            ("const", codes, found.codes),
-            ("min", DType.FLOAT, found.minimum),
-            ("max", DType.FLOAT, found.maximum),
-        )
-        inputs = []
-        for suffix, dtype, values in parts:
-            # control inputs tell in which frame and branch a constant lives, and all inputs must live in the same
-            made = Node.const(edit.free_name(f"{node.name}_quantized_{suffix}"), Tensor(dtype, values), node.device)
-            made = made.with_(inputs=node.inputs) if node.inputs else made
-            inputs.append(edit.add(made, (node.name,)))
-        how: dict[str, Attr] = {"T": codes, "mode": found.mode.encode()}
-        if axis is not None and found.minimum.ndim:
-            how["axis"] = axis
-        if found.mode == "SCALED":
-            how["narrow_range"] = True
-        edit.replace(Node.make(node.name, "Dequantize", inputs, node.device, **how))
+        store_codes(edit, node, encode(array, axis, self.per_channel and per_channel_pays(array, axis)), axis)
 
 
 def _biases(graph: ModelGraph, layers: Iterable[Layer]) -> frozenset[str]:
@@ -94,9 +73,3 @@ def _biases(graph: ModelGraph, layers: Iterable[Layer]) -> frozenset[str]:
     norms = [graph[layer.batch_norm] for layer in layers if layer.batch_norm]
     found = {ref.name for norm in norms for ref in norm.data_refs}
     return frozenset(found | {layer.bias for layer in layers if layer.bias})
-
-
-def _pays(array: np.ndarray, axis: int) -> bool:
-    """Whether codes and a range for each channel take less than the floats."""
-    channels = array.shape[axis]
-    return int(array.size + channels * _RANGE_BYTES) < array.nbytes

@@ -27,7 +27,7 @@ def choose(
         tensor = node.tensor
         if tensor is None or not tensor.dtype.is_floating or tensor.array.size < max(minimum_size, 1):
             continue
-        reason = "it is the range of 8-bit values" if _is_range(graph, node) else refuse(node, tensor) or _unfit(tensor)
+        reason = "it is the range of 8-bit values" if _is_range(graph, node) else refuse(node, tensor) or unfit(tensor)
         if reason is None:
             chosen.append((node, tensor))
         else:
@@ -63,7 +63,8 @@ def _is_range(graph: ModelGraph, node: Node) -> bool:
     return any("uantize" in graph[name].op and at > 0 for name, at in graph.consumers[node.name])
 
 
-def _unfit(tensor: Tensor) -> str | None:
+def unfit(tensor: Tensor) -> str | None:
+    """Why a constant can't be rounded; None where it can."""
     found = stats.summary(tensor)
     if found.not_finite:
         return "it holds values that are not finite (NaN or infinite)"
