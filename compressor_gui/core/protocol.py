@@ -1,6 +1,7 @@
 """The lines that a worker process and its client exchange: one JSON object a line, versioned and checked on both sides.
 
-To the worker: ``{"v": 1, "id": 7, "ask": "check_export", "with": {...}}`` and ``{"v": 1, "cancel": 7}``.
+To the worker: ``{"v": 1, "id": 7, "ask": "check_export", "with": {...}}``, ``{"v": 1, "cancel": 7}`` and
+``{"v": 1, "tell": 7, "word": "pause" | "go_on" | "finish"}``.
 From it: ``{"v": 1, "id": 7, "event": "progress" | "piece" | "done" | "failed" | "cancelled",
 "with": {...}}``.
 What stands under ``with`` is a frozen dataclass whose annotations are the schema.
@@ -14,11 +15,16 @@ import types
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, ClassVar, Generic, Self, TypeVar
+from typing import Any, BinaryIO, ClassVar, Generic, Literal, Self, TypeVar, get_args
 
 VERSION = 1
 MAX_LINE = 16 << 20
 """Bytes of the longest line; what is larger belongs into a file whose path is sent."""
+
+Word = Literal["pause", "go_on", "finish"]
+"""What a job that is under way can be told, beside to be cancelled: to wait, to go on, to come to its end with what it
+has. Jobs that can't do so go on as they are."""
+WORDS: tuple[Word, ...] = get_args(Word)
 
 R = TypeVar("R")
 
@@ -119,16 +125,28 @@ def cancel_line(job: int) -> bytes:
     return _line({"cancel": job})
 
 
+def word_line(job: int, word: Word) -> bytes:
+    """Write a word to a job that is under way."""
+    return _line({"tell": job, "word": word})
+
+
 def event_line(job: int, event: Event) -> bytes:
     """Write an event. Raises ProtocolError when its result is too long or can't be JSON (NaN can't)."""
     return _line({"id": job, "event": _NAMES[type(event)], "with": dataclasses.asdict(event)})
 
 
-def parse_request(line: bytes, known: Iterable[type[Request]]) -> tuple[int, Request | None]:
-    """Read a line sent to a worker: the job and its request, or None to cancel it. Raises ProtocolError."""
+def parse_request(line: bytes, known: Iterable[type[Request]]) -> tuple[int, Request | Word | None]:
+    """Read a line sent to a worker: the job and its request, or a word to it, or None to cancel it.
+
+    Raises ProtocolError.
+    """
     data = _parse(line)
     if "cancel" in data:
         return build(data["cancel"], int), None
+    if "tell" in data:
+        if data.get("word") not in WORDS:
+            raise ProtocolError(f"there is no word {data.get('word')!r}")
+        return build(data["tell"], int), data["word"]
     kind = next((kind for kind in known if kind.name == data.get("ask")), None)
     if kind is None:
         raise ProtocolError(f"there is no request {data.get('ask')!r}")

@@ -20,6 +20,7 @@ from compressor_gui.core.protocol import (
     Progress,
     ProtocolError,
     Request,
+    Word,
     event_line,
     parse_request,
     read_line,
@@ -36,7 +37,35 @@ class Job:
     def __init__(self, number: int, send: Callable[[int, Event], None]) -> None:
         self.number = number
         self.cancelled = threading.Event()
+        self.finishing = threading.Event()
+        """Set once the client wants the job to end with what it has."""
+        self._going = threading.Event()
+        self._going.set()
         self._send = send
+
+    def cancel(self) -> None:
+        """Let the next check raise Stop, also that of a job that waits."""
+        self.cancelled.set()
+        self._going.set()
+
+    def tell(self, word: Word) -> None:
+        """What the client says meanwhile: to wait, to go on, to finish."""
+        if word == "pause":
+            self._going.clear()
+        else:
+            self._going.set()
+        if word == "finish":
+            self.finishing.set()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the client wants the job to wait."""
+        return not self._going.is_set()
+
+    def wait(self) -> None:
+        """Return at once, or when a job that was paused is to go on. Raises Stop if it has been cancelled."""
+        self._going.wait()
+        self.check()
 
     def check(self) -> None:
         """Raise Stop if the job has been cancelled."""
@@ -98,11 +127,13 @@ class _Server:
             except ProtocolError as error:
                 self._send(0, Failed(str(error)))
                 continue
-            if request is not None:
+            if isinstance(request, Request):
                 self._jobs[number] = Job(number, self._send)
                 self._queue.put((self._jobs[number], request))
-            elif number in self._jobs:
-                self._jobs[number].cancelled.set()
+            elif number in self._jobs and request is None:
+                self._jobs[number].cancel()
+            elif number in self._jobs and request is not None:
+                self._jobs[number].tell(request)
 
     def _outcome(self, job: Job, request: Request) -> Event:
         try:

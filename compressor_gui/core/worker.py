@@ -31,10 +31,12 @@ from compressor_gui.core.protocol import (
     Progress,
     ProtocolError,
     Request,
+    Word,
     cancel_line,
     parse_event,
     read_line,
     request_line,
+    word_line,
 )
 
 R = TypeVar("R")
@@ -243,6 +245,14 @@ class Worker:
                 del self._jobs[number]
         if not running:
             self._tell(job, Cancelled())
+
+    def tell(self, number: int, word: Word) -> None:
+        """Say a word to a job that is under way; one that waits or has ended hears nothing."""
+        with self._lock:
+            running = self._current is not None and self._current.number == number
+            process = self._process if running else None
+        if process is not None:
+            self._write(process, word_line(number, word))
 
     def run(
         self,

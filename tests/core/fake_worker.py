@@ -67,6 +67,18 @@ def wait_stubbornly(request: Do, job: Job) -> str:
     return "not reached"
 
 
+def wait_for_words(request: Do, job: Job) -> str:
+    """Wait while paused, until there is to be an end."""
+    job.progress(0, 0, "working")
+    while not job.paused:
+        job.check()
+    job.progress(0, 0, "paused")
+    job.wait()
+    job.progress(0, 0, "going on")
+    job.finishing.wait()
+    return "finished"
+
+
 def crash(request: Do, job: Job) -> str:
     print("about to crash", file=sys.stderr, flush=True)
     os.kill(os.getpid(), signal.SIGSEGV)
@@ -138,6 +150,7 @@ ACTIONS = {
         echo,
         wait_politely,
         wait_stubbornly,
+        wait_for_words,
         crash,
         crash_unless_off,
         crash_with_a_child,

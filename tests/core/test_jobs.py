@@ -34,6 +34,7 @@ from compressor_gui.core.protocol import (
     parse_request,
     read_line,
     request_line,
+    word_line,
 )
 from compressor_gui.core.worker import JobCancelled, Worker, WorkerDied
 from tests.core.fake_worker import Answer, Do, Run
@@ -72,6 +73,12 @@ def test_other_events_survive_the_line(event: Event) -> None:
 
 def test_a_wish_to_cancel_survives_the_line() -> None:
     assert parse_request(cancel_line(9), [Hello]) == (9, None)
+
+
+def test_a_word_survives_the_line() -> None:
+    assert parse_request(word_line(9, "pause"), [Hello]) == (9, "pause")
+    with pytest.raises(ProtocolError, match="no word 'sing'"):
+        parse_request(b'{"v": 1, "tell": 9, "word": "sing"}\n', [Hello])
 
 
 GOOD = {
@@ -239,6 +246,28 @@ def test_a_polite_job_is_cancelled_and_its_process_kept(worker: Worker, log: Log
     assert log.until(Cancelled) == (waiting, Cancelled())
     assert log.until(Cancelled) == (first, Cancelled())
     assert log.until(Done) == (last, Done(Answer("last", pid or 0)))
+
+
+def test_a_job_pauses_goes_on_and_finishes_when_it_is_told(worker: Worker, log: Log) -> None:
+    number = worker.submit(Do("wait_for_words"))
+    for message, word in (("working", "pause"), ("paused", "go_on"), ("going on", "finish")):
+        assert log.until(Progress) == (number, Progress(0, 0, message))
+        worker.tell(number + 1, "finish")  # of which nobody knows
+        worker.tell(number, word)  # type: ignore[arg-type]
+    assert log.until(Done)[1].result.value == "finished"  # type: ignore[union-attr]
+    worker.tell(number, "pause")
+    assert worker.run(Do(value="next")).value == "next"
+
+
+def test_a_paused_job_can_be_cancelled(worker: Worker, log: Log) -> None:
+    number = worker.submit(Do("wait_for_words"))
+    log.until(Progress)
+    worker.tell(number, "pause")
+    log.until(Progress)
+    pid = worker.pid
+    worker.cancel(number)
+    assert log.until(Cancelled) == (number, Cancelled())
+    assert worker.pid == pid
 
 
 def test_a_stubborn_job_is_killed_and_the_next_one_gets_a_new_process(log: Log) -> None:

@@ -1,0 +1,349 @@
+"""Pruning with retraining: what the engine is asked, what it tells while it trains, and what it answers.
+
+Words: the run goes from *step* to *step* of pruning; in each it trains some *epochs* of *batches*. What a step leads to
+is a *point*, whose weights are kept (:mod:`.weight_store`) and can be opened as the recipe's step ``weights``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from compressor_gui.core.caution import ONEDNN, Cautious, Ran
+from compressor_gui.core.data import DataSpec
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.measure import ModelRef
+from compressor_gui.core.sweep import content_sample
+from compressor_gui.core.sweep_cache import user_cache_folder
+
+CRITERIA = ("global", "magnitude", "scaled", "taylor", "sensitivity", "random")
+"""Which weights go first, see :mod:`.pruning`."""
+SCHEDULES = ("iterative", "one_shot", "cubic", "surgery", "rigl")
+"""How the sparsity is reached, see :class:`PruneRetrain`."""
+REWINDS = ("learning_rate", "weights", "none")
+LOSSES = ("auto", "classes", "regression", "fidelity")
+OPTIMIZERS = ("adamw", "adam", "sgd")
+RATES = ("cosine", "constant", "step")
+
+KEY_VERSION = 1
+"""Part of the name of every checkpoint: raised when the same question gets another answer."""
+
+
+# -- what is told meanwhile ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Some batches were trained: ``done`` of ``total`` of the whole run as far as it is planned, the mean ``loss`` of
+    them, the ``learning_rate`` of the last, and how many examples went through a second."""
+
+    step: int
+    epoch: int
+    done: int
+    total: int
+    loss: float
+    learning_rate: float
+    examples_per_second: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch has ended, and a checkpoint was written.
+
+    ``step`` counts from 1 (0: the dense network, before any pruning), ``epoch`` within the whole run. ``loss`` is the
+    mean over the epoch's training batches, ``value`` the metric on the test data. ``densities``: layer -> share of its
+    weights that is not zero. ``checkpoint``: a file whose arrays ``weights/<constant>`` are the weights as they are
+    now; empty where it could not be written.
+    """
+
+    step: int
+    epoch: int
+    loss: float
+    value: float
+    sparsity: float
+    learning_rate: float
+    seconds: float
+    densities: dict[str, float] = field(default_factory=dict)
+    checkpoint: str = ""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a step has led: ``nonzero`` of ``weights`` are left, ``value`` is the metric on the test data, ``bytes``
+    the file's with sparse weights as CSR (estimated), ``sha256`` names its weights (:mod:`.weight_store`).
+
+    The first point, of step 0, is the model as it came, without weights of its own. ``meets``: whether the target is
+    met.
+    """
+
+    step: int
+    weights: int
+    nonzero: int
+    bytes: int
+    value: float
+    densities: dict[str, float]
+    sha256: str = ""
+    epochs: int = 0
+    seconds: float = 0.0
+    meets: bool = False
+
+    @property
+    def ratio(self) -> float:
+        """Weights over those that are left."""
+        return self.weights / max(1, self.nonzero)
+
+    @property
+    def sparsity(self) -> float:
+        """The share of weights that are zero, 0..1."""
+        return 1 - self.nonzero / max(1, self.weights)
+
+
+@dataclass(frozen=True)
+class News:
+    """What happened since the last piece: one of these, or a ``note`` for the user."""
+
+    batches: Batches | None = None
+    epoch: Epoch | None = None
+    point: Point | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Retrained(Ran):
+    """The whole run. ``metric``: ``top1`` (a fraction), ``mse`` or ``sqnr_db``; ``chosen``: the index of the point that
+    meets the target best, or comes nearest to it; ``lacks``: what that lacks, a sentence (empty: it meets the target).
+
+    ``stopped``: why it ended before it was done (empty: it was done). ``resumed``: epochs taken from a checkpoint.
+    """
+
+    metric: str
+    points: tuple[Point, ...]
+    chosen: int
+    epochs: tuple[Epoch, ...]
+    train_n: int
+    test_n: int
+    lacks: str = ""
+    stopped: str = ""
+    notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    resumed: int = 0
+    seconds: float = 0.0
+
+    @property
+    def point(self) -> Point:
+        """The chosen one."""
+        return self.points[self.chosen]
+
+    @property
+    def baseline(self) -> float:
+        """The metric of the model as it came."""
+        return self.points[0].value
+
+
+# -- the question ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Optimizing:
+    """How weights are moved. ``optimizer``: Keras's, ``momentum`` is SGD's. ``weight_decay`` is decoupled (AdamW), for
+    SGD and Adam too, and spares biases.
+
+    ``rate`` is the schedule of each step of pruning, from ``learning_rate``: ``cosine`` to zero, ``constant``, or
+    ``step``, a tenth after half and after three quarters of the epochs.
+    """
+
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    rate: str = "cosine"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    batch: int = 100
+
+
+@dataclass(frozen=True)
+class Augmenting:
+    """What is done to training pictures, another each time: ``shift`` by up to so many pixels, ``flip`` left and right,
+    ``crop`` to as little as this share of the area (1: none), ``colour`` (brightness and contrast by up to this share).
+
+    It depends on the seed, the epoch and the example's number alone.
+    """
+
+    shift: int = 0
+    flip: bool = False
+    crop: float = 1.0
+    colour: float = 0.0
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is done."""
+        return bool(self.shift or self.flip or self.crop < 1 or self.colour)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Where to stop, one of: ``ratio`` (weights over those left), ``sparsity`` (share of zeros), ``bytes`` (of the
+    file, sparse weights as CSR, see :mod:`.sizes`), ``max_drop`` (the most that top-1 may fall, a fraction).
+
+    Counted are the weights of the layers that are pruned, without biases, as in Han et al.'s tables.
+    """
+
+    ratio: float | None = None
+    sparsity: float | None = None
+    bytes: int | None = None
+    max_drop: float | None = None
+
+    def check(self) -> None:
+        """Raise CompressorError unless exactly one is given, in its range."""
+        given = [name for name, value in dataclasses.asdict(self).items() if value is not None]
+        if len(given) != 1:
+            words = "there is no target" if not given else f"there are two targets, {given[0]} and {given[1]}"
+            raise CompressorError(words, hint="give one of ratio, sparsity, bytes, max_drop")
+        ranges = {"ratio": (1, math.inf), "sparsity": (0, 1), "bytes": (1, math.inf), "max_drop": (0, 1)}
+        low, high = ranges[given[0]]
+        value = getattr(self, given[0])
+        if not low <= value <= high or not math.isfinite(value) or (given[0] == "sparsity" and value == 1):
+            most = "" if math.isinf(high) else f" and {'below' if given[0] == 'sparsity' else 'up to'} {high:g}"
+            raise CompressorError(f"{given[0]} is {value:g}", where="target", hint=f"it is at least {low:g}{most}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneRetrain(Cautious[Retrained]):
+    """Prune, retrain with the zeros held, repeat; :class:`News` come as pieces.
+
+    ``data`` are the training examples; ``test`` those that a point is measured on: None holds a part of ``data`` out
+    (:attr:`DataSpec.test_share`, by the hash that ``data.seed`` keys). ``layers``: those pruned (empty: all with float
+    weights); weights and biases of all layers are trained, unless ``freeze`` names them. ``loss`` ``auto`` is classes
+    where there are labels, else fidelity to the original's outputs. ``logits``: the tensor before Softmax (empty: it is
+    found).
+
+    ``schedule``: ``one_shot`` prunes once; ``iterative`` in ``steps`` steps that each keep the same share, ``epochs``
+    epochs after each (Han et al. 2015); ``cubic`` while training (Zhu and Gupta 2017); ``surgery`` lets weights come
+    back (Guo et al. 2016); ``rigl`` keeps the sparsity and moves the places (Evci et al. 2020). ``steps`` 0 chooses.
+    ``rewind``, after each pruning: the learning rate starts again, or the weights too (those after ``rewind_epoch``
+    epochs of training the dense network; 0: the file's), or neither: the rate stays at a tenth.
+
+    ``keep`` is ``last`` or ``best``: which epoch of a step makes its point, by the value on the test data. ``patience``
+    ends a step after so many epochs without a better value (0: never). ``checkpoint``: the folder of what a killed run
+    goes on from (empty: the user's cache folder). ``strategy``: see :mod:`compressor_gui.engine.train.devices`.
+    ``mixed_precision``: bfloat16 where the processor has it.
+    """
+
+    name: ClassVar[str] = "prune_retrain"
+    answer: ClassVar[type] = Retrained
+    piece: ClassVar[type | None] = News
+
+    model: ModelRef
+    data: DataSpec
+    goal: Goal
+    test: DataSpec | None = None
+    criterion: str = "global"
+    schedule: str = "iterative"
+    steps: int = 0
+    epochs: int = 12
+    rewind: str = "learning_rate"
+    rewind_epoch: int = 0
+    optimizing: Optimizing = field(default_factory=Optimizing)
+    augmenting: Augmenting = field(default_factory=Augmenting)
+    seed: int = 0
+    loss: str = "auto"
+    logits: str = ""
+    output: str = ""
+    layers: tuple[str, ...] = ()
+    freeze: tuple[str, ...] = ()
+    keep: str = "last"
+    patience: int = 0
+    checkpoint: str = ""
+    strategy: str = ""
+    mixed_precision: bool = False
+
+    def environment(self) -> dict[str, str]:
+        """With oneDNN, unless TensorFlow crashed with it: convolutions train about twice as fast."""
+        return {ONEDNN: "1", **super().environment()}
+
+    def check(self) -> None:
+        """Raise CompressorError where a field has a value that no run can have."""
+        self.goal.check()
+        choices = (
+            ("criterion", self.criterion, CRITERIA),
+            ("schedule", self.schedule, SCHEDULES),
+            ("rewind", self.rewind, REWINDS),
+            ("loss", self.loss, LOSSES),
+            ("keep", self.keep, ("last", "best")),
+            ("optimizer", self.optimizing.optimizer, OPTIMIZERS),
+            ("rate", self.optimizing.rate, RATES),
+        )
+        for name, value, allowed in choices:
+            if value not in allowed:
+                raise CompressorError(f"{name} is {value!r}", hint=f"use {', '.join(allowed[:-1])} or {allowed[-1]}")
+        how, pictures = self.optimizing, self.augmenting
+        numbers = (
+            ("steps", self.steps, 0, 100),
+            ("epochs", self.epochs, 1, 10_000),
+            ("rewind_epoch", self.rewind_epoch, 0, 1000),
+            ("patience", self.patience, 0, 10_000),
+            ("batch", how.batch, 1, 1 << 20),
+            ("learning_rate", how.learning_rate, 0, 100),
+            ("momentum", how.momentum, 0, 1),
+            ("weight_decay", how.weight_decay, 0, 100),
+            ("shift", pictures.shift, 0, 1000),
+            ("crop", pictures.crop, 0.01, 1),
+            ("colour", pictures.colour, 0, 1),
+        )
+        for name, number, low, high in numbers:
+            if not low <= number <= high:
+                raise CompressorError(f"{name} is {number:g}", hint=f"it is {low:g} to {high:g}")
+
+
+# -- where a run is remembered ----------------------------------------------------------------------------------------
+
+
+def checkpoint_file(request: PruneRetrain, model: bytes) -> Path:
+    """The file that a run of this request writes after each epoch, and goes on from: named by the SHA-256 of all that
+    its numbers depend on: the graph (its recipe replayed), the request, the data's content. Raises CompressorError."""
+    how = dataclasses.asdict(request)
+    for name in ("model", "checkpoint", "caution"):
+        del how[name]
+    for name, spec in (("data", request.data), ("test", request.test)):
+        if spec is not None:
+            how[name] |= {part: content_sample(getattr(spec, part)) for part in ("path", "targets", "names")}
+            del how[name]["cache_bytes"]
+    parts = [KEY_VERSION, hashlib.sha256(model).hexdigest(), list(request.model.outputs), how]
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return training_folder(request.checkpoint) / f"{key}.npz"
+
+
+def training_folder(chosen: str = "") -> Path:
+    """Where checkpoints are written: the folder that was ``chosen``, or one of the user's cache."""
+    return Path(os.path.abspath(chosen)) if chosen else user_cache_folder().with_name("training")
+
+
+def train_and_test(data: DataSpec, test: DataSpec | None) -> tuple[DataSpec, DataSpec]:
+    """The training examples and those to measure on, a part of the former where there are no others.
+
+    Raises CompressorError where that part is all or nothing of them.
+    """
+    if test is not None:
+        return data, test
+    if data.split != "all":
+        hint = "give test data, or take the whole set, of which a part is held out"
+        raise CompressorError(f"only its {data.split} part is given", where=data.path, hint=hint)
+    return dataclasses.replace(data, split="train"), dataclasses.replace(data, split="test")
+
+
+def best_point(points: Sequence[Point], goal: Goal, *, higher_is_better: bool = True) -> int:
+    """The index of the point to give back: of those that meet the target the one with the best value (with a target of
+    ``max_drop``: with the fewest weights); where none does, the one that comes nearest."""
+    sign = 1 if higher_is_better else -1
+    meeting = [at for at, point in enumerate(points) if point.meets]
+    if goal.max_drop is not None:
+        return min(meeting, key=lambda at: points[at].nonzero, default=0)
+    if meeting:
+        return max(meeting, key=lambda at: (sign * points[at].value, at))
+    return min(range(len(points)), key=lambda at: (points[at].nonzero, -at))
