@@ -20,7 +20,8 @@ import tensorflow as tf
 
 SAMPLES = Path(__file__).resolve().parents[1] / "resources" / "samples"
 BATCH = 100
-DIGITS = 1000
+SHIPPED = 1000
+"""How many test pictures come with the samples."""
 
 Weights = dict[str, tf.Tensor | tf.Variable]
 
@@ -61,22 +62,19 @@ NETWORKS: dict[str, tuple[Callable[[tf.Tensor, Weights], tf.Tensor], dict[str, t
 """Name -> the network, its kernels' shapes, and how many epochs it is trained."""
 
 
-def read_digits(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+def read_pictures(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Images [n, 28, 28] uint8 and labels [n] uint8 of ``train`` or ``t10k``."""
     images = gzip.decompress((folder / f"{part}-images-idx3-ubyte.gz").read_bytes())
     labels = gzip.decompress((folder / f"{part}-labels-idx1-ubyte.gz").read_bytes())
     return np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28), np.frombuffer(labels, np.uint8, offset=8)
 
 
-def write_digits(images: np.ndarray, labels: np.ndarray) -> None:
-    """The first test digits, in the format of the whole set; without a time stamp, so that the bytes stay the same."""
-    head = np.array([0x803, DIGITS, 28, 28], ">i4").tobytes()
-    packed = gzip.compress(head + images[:DIGITS].tobytes(), mtime=0)
-    (SAMPLES / f"t10k-{DIGITS}-images-idx3-ubyte.gz").write_bytes(packed)
-    head = np.array([0x801, DIGITS], ">i4").tobytes()
-    (SAMPLES / f"t10k-{DIGITS}-labels-idx1-ubyte.gz").write_bytes(
-        gzip.compress(head + labels[:DIGITS].tobytes(), mtime=0)
-    )
+def write_pictures(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """The first test pictures, in the format of the whole set; without a time stamp, so that their bytes stay."""
+    for kind, magic, values in (("images-idx3", 0x803, images[:SHIPPED]), ("labels-idx1", 0x801, labels[:SHIPPED])):
+        head = np.array([magic, *values.shape], ">i4").tobytes()
+        packed = gzip.compress(head + values.tobytes(), mtime=0)
+        (folder / f"t10k-{SHIPPED}-{kind}-ubyte.gz").write_bytes(packed)
 
 
 def train(name: str, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -126,12 +124,24 @@ def freeze(name: str, weights: dict[str, np.ndarray]) -> tf.compat.v1.GraphDef:
 
 
 def wrong(frozen: tf.compat.v1.GraphDef, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Which digits [n] the frozen graph gets wrong."""
+    """Which pictures [n] the frozen graph gets wrong."""
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(frozen, name="")
+    found = []
     with tf.compat.v1.Session(graph=graph) as session:
-        output = session.run("output:0", {"input:0": images[..., np.newaxis].astype(np.float32) / 255})
-    return output.argmax(axis=1) != labels
+        for start in range(0, len(images), 500):
+            batch = images[start : start + 500, ..., np.newaxis].astype(np.float32) / 255
+            found.append(session.run("output:0", {"input:0": batch}).argmax(axis=1))
+    return np.concatenate(found) != labels
+
+
+def finish(name: str, folder: Path, frozen: tf.compat.v1.GraphDef, images: np.ndarray, labels: np.ndarray) -> None:
+    """Write a frozen graph, and print its errors on the test pictures and on those that are shipped."""
+    path = folder / f"{name}.pb"
+    path.write_bytes(frozen.SerializeToString(deterministic=True))
+    mistakes = wrong(frozen, images, labels)
+    errors = f"{mistakes.mean():.2%} of {len(mistakes):,}, {mistakes[:SHIPPED].mean():.2%} of {SHIPPED:,}"
+    print(f"{name}: {errors} test pictures wrong, {path.stat().st_size:,} bytes", flush=True)
 
 
 def main() -> None:
@@ -143,13 +153,11 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(2)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
-    test_images, test_labels = read_digits(options.mnist, "t10k")
-    write_digits(test_images, test_labels)
+    test_images, test_labels = read_pictures(options.mnist, "t10k")
+    write_pictures(SAMPLES, test_images, test_labels)
     for name in [options.only] if options.only else NETWORKS:
-        frozen = freeze(name, train(name, *read_digits(options.mnist, "train")))
-        (SAMPLES / f"{name}.pb").write_bytes(frozen.SerializeToString(deterministic=True))
-        mistakes = wrong(frozen, test_images, test_labels)
-        print(f"{name}: error {mistakes.mean():.2%} on {len(mistakes)}, {mistakes[:DIGITS].mean():.2%} on {DIGITS}")
+        frozen = freeze(name, train(name, *read_pictures(options.mnist, "train")))
+        finish(name, SAMPLES, frozen, test_images, test_labels)
 
 
 if __name__ == "__main__":

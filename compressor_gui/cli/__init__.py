@@ -13,6 +13,7 @@ from compressor_gui.cli.compress import compress
 from compressor_gui.cli.console import Commands
 from compressor_gui.cli.diff import diff
 from compressor_gui.cli.evaluate import evaluate
+from compressor_gui.cli.experiment import experiment
 from compressor_gui.cli.export import export
 from compressor_gui.cli.import_model import import_command
 from compressor_gui.cli.inspect import inspect
@@ -48,6 +49,7 @@ for command in (
     latency,
     calibrate,
     evaluate,
+    experiment,
     label_image,
     sensitivity,
     suggest_command,

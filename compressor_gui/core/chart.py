@@ -26,6 +26,8 @@ _LETTER = 0.56
 """The width of an average letter, as a part of the font's size."""
 _COLUMNS = 128
 """The columns that a histogram is drawn with."""
+_APART = 5.0
+"""Pixels between the marks at one place."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,17 @@ class Histogram:
     high: float
     counts: Sequence[int]
     cut: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point in several plots: its place across in each (None: it is not in that one), its height in all of them, and
+    the interval that the height is known to."""
+
+    name: str
+    x: Sequence[float | None]
+    y: float
+    interval: tuple[float, float] | None = None
 
 
 def curves_svg(
@@ -155,6 +168,49 @@ def bars_svg(
     return page.svg()
 
 
+def marks_svg(
+    title: str,
+    x_labels: Sequence[str],
+    y_label: str,
+    marks: Sequence[Mark],
+    *,
+    subtitle: str = "",
+    width: int = 960,
+    theme: str = "light",
+) -> str:
+    """Plots side by side that share their heights, with a mark for each of ``marks`` and a bar for its interval, and a
+    legend below. Places across begin at 0; marks stand a few pixels apart, so that those at one place can be told."""
+    room, side, gap = 250.0, 68.0, 32.0
+    page = _Page(title, subtitle, width, 0, theme)
+    top, bottom = page.top, page.top + room
+    up = _Axis([y for mark in marks for y in (mark.y, *(mark.interval or ()))], bottom, top)
+    colors = [page.series_color(index, len(marks)) for index in range(len(marks))]
+    wide = (width - side - 24 - gap * (len(x_labels) - 1)) / len(x_labels)
+    page.text(16, (top + bottom) / 2, y_label, "text_secondary", anchor="middle", turned=True)
+    for place, x_label in enumerate(x_labels):
+        left = side + place * (wide + gap)
+        across = _Axis([0.0, *(x for mark in marks if (x := mark.x[place]) is not None)], left, left + wide)
+        for tick in up.ticks:
+            page.line(left, up(tick), left + wide, up(tick), "hairline")
+            if place == 0:
+                page.text(left - 8, up(tick) + 4, f"{tick:g}", "text_secondary", anchor="end")
+        for tick in across.ticks:
+            page.text(across(tick), bottom + 18, number(tick), "text_secondary", anchor="middle")
+        page.line(left, bottom, left + wide, bottom, "text_disabled_and_edges")
+        page.text(left + wide / 2, bottom + 38, x_label, "text_secondary", anchor="middle")
+        for index, (mark, color) in enumerate(zip(marks, colors, strict=True)):
+            if (x := mark.x[place]) is not None:
+                apart = _APART * (index - (len(marks) - 1) / 2)
+                page.mark(across(x) + apart, up(mark.y), [up(y) for y in mark.interval or ()], color)
+    columns = 3
+    for index, (mark, color) in enumerate(zip(marks, colors, strict=True)):
+        x, y = side + (index % columns) * (width - side) / columns, bottom + 64 + index // columns * 20
+        page.mark(x, y - 4, (), color)
+        page.text(x + 12, y, mark.name, "text")
+    page.height = math.ceil(bottom + 60 + math.ceil(len(marks) / columns) * 20)
+    return page.svg()
+
+
 def _histogram(page: _Page, one: Histogram, left: float, top: float, width: float, height: float) -> None:
     base, room = top + height - 16, height - 38
     page.text(left, top + 10, elide(one.name, int(width / (_SMALL * _LETTER))), "text")
@@ -218,6 +274,14 @@ class _Page:
         self.add(f'<path d="M{path}" fill="none" stroke="{color}" stroke-width="2" {join}/>')
         dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in places)
         self.add(f'<g fill="{color}">{dots}</g>')
+
+    def mark(self, x: float, y: float, interval: Sequence[float], color: str) -> None:
+        """A dot, and a line with ends from one height to the other."""
+        if interval:
+            low, high = interval
+            ends = f"M{x - 4:.1f} {low:.1f}h8M{x:.1f} {low:.1f}V{high:.1f}M{x - 4:.1f} {high:.1f}h8"
+            self.add(f'<path d="{ends}" stroke="{color}" stroke-width="1.5" fill="none"/>')
+        self.add(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{color}"/>')
 
     def text(
         self,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compressor_gui.core.chart import PALETTE, Histogram, Series, bars_svg, curves_svg, histograms_svg
+from compressor_gui.core.chart import PALETTE, Histogram, Mark, Series, bars_svg, curves_svg, histograms_svg, marks_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = 'a<b>&"\x00\x1b名'
@@ -100,3 +100,26 @@ def test_rasterize_draws_a_png_and_refuses_what_is_no_svg(tmp_path: Path) -> Non
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == f"error: {source}: it is no SVG file"
+
+
+def test_marks_stand_in_every_plot_that_they_have_a_place_in() -> None:
+    marks = [Mark(HOSTILE, (1.0, 4.0), 0.5, (0.4, 0.6)), Mark("b", (2.0, None), 0.9), Mark("c", (2.0, 2.0), 0.1)]
+    svg = marks_svg("T", ("size", "time"), "top-1", marks, subtitle="S")
+    root = parsed(svg)
+    dots = [(circle.get("fill"), float(circle.get("cx", "0"))) for circle in root.iter(f"{SVG}circle")]
+    assert [color for color, _ in dots] == [
+        *PALETTE[:3],
+        PALETTE[0],
+        PALETTE[2],
+        *PALETTE[:3],
+    ]
+    (_, first), (_, second), (_, third) = dots[:3]
+    assert first < second < third  # the last two share a place, and can be told apart
+    assert {"T", "S", "size", "time", "top-1", "b", "c"} <= set(texts(svg))
+    width, height = (float(root.get(side, "0")) for side in ("width", "height"))
+    assert all(0 <= x <= width for _, x in dots)
+    assert max(float(text.get("y", "0")) for text in root.iter(f"{SVG}text")) < height
+
+
+def test_a_chart_without_marks_is_empty() -> None:
+    assert "T" in texts(marks_svg("T", ("size",), "top-1", []))
