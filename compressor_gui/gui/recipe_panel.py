@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from PySide6.QtCore import QMimeData, QPoint, Qt
@@ -18,7 +18,10 @@ from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QMenu, QScrollA
 
 from compressor_gui.core import units
 from compressor_gui.core.passes import ALL, Pass
+from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
+from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.prune import Prune
+from compressor_gui.core.ranges_file import Limits
 from compressor_gui.core.recipe import Stage, Step
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.pass_form import PassForm
@@ -26,6 +29,8 @@ from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
 from compressor_gui.gui.widgets import clear, label, restyle
 
+STORES_RANGES = FreezeRequantizationRanges | FuseInt8
+"""The passes whose ranges can be looked at as plots."""
 STEP_MIME = "application/x-compressor-step"
 
 
@@ -97,10 +102,12 @@ class Chip(QFrame):
         self.panel.edit(self.index)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter edits, Space switches on and off, Delete removes, Alt+arrows move."""
+        """Enter edits, with Ctrl the ranges, Space switches on and off, Delete removes, Alt+arrows move."""
         alt = bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.panel.edit(self.index)
+            ranges = event.modifiers() & Qt.KeyboardModifier.ControlModifier
+            stores = isinstance(self.step.transform, STORES_RANGES)
+            (self.panel.edit_ranges if ranges and stores else self.panel.edit)(self.index)
         elif event.key() == Qt.Key.Key_Space:
             self.panel.toggle(self.index)
         elif event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
@@ -124,7 +131,7 @@ class RecipePanel(QWidget):
         super().__init__(parent)
         self.setObjectName("recipePanel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.document = document
+        self.document, self.theme = document, theme
         self.chips: list[Chip] = []
         self.setAcceptDrops(True)
         row = QHBoxLayout(self)
@@ -186,6 +193,27 @@ class RecipePanel(QWidget):
 
         self._form(step.transform, "Apply", chosen)
 
+    def edit_ranges(self, index: int) -> None:
+        """Open the ranges that a step stores as plots."""
+        from compressor_gui.gui.ranges.dialog import RangesDialog  # its plots take long to import
+
+        state = self.document.state
+        step = state.recipe.steps[index]
+        assert isinstance(step.transform, STORES_RANGES)
+        dialog = RangesDialog(dict(step.transform.ranges), state.measured.histograms, self.theme, self.window())
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.accepted.connect(lambda: self._ranges_edited(index, step, dialog.editor.ranges))
+        dialog.open()
+
+    def _ranges_edited(self, index: int, step: Step, ranges: Mapping[str, Limits]) -> None:
+        assert isinstance(step.transform, STORES_RANGES)
+        changed = replace(step.transform, ranges=tuple(ranges.items()))
+        measured = self.document.state.measured
+        note = measured.range_notes.get(step.transform.ranges, "from a file").removesuffix(", edited")
+        notes = {**measured.range_notes, changed.ranges: f"{note}, edited"}
+        self.document.set(measured=replace(measured, range_notes=notes))
+        self.document.set_recipe(self.document.state.recipe.replacing(index, replace(step, transform=changed)))
+
     def _form(self, transform: Pass, verb: str, chosen: Callable[[Pass], None]) -> None:
         form = PassForm(transform, verb, self.window())
         form.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -219,6 +247,8 @@ class RecipePanel(QWidget):
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.addAction("Edit …\tEnter", lambda: self.edit(index))
+        if isinstance(steps[index].transform, STORES_RANGES):
+            menu.addAction("Edit ranges …\tCtrl+Enter", lambda: self.edit_ranges(index))
         menu.addAction(
             "Switch on\tSpace" if not steps[index].enabled else "Switch off\tSpace", lambda: self.toggle(index)
         )

@@ -70,6 +70,10 @@ class Settings:
         else:
             self._store.remove(f"recipe/{sha256}")
 
+    def histograms(self, sha256: str) -> Path:
+        """The file of the histograms that were measured of a model; it need not exist."""
+        return Path(self._store.fileName()).parent / "histograms" / f"{sha256}.npz"
+
     @property
     def engine_memory(self) -> str:
         """What memory the engine may have, as ``4GB``; empty: no limit of the user's."""

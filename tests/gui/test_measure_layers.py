@@ -180,17 +180,17 @@ def test_ranges_are_measured_chosen_again_and_stored(
     assert wizard.run_button.text() == "Cancel"
     request = engine.answer(Calibrate)
     assert request.data.limit == 10
-    assert wizard.nodes.count() == 2
-    assert [cut.value() for cut in wizard.plot.cuts] == [-1.0, 9.0]
+    assert wizard.editor.nodes.count() == 2
+    assert [cut.value() for cut in wizard.editor.plot.cuts] == [-1.0, 9.0]
     wizard.method.setCurrentIndex(wizard.method.findData("mse"))
     assert not wizard.apply_button.isEnabled()
     chosen = choose_range(histogram(), "mse")
     assert chosen[1] < 9.0
-    qtbot.waitUntil(lambda: wizard.plot.cuts[1].value() == pytest.approx(chosen[1]))
+    qtbot.waitUntil(lambda: wizard.editor.plot.cuts[1].value() == pytest.approx(chosen[1]))
     assert not engine.asked  # no second run
-    assert "Measured on 10 images." in wizard.node_words.text()
+    assert "Measured on 10 images." in wizard.editor.words.text()
     wizard.amount.setCurrentIndex(2)  # what is shown is not of what is chosen now
-    assert "Press Calibrate to measure on 1,000 images" in wizard.node_words.text()
+    assert "Press Calibrate to measure on 1,000 images" in wizard.editor.words.text()
     assert not wizard.apply_button.isEnabled()
     wizard.amount.setCurrentIndex(0)
     qtbot.mouseClick(wizard.apply_button, LEFT)

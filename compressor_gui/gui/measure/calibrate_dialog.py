@@ -12,14 +12,12 @@ from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
     QHBoxLayout,
-    QListWidget,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
-from compressor_gui.core import units
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.measure import METHODS, Calibration
 from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
@@ -30,8 +28,8 @@ from compressor_gui.core.ranges_file import Limits, write_ranges
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.measure.measured import Of
 from compressor_gui.gui.measure.measurer import Measurer
-from compressor_gui.gui.measure.range_plot import RangePlot
 from compressor_gui.gui.measure.ranges_part import of_model
+from compressor_gui.gui.ranges.editor import RangesEditor
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
 from compressor_gui.gui.widgets import label
@@ -48,7 +46,7 @@ assert tuple(_METHODS) == METHODS
 
 
 class CalibrateDialog(QDialog):
-    """Runs the calibration, shows its histograms with the chosen range, and puts the ranges into the recipe.
+    """Runs the calibration, shows its histograms with the ranges, which can be dragged, and puts them into the recipe.
 
     ``saved(path)``: the ranges were written to a file.
     """
@@ -59,10 +57,9 @@ class CalibrateDialog(QDialog):
         super().__init__(parent)
         self.measurer, self.document, self.theme = measurer, measurer.document, theme
         self._found: Of[Calibration] | None = None
-        self.ranges: Mapping[str, Limits] = {}
         self._ranges_method = ""
         self.setWindowTitle("Calibrate")
-        self.resize(760, 560)
+        self.resize(860, 600)
         self._build()
         measurer.changed.connect(self._show_running)
         measurer.failed.connect(self._failed)
@@ -106,28 +103,8 @@ class CalibrateDialog(QDialog):
         self.problem = label("", "error")
         self.problem.setWordWrap(True)
         column.addWidget(self.problem)
-        self.found_page = QWidget()
-        both = QHBoxLayout(self.found_page)
-        both.setContentsMargins(0, 0, 0, 0)
-        both.setSpacing(20)
-        self.nodes = QListWidget()
-        self.nodes.setFixedWidth(260)
-        self.nodes.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.nodes.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.nodes.currentRowChanged.connect(self._show_node)
-        both.addWidget(self.nodes)
-        right = QVBoxLayout()
-        self.node_name = label("", "strong")
-        self.node_name.setWordWrap(True)
-        right.addWidget(self.node_name)
-        self.plot = RangePlot(self.theme, 220)
-        right.addWidget(self.plot)
-        self.node_words = label("", "secondary")
-        self.node_words.setWordWrap(True)
-        right.addWidget(self.node_words)
-        right.addStretch(1)
-        both.addLayout(right, 1)
-        column.addWidget(self.found_page, 1)
+        self.editor = RangesEditor(self.theme)
+        column.addWidget(self.editor, 1)
         column.addStretch(0)
         row = QHBoxLayout()
         self.save_button = QPushButton("Save a ranges file …")
@@ -189,22 +166,18 @@ class CalibrateDialog(QDialog):
         if found is not None and not current:
             words += " What is shown was measured before the recipe or the data changed: calibrate again."
         self.words.setText(words)
-        self.found_page.setVisible(found is not None)
+        self.editor.setVisible(found is not None)
         if found is None or (self._found is not None and self._found.value is found.value):
             self._found = found
             self._show_buttons()
             return
         self._found = found
-        self.nodes.clear()
-        for name in found.value.histograms:
-            self.nodes.addItem(name)
         self.amount.setCurrentIndex(self.amount.findData(state.measured.calibrated_on))
         place = self.method.findData(found.value.method)
         self.method.blockSignals(True)
         self.method.setCurrentIndex(place)
         self.method.blockSignals(False)
         self._take(found, found.value.method, found.value.ranges)
-        self.nodes.setCurrentRow(0)
 
     def _choose(self) -> None:
         """Choose the ranges again from the histograms: no second run."""
@@ -225,31 +198,18 @@ class CalibrateDialog(QDialog):
     def _take(self, found: Of[Calibration], method: str, ranges: Mapping[str, Limits]) -> None:
         if found is not self._found or method != self.method.currentData():
             return  # chosen differently meanwhile
-        self.ranges, self._ranges_method = ranges, method
-        self._show_node(self.nodes.currentRow())
+        self._ranges_method = method
+        self.editor.show_ranges(ranges, found.value.histograms)
+        self._say_amount()
         self._show_buttons()
 
-    def _show_node(self, row: int) -> None:
-        if self._found is None or row < 0:
+    def _say_amount(self) -> None:
+        if self._found is None:
             return
-        name = self.nodes.item(row).text()
-        histogram, limits = self._found.value.histograms[name], self.ranges[name]
-        self.node_name.setText(name)
-        self.plot.show_range(histogram, limits)
-        counts, span = histogram.counts, histogram.high - histogram.low
-        inside = sum(
-            count for at, count in enumerate(counts)
-            if limits[0] <= histogram.low + (at + 0.5) * span / len(counts) <= limits[1]
-        )  # fmt: skip
-        share = inside / max(sum(counts), 1)
-        chosen, whole = (
-            f"{units.number(low)} … {units.number(high)}" for low, high in (limits, (histogram.low, histogram.high))
-        )
-        words = f"{chosen} keeps {units.percent(share)} of the values, which were {whole}."
-        words += f" Measured on {self._found.value.n:,} images."
+        words = f"Measured on {self._found.value.n:,} images."
         if not self._on_chosen_amount:
             words += f" Press Calibrate to measure on {self.amount.currentText()}."
-        self.node_words.setText(words)
+        self.editor.say(words)
 
     @property
     def _on_chosen_amount(self) -> bool:
@@ -257,12 +217,12 @@ class CalibrateDialog(QDialog):
         return bool(self.amount.currentData() == self.document.state.measured.calibrated_on)
 
     def _choose_amount(self) -> None:
-        self._show_node(self.nodes.currentRow())
+        self._say_amount()
         self._show_buttons()
 
     def _show_buttons(self) -> None:
         chosen = self._on_chosen_amount and self._ranges_method == self.method.currentData()
-        ready = self._found is not None and bool(self.ranges) and chosen
+        ready = self._found is not None and bool(self.editor.ranges) and chosen
         idle = "calibrate" not in self.measurer.running
         self.apply_button.setEnabled(ready and idle)
         self.save_button.setEnabled(ready)
@@ -277,7 +237,7 @@ class CalibrateDialog(QDialog):
         path, _ = QFileDialog.getSaveFileName(self, "Save the ranges", start, "Ranges (*.json)")
         if path:
             try:
-                write_ranges(path, self.ranges)
+                write_ranges(path, self.editor.ranges)
             except CompressorError as error:
                 self.problem.setText(words_of(error))
                 self.problem.show()
@@ -290,13 +250,14 @@ class CalibrateDialog(QDialog):
         recipe = self.document.state.recipe
         if not any(isinstance(step, QuantizeNodes | FuseInt8) for step in recipe.active):
             recipe = recipe.adding(QuantizeNodes())
-        recipe = with_ranges(recipe, self.ranges)
+        recipe = with_ranges(recipe, self.editor.ranges)
         takes_ranges = FreezeRequantizationRanges | FuseInt8
         index = next(n for n, s in enumerate(recipe.steps) if s.enabled and isinstance(s.transform, takes_ranges))
         step = recipe.steps[index].transform
         assert isinstance(step, takes_ranges)
         measured = self.document.state.measured
-        note = f"{self._found.value.n:,} images, {self._ranges_method}"
+        edited = ", edited" if self.editor.edits.edited else ""
+        note = f"{self._found.value.n:,} images, {self._ranges_method}{edited}"
         self.document.set(measured=replace(measured, range_notes={**measured.range_notes, step.ranges: note}))
         self.document.set_recipe(recipe, step=index)
         super().accept()

@@ -17,6 +17,7 @@ from compressor_gui.core.measure import (
     LayerCurve,
     Predictions,
     PreviewResult,
+    RangeHistogram,
     SensitivityResult,
     Timing,
 )
@@ -111,6 +112,8 @@ class Measured:
     calibration: Of[Calibration] | None = None
     calibrated_on: int = 0
     """How many examples the calibration was asked for; 0: all."""
+    histograms: Mapping[str, RangeHistogram] = field(default_factory=dict)
+    """Node -> what its activations were when they were last measured, also on another day."""
     latencies: tuple[Of[LatencyResult], ...] = ()
     range_notes: Mapping[tuple, str] = field(default_factory=dict)
     """Stored ranges -> where they come from: ``10 images, minmax``."""
@@ -135,6 +138,11 @@ class Measured:
     def with_evaluation(self, new: Of[Evaluation]) -> Measured:
         """The same with another evaluation, in place of one of the same recipe."""
         return replace(self, evaluations=_with(self.evaluations, new))
+
+    def with_calibration(self, new: Of[Calibration], count: int) -> Measured:
+        """The same with another calibration, which ``count`` examples (0: all) were asked for."""
+        histograms = {**self.histograms, **new.value.histograms}
+        return replace(self, calibration=new, calibrated_on=count, histograms=histograms)
 
     def with_latency(self, new: Of[LatencyResult]) -> Measured:
         """The same with another latency, in place of one of the same recipe."""

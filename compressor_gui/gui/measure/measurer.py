@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from compressor_gui.core.data import DataSpec, load_or_guess
 from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.histograms_file import read_histograms, write_histograms
 from compressor_gui.core.measure import (
     Calibrate,
     Calibration,
@@ -24,6 +25,7 @@ from compressor_gui.core.measure import (
     Predictions,
     Preview,
     PreviewResult,
+    RangeHistogram,
     Sensitivity,
     SensitivityResult,
 )
@@ -37,7 +39,7 @@ from compressor_gui.gui.engine_link import EngineLink
 from compressor_gui.gui.measure.measured import Of, Sweep
 from compressor_gui.gui.samples import sample_data
 from compressor_gui.gui.settings import Settings
-from compressor_gui.gui.state import State
+from compressor_gui.gui.state import Source, State
 
 Kind = Literal["preview", "evaluate", "predict", "pictures", "sensitivity", "calibrate", "latency"]
 
@@ -85,6 +87,7 @@ class Measurer(QObject):
         source = state.source
         if source is None:
             return
+        self._recall_histograms(source)
         text = self.settings.data(source.sha256)
         if text:
             try:
@@ -226,11 +229,27 @@ class Measurer(QObject):
         few = replace(data, limit=count)
 
         def done(result: Calibration) -> None:
-            self._keep(lambda m: replace(m, calibration=Of(result, recipe, data), calibrated_on=count))
+            self.keep_calibration(Of(result, recipe, data), count)
 
         title = f"Calibrating on {count:,} images" if count else "Calibrating on all images"
         request = Calibrate(self.compressed(recipe), few, method, scheduler=self.settings.scheduler)
         self._submit("calibrate", request, title, done)
+
+    def keep_calibration(self, found: Of[Calibration], count: int) -> None:
+        """Remember a calibration on ``count`` examples (0: all), its histograms also for another day."""
+        self._keep(lambda m: m.with_calibration(found, count))
+        source, histograms = self.document.state.source, self.document.state.measured.histograms
+        assert source is not None
+        path = self.settings.histograms(source.sha256)
+        self.document.background.run(lambda: write_histograms(path, histograms), _done, _ignore)
+
+    def _recall_histograms(self, source: Source) -> None:
+        def keep(found: dict[str, RangeHistogram]) -> None:
+            if found and self.document.state.source is source:
+                self._keep(lambda m: replace(m, histograms={**found, **m.histograms}))
+
+        path = self.settings.histograms(source.sha256)
+        self.document.background.run(lambda: read_histograms(path), keep, _ignore)
 
     def time(self, batch: int = 1, threads: int = 0) -> None:
         """Milliseconds of both models."""
@@ -301,5 +320,9 @@ def without_ranges(recipe: Recipe) -> Recipe:
     return replace(recipe, steps=steps)
 
 
-def _ignore(_error: CompressorError) -> None:
-    """A sample's data that can't be read: there is none then."""
+def _done(_result: None) -> None:
+    """Written: nothing to say."""
+
+
+def _ignore(_error: Exception) -> None:
+    """What is only remembered, or comes with a sample, and can't be read or written: there is none then."""

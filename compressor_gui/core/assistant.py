@@ -1,0 +1,114 @@
+"""The Quantize assistant without its window: what it knows of a model, what can be chosen, and the recipe it writes.
+
+It is nothing but that recipe: whatever it does can be undone, edited and replayed like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.layers import Layer, find_layers
+from compressor_gui.core.passes import apply
+from compressor_gui.core.passes.base import Pass
+from compressor_gui.core.passes.fold_batch_norms import FoldBatchNorms
+from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
+from compressor_gui.core.passes.fuse_int8 import FuseInt8
+from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
+from compressor_gui.core.passes.quantize_weights import QuantizeWeights
+from compressor_gui.core.pbio import byte_size
+from compressor_gui.core.ranges import with_ranges
+from compressor_gui.core.ranges_file import Limits
+from compressor_gui.core.recipe import Recipe, Replayer
+from compressor_gui.core.values import DType
+
+Goal = Literal["weights", "classic", "fused"]
+"""Weights in 8 bits; whole layers by quantize_graph's operations; whole layers by fused oneDNN kernels."""
+
+QUANTIZING = (QuantizeWeights, QuantizeNodes, FreezeRequantizationRanges, FuseInt8)
+"""The passes that the assistant writes anew: those that a recipe has already make room for them."""
+
+_SMALLEST = QuantizeWeights.default("minimum_size")
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model that is to be quantized: what the steps of ``base``, which don't quantize, make of a file.
+
+    ``size`` is in bytes; ``norms`` says whether fold_batch_norms has something to do.
+    """
+
+    base: Recipe
+    size: int
+    layers: tuple[Layer, ...]
+    norms: bool
+    quantized: bool
+
+    @property
+    def refusal(self) -> str:
+        """Why this model can't be quantized, as a sentence; empty where it can."""
+        if self.quantized:
+            return "This graph is quantized already. Open the float model that it was made from."
+        if not self.layers:
+            return "This graph has no layers with float32 weights, so there is nothing to quantize."
+        return ""
+
+    def estimated_size(self, skip: Collection[str] = ()) -> int:
+        """Bytes of the file with every layer but those in ``skip`` (names as :attr:`Layer.short`) in 8 bits."""
+        stored = (one.tensor for one in self.layers if one.short not in skip and one.parameters >= _SMALLEST)
+        return self.size - sum(tensor.nbytes * 3 // 4 for tensor in stored)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user has chosen. ``skip`` are layers that stay in float, as :attr:`Layer.short`; ``stored`` counts for
+    the classic operations only, for the fused ones have no other ranges; ``method`` is one of measure.METHODS."""
+
+    goal: Goal = "fused"
+    skip: tuple[str, ...] = ()
+    images: int = 10
+    stored: bool = True
+    method: str = "minmax"
+    fold: bool = True
+    per_channel: bool = True
+    everywhere: bool = False
+    without_vnni: bool = False
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether ranges are measured on examples."""
+        return self.goal == "fused" or (self.goal == "classic" and self.stored)
+
+
+def examine(source: ModelGraph, recipe: Recipe) -> Subject:
+    """Look at what the recipe's other steps make of a file. Raises RecipeError."""
+    base = replace(recipe, steps=tuple(step for step in recipe.steps if not isinstance(step.transform, QUANTIZING)))
+    graph = Replayer(source).replay(base).graph
+    found = find_layers(graph)
+    layers = tuple(one for one in found if one.tensor.dtype == DType.FLOAT)
+    quantized = any(one.dequantizer for one in found) or any(_is_eightbit(op) for op in graph.op_counts)
+    return Subject(base, byte_size(graph), layers, apply(FoldBatchNorms(), graph).changed, quantized)
+
+
+def _is_eightbit(op: str) -> bool:
+    return op.startswith("Quantized") or op in ("Requantize", "RequantizationRange")
+
+
+def write(subject: Subject, choices: Choices, ranges: Mapping[str, Limits] | None = None) -> Recipe:
+    """The recipe that the choices mean; without ``ranges`` it is what a calibration has to be asked for."""
+    recipe = subject.base
+    for transform in _passes(subject, choices):
+        recipe = recipe.adding(transform)
+    return with_ranges(recipe, ranges) if ranges and choices.calibrates else recipe
+
+
+def _passes(subject: Subject, choices: Choices) -> tuple[Pass, ...]:
+    fold = (FoldBatchNorms(),) if choices.fold and subject.norms else ()
+    if choices.goal == "weights":
+        return (*fold, QuantizeWeights(per_channel=choices.per_channel, skip=choices.skip))
+    if choices.goal == "classic":
+        return (*fold, QuantizeNodes(skip=choices.skip))
+    fuse = FuseInt8(skip=choices.skip, everywhere=choices.everywhere, without_vnni=choices.without_vnni)
+    return (*fold, fuse)
