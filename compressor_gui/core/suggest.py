@@ -3,19 +3,17 @@
 The loss of several layers together is taken to be the sum of their own: exact for small, independent errors, and an
 estimate else, to be measured afterwards. What adds up is the drop of top-1, or the noise power behind the SQNR in dB.
 
-Each layer's measured points are reduced to those on the lower convex hull of loss against gain, whose slopes rise; the
-cheapest steps of all layers are then taken in order, which is the greedy solution of the multiple-choice knapsack
-(Sinha and Zoltners, 1979). Only measured sparsities are proposed, but of the last step towards a gain only as much is
-taken as is lacking, its loss interpolated between the measured points around it.
+The cheapest steps of all layers are taken in order (:mod:`.knapsack`). Only measured sparsities are proposed, but of
+the last step towards a gain only as much is taken as is lacking, its loss interpolated between the measured points
+around it.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -23,6 +21,7 @@ from compressor_gui.core import units
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.jobs import EXACT_DB
+from compressor_gui.core.knapsack import Choice, Step, cheapest_steps
 from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.measure import LayerCurve, SensitivityResult
 from compressor_gui.core.passes.prune import Prune
@@ -64,26 +63,6 @@ class Suggestion:
         return Prune(sparsity=None if self.layers else 0.0, layers=tuple(self.layers.items()))
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """A layer pruned to ``sparsity``: what it gains for the target, and its loss."""
-
-    sparsity: float
-    gain: float
-    loss: float
-
-
-@dataclass(frozen=True)
-class _Step:
-    layer: str
-    start: _Choice
-    end: _Choice
-
-    @property
-    def slope(self) -> float:
-        return (self.end.loss - self.start.loss) / (self.end.gain - self.start.gain)
-
-
 def suggest(graph: ModelGraph, curves: SensitivityResult, target: Target, file_bytes: int) -> Suggestion:
     """Sparsities that meet ``target``; ``file_bytes`` is the size of the graph's file.
 
@@ -109,11 +88,11 @@ class _Planner:
         self.known = known
         self.choices = {curve.name: self._choices(known[curve.name], curve) for curve in curves.layers}
 
-    def to_gain(self) -> dict[str, _Choice]:
+    def to_gain(self) -> dict[str, Choice]:
         """The cheapest steps until the target's gain is reached."""
-        wanted, chosen = self._wanted_gain(), dict[str, _Choice]()
+        wanted, chosen = self._wanted_gain(), dict[str, Choice]()
         have = 0.0
-        for step in self._steps():
+        for step in cheapest_steps(self.choices):
             if have >= wanted:
                 break
             lacking = wanted - have + step.start.gain
@@ -123,13 +102,13 @@ class _Planner:
             raise CompressorError(self._lack(chosen), hint="sweep more layers, or to higher sparsities")
         return chosen
 
-    def within_loss(self) -> dict[str, _Choice]:
+    def within_loss(self) -> dict[str, Choice]:
         """The cheapest steps that together stay within the loss allowed."""
         assert self.limit is not None
-        chosen: dict[str, _Choice] = {}
+        chosen: dict[str, Choice] = {}
         stopped: set[str] = set()
         loss = 0.0
-        for step in self._steps():
+        for step in cheapest_steps(self.choices):
             more = step.end.loss - step.start.loss
             if step.layer in stopped or loss + more > self.limit * (1 + 1e-9) + 1e-12:
                 stopped.add(step.layer)
@@ -142,9 +121,9 @@ class _Planner:
             )
         return chosen
 
-    def suggestion(self, chosen: Mapping[str, _Choice]) -> Suggestion:
+    def suggestion(self, chosen: Mapping[str, Choice]) -> Suggestion:
         """The sum of what was chosen, layers in the graph's order."""
-        at = {layer.name: chosen[layer.name].sparsity for layer in self.layers if layer.name in chosen}
+        at = {layer.name: chosen[layer.name].at for layer in self.layers if layer.name in chosen}
         loss = sum(choice.loss for choice in chosen.values())
         return Suggestion(
             at,
@@ -155,13 +134,13 @@ class _Planner:
             sparse_size(self.file_bytes, self._nonzero(at)),
         )
 
-    def _choices(self, layer: Layer, curve: LayerCurve) -> list[_Choice]:
+    def _choices(self, layer: Layer, curve: LayerCurve) -> list[Choice]:
         """The layer as it is, then its measured points; a loss never falls as the sparsity rises."""
-        found = [_Choice(layer.sparsity, 0.0, 0.0)]
+        found = [Choice(layer.sparsity, 0.0, 0.0)]
         for sparsity, value in sorted(zip(curve.sparsity, curve.value, strict=True)):
             if sparsity > layer.sparsity:
                 loss = max(found[-1].loss, _loss(self.curves, value))
-                found.append(_Choice(sparsity, self._gain(layer, sparsity), loss))
+                found.append(Choice(sparsity, self._gain(layer, sparsity), loss))
         return found
 
     def _gain(self, layer: Layer, sparsity: float) -> float:
@@ -171,20 +150,16 @@ class _Planner:
             return float(layer.nonzero - after)
         return float(sparse_size(0, [(layer, layer.nonzero)]) - sparse_size(0, [(layer, after)]))
 
-    def _between(self, step: _Step, gain: float) -> _Choice:
+    def _between(self, step: Step, gain: float) -> Choice:
         """The least of a step, in hundredths of a percent, that has this gain."""
         layer, choices = self.known[step.layer], self.choices[step.layer]
-        places = range(math.ceil(step.start.sparsity * 10_000), math.floor(step.end.sparsity * 10_000) + 1)
+        places = range(math.ceil(step.start.at * 10_000), math.floor(step.end.at * 10_000) + 1)
         at = bisect_left(places, gain, key=lambda place: self._gain(layer, place / 10_000))
         if at == len(places):
             return step.end
         sparsity = places[at] / 10_000
-        sparsities, losses = [choice.sparsity for choice in choices], [choice.loss for choice in choices]
-        return _Choice(sparsity, self._gain(layer, sparsity), float(np.interp(sparsity, sparsities, losses)))
-
-    def _steps(self) -> list[_Step]:
-        steps = [step for name, choices in self.choices.items() for step in _hull(name, choices)]
-        return sorted(steps, key=lambda step: step.slope)  # stable, and within a layer slopes rise
+        sparsities, losses = [choice.at for choice in choices], [choice.loss for choice in choices]
+        return Choice(sparsity, self._gain(layer, sparsity), float(np.interp(sparsity, sparsities, losses)))
 
     def _wanted_gain(self) -> float:
         if self.target.bytes is not None:
@@ -199,8 +174,8 @@ class _Planner:
     def _sparsity(self, at: Mapping[str, float]) -> float:
         return 1 - sum(nonzero for _, nonzero in self._nonzero(at)) / self.total if self.total else 0.0
 
-    def _lack(self, chosen: Mapping[str, _Choice]) -> str:
-        at = {name: choice.sparsity for name, choice in chosen.items()}
+    def _lack(self, chosen: Mapping[str, Choice]) -> str:
+        at = {name: choice.at for name, choice in chosen.items()}
         if self.target.bytes is not None:
             size = sparse_size(self.file_bytes, self._nonzero(at))
             over = units.size(size - self.target.bytes)
@@ -213,25 +188,13 @@ class _Planner:
         )
 
     def _least_step(self) -> str:
-        steps = self._steps()
+        steps = cheapest_steps(self.choices)
         if not steps:
             return "no layer has a measured point that makes it sparser"
         step = min(steps, key=lambda s: s.end.loss)
         value = _value(self.curves, step.end.loss)
         shown = units.percent(value) if self.curves.metric == "top1" else units.decibel(value)
-        return f"{step.layer} at {units.percent(step.end.sparsity)} leaves {shown}"
-
-
-def _hull(name: str, choices: Iterable[_Choice]) -> Iterator[_Step]:
-    """The steps along the lower convex hull of loss against gain."""
-    hull: list[_Choice] = []
-    for choice in choices:
-        if hull and choice.gain <= hull[-1].gain:
-            continue
-        while len(hull) > 1 and _Step(name, hull[-2], hull[-1]).slope >= _Step(name, hull[-2], choice).slope:
-            hull.pop()
-        hull.append(choice)
-    return (_Step(name, start, end) for start, end in pairwise(hull))
+        return f"{step.layer} at {units.percent(step.end.at)} leaves {shown}"
 
 
 def _nonzero(layer: Layer, sparsity: float) -> int:
