@@ -15,10 +15,12 @@ from compressor_gui.cli.diff import diff
 from compressor_gui.cli.evaluate import evaluate
 from compressor_gui.cli.experiment import experiment
 from compressor_gui.cli.export import export
+from compressor_gui.cli.factorize import factorize
 from compressor_gui.cli.import_model import import_command
 from compressor_gui.cli.inspect import inspect
 from compressor_gui.cli.label_image import label_image
 from compressor_gui.cli.latency import latency
+from compressor_gui.cli.noise import noise
 from compressor_gui.cli.passes import passes
 from compressor_gui.cli.render import render
 from compressor_gui.cli.sensitivity import sensitivity, suggest_command
@@ -43,6 +45,7 @@ def cli() -> None:
 for command in (
     inspect,
     compress,
+    factorize,
     diff,
     render,
     passes,
@@ -50,6 +53,7 @@ for command in (
     calibrate,
     evaluate,
     experiment,
+    noise,
     label_image,
     sensitivity,
     suggest_command,

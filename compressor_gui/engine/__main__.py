@@ -21,6 +21,7 @@ from compressor_gui.core.measure import (
     Preview,
     Sensitivity,
 )
+from compressor_gui.core.noise import LayerNoise
 from compressor_gui.core.protocol import Request
 from compressor_gui.core.serve import Handlers, Job, serve
 
@@ -63,6 +64,7 @@ HANDLERS: Handlers = {
     ExportModel: _job("export_model.export_model"),
     Calibrate: _job("calibrate.calibrate"),
     Sensitivity: _job("sensitivity.sensitivity"),
+    LayerNoise: _job("noise.layer_noise"),
 }
 
 if __name__ == "__main__":

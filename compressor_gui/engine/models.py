@@ -12,7 +12,7 @@ from compressor_gui.core import pbio
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.measure import ModelRef
-from compressor_gui.core.recipe import Recipe, Replayer, digest
+from compressor_gui.core.recipe import Recipe, Replay, Replayer, digest
 from compressor_gui.core.trust import refuse_untrusted
 from compressor_gui.engine.inputs import guesses, has_unknowns, make_feeds
 from compressor_gui.engine.session import HOPELESS, TF_ERRORS, LoadedGraph
@@ -39,7 +39,12 @@ class Model:
 
 
 def read_model(ref: ModelRef) -> ModelGraph:
-    """The graph that the recipe makes of the file. Raises CompressorError, for ops that may do harm too.
+    """The graph that the recipe makes of the file. Raises CompressorError, for ops that may do harm too."""
+    return replay_model(ref).graph
+
+
+def replay_model(ref: ModelRef) -> Replay:
+    """The recipe, replayed on the file. Raises CompressorError as :func:`read_model` does.
 
     What is looked through is what will run, as a recipe can make any op of any other.
     """
@@ -48,10 +53,9 @@ def read_model(ref: ModelRef) -> ModelGraph:
     missing = [name for name in ref.outputs if name not in graph]
     if missing:
         raise CompressorError(f"its output {missing[0]!r} is missing", where=ref.path)
-    if ref.recipe:
-        graph = Replayer(graph).replay(Recipe.from_json(ref.recipe)).graph
-    refuse_unless_allowed(ref, graph)
-    return graph
+    replay = Replayer(graph).replay(Recipe.from_json(ref.recipe)) if ref.recipe else Replay(graph)
+    refuse_unless_allowed(ref, replay.graph)
+    return replay
 
 
 def read_unchanged(path: str, sha256: str) -> bytes:
