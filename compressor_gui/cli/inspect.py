@@ -13,13 +13,17 @@ from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.names import elide
 from compressor_gui.core.recipe import digest
+from compressor_gui.core.regions import Region, islands, regions
 
 
 @click.command(short_help="What is in a graph: size, operations, inputs, outputs, layers.")
 @click.argument("model")
 @click.option("--outputs", metavar="A,B", help="The graph's outputs, where they are not the nodes that nobody reads.")
+@click.option(
+    "--regions", "with_regions", is_flag=True, help="The 8-bit regions, and why what is between them is float."
+)
 @with_console
-def inspect(console: Console, model: str, outputs: str | None) -> None:
+def inspect(console: Console, model: str, outputs: str | None, with_regions: bool) -> None:
     """Show a graph's size, operations, inputs, outputs and weighted layers. MODEL is .pb or .pbtxt; - reads it from
     standard input.
 
@@ -29,7 +33,18 @@ def inspect(console: Console, model: str, outputs: str | None) -> None:
     """
     data, graph = read_model(model, outputs)
     layers = find_layers(graph)
-    console.result(describe(data, graph, layers), lambda: _text(len(data), graph, layers))
+    found = regions(graph) if with_regions else None
+    described = describe(data, graph, layers)
+    if found is not None:
+        described["regions"] = [region.to_json() for region in found]
+
+    def text() -> Iterator[str]:
+        yield from _text(len(data), graph, layers)
+        if found is not None:
+            yield ""
+            yield from _regions(found)
+
+    console.result(described, text)
 
 
 def describe(data: bytes, graph: ModelGraph, layers: tuple[Layer, ...]) -> dict[str, Any]:
@@ -122,3 +137,23 @@ def _text(size: int, graph: ModelGraph, layers: tuple[Layer, ...]) -> Iterator[s
             for layer in layers
         ]
         yield from table(("layer", "op", "shape", "parameters", "bytes", "non-zero", "sparsity"), rows, "<<<>>>>")
+
+
+def _regions(found: tuple[Region, ...]) -> Iterator[str]:
+    between = islands(found)
+    count = units.counted(len(found), "8-bit region")
+    nodes = sum(len(region.nodes) for region in found)
+    yield f"{count} of {nodes:,} nodes, {units.counted(len(between), 'float island')}"
+    rows = [
+        (
+            elide(island.nodes[0], 48),
+            f"{len(island.nodes):,}",
+            f"{len(island.conversions):,}",
+            "?" if island.elements is None else units.amount(island.elements),
+            island.reason,
+        )
+        for island in between
+    ]
+    if rows:
+        yield ""
+        yield from table(("float island", "nodes", "conversions", "numbers", "why"), rows, "<>>><")

@@ -166,6 +166,14 @@ class Replay:
         return self.stages[-1].after if self.stages else self.source
 
     @property
+    def left(self) -> dict[str, str]:
+        """Node -> why the last step that looked at it left it as it was; see :attr:`.PassResult.left`."""
+        found: dict[str, str] = {}
+        for stage in self.stages:
+            found.update(stage.result.left)
+        return found
+
+    @property
     def idle(self) -> tuple[Stage, ...]:
         """The steps that found nothing to do."""
         return tuple(stage for stage in self.stages if not stage.result.changed)

@@ -65,9 +65,9 @@ class _Walk:
     def _outputs(self, node: Node) -> tuple[Dims, ...]:
         if node.op in ("Split", "SplitV", "Unpack"):
             return _split(self, node)
-        if node.op in _SAME_AS_FIRST:
+        if node.op in SAME_AS_FIRST:
             return (self.dims(node, 0),) * (2 if node.op == "Switch" else 1)
-        if node.op in _BROADCAST:
+        if node.op in BROADCAST:
             return (_broadcast([self.dims(node, index) for index in range(len(node.data_refs))]),)
         rule = _RULES.get(node.op)
         return (rule(self, node) if rule else None,)
@@ -144,7 +144,7 @@ def _window(walk: _Walk, node: Node, sizes: _Vector, channels: int, steps: _Vect
     out = list(dims)
     out[_channel(node, len(dims))] = channels
     stretch = node.ints("dilations") or (1,) * len(dims)
-    border = node.ints("explicit_paddings")
+    border = node.ints("explicit_paddings") or node.ints("padding_list")
     for axis, size in zip(space, sizes, strict=True):
         if dims[axis] < 0:
             continue
@@ -168,7 +168,7 @@ def _convolution(walk: _Walk, node: Node) -> Dims:
     weight = walk.dims(node, 1)
     if weight is None:
         return None
-    depthwise = node.op == "DepthwiseConv2dNative"
+    depthwise = "Depthwise" in node.op
     channels = weight[-1] * weight[-2] if depthwise else weight[-1]
     return _window(walk, node, weight[:-2], channels, node.ints("strides"))
 
@@ -243,8 +243,11 @@ def _pad(walk: _Walk, node: Node) -> Dims:
 
 
 def _concat(walk: _Walk, node: Node) -> Dims:
-    axis = walk.ints(node, len(node.data_refs) - 1)
-    shapes = [walk.dims(node, index) for index in range(len(node.data_refs) - 1)]
+    first, count = 0, len(node.data_refs) - 1
+    axis = walk.ints(node, count)
+    if node.op in ("Concat", "QuantizedConcat"):
+        first, count, axis = 1, int(node.number("N")), walk.ints(node, 0)
+    shapes = [walk.dims(node, index) for index in range(first, first + count)]
     known = [dims for dims in shapes if dims is not None]
     if not axis or len(known) != len(shapes):
         return None
@@ -253,6 +256,11 @@ def _concat(walk: _Walk, node: Node) -> Dims:
     joined = [max(column) for column in zip(*known, strict=True)]
     joined[place] = -1 if -1 in sizes else sum(sizes)
     return tuple(joined)
+
+
+def _bitcast(walk: _Walk, node: Node) -> Dims:
+    sizes = [kind.numpy.itemsize for kind in (node.dtype("T"), node.dtype("type")) if kind and kind.numpy]
+    return walk.dims(node, 0) if len(sizes) == 2 and sizes[0] == sizes[1] else None
 
 
 def _resize(walk: _Walk, node: Node) -> Dims:
@@ -297,39 +305,39 @@ def _slice_of_vector(walk: _Walk, node: Node) -> Dims:
     return None
 
 
-_SAME_AS_FIRST = {
-    "Abs", "BatchNormWithGlobalNormalization", "BiasAdd", "BiasAddV1", "Cast", "CheckNumerics", "Cos",
-    "Dequantize", "Elu", "Enter", "Erf", "Exit", "Exp", "FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVars",
+SAME_AS_FIRST = {
+    "Abs", "BatchNormWithGlobalNormalization", "BiasAdd", "BiasAddV1", "Cast", "CheckNumerics", "Cos", "Dequantize",
+    "Elu", "Enter", "Erf", "Exit", "Exp", "FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVars",
     "FakeQuantWithMinMaxVarsPerChannel", "Floor", "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3",
     "Identity", "Inv", "LRN", "LeakyRelu", "Log", "LogSoftmax", "LogicalNot", "Merge", "Neg", "NextIteration",
-    "OnesLike", "PlaceholderWithDefault", "QuantizeV2", "Reciprocal", "Relu", "Relu6", "ReverseV2", "Rint",
-    "Round", "Rsqrt", "Selu", "Sigmoid", "Sign", "Sin", "Snapshot", "Softmax", "Softplus", "Softsign", "Sqrt",
+    "OnesLike", "PlaceholderWithDefault", "QuantizeV2", "QuantizedBatchNormWithGlobalNormalization",
+    "QuantizedBiasAdd", "QuantizedRelu", "QuantizedRelu6", "Reciprocal", "Relu", "Relu6", "Requantize", "ReverseV2",
+    "Rint", "Round", "Rsqrt", "Selu", "Sigmoid", "Sign", "Sin", "Snapshot", "Softmax", "Softplus", "Softsign", "Sqrt",
     "Square", "StopGradient", "Switch", "Tanh", "ZerosLike",
 }  # fmt: skip
-_BROADCAST = {
+"""Ops whose first output has the shape of their first input."""
+BROADCAST = {
     "Add", "AddN", "AddV2", "Div", "Equal", "FloorDiv", "FloorMod", "Greater", "GreaterEqual", "Less",
     "LessEqual", "LogicalAnd", "LogicalOr", "Maximum", "Minimum", "Mul", "NotEqual", "Pow", "RealDiv",
     "SelectV2", "SquaredDifference", "Sub",
 }  # fmt: skip
+"""Ops whose output has the shape that all their inputs are broadcast to."""
+_EIGHT_BIT_CONVOLUTIONS = (
+    "QuantizedConv2D", "QuantizedConv2DWithBiasAndReluAndRequantize", "QuantizedConv2DWithBiasSumAndReluAndRequantize",
+    "QuantizedDepthwiseConv2D", "QuantizedDepthwiseConv2DWithBiasAndReluAndRequantize",
+)  # fmt: skip
 _RULES: dict[str, Callable[[_Walk, Node], Dims]] = {
     "Placeholder": _stated,
     "PlaceholderV2": _stated,
     "Const": _constant,
-    "Conv2D": _convolution,
-    "Conv3D": _convolution,
-    "DepthwiseConv2dNative": _convolution,
-    "QuantizedConv2D": _convolution,
+    **dict.fromkeys(("Conv2D", "Conv3D", "DepthwiseConv2dNative", *_EIGHT_BIT_CONVOLUTIONS), _convolution),
     "Conv2DBackpropInput": lambda walk, node: walk.ints(node, 0),
-    "MaxPool": _pool,
-    "AvgPool": _pool,
-    "MaxPool3D": _pool,
-    "AvgPool3D": _pool,
-    "MatMul": _matmul,
-    "BatchMatMul": _matmul,
-    "BatchMatMulV2": _matmul,
-    "BatchMatMulV3": _matmul,
-    "QuantizedMatMul": _matmul,
+    **dict.fromkeys(("MaxPool", "AvgPool", "MaxPool3D", "AvgPool3D", "QuantizedMaxPool", "QuantizedAvgPool"), _pool),
+    **dict.fromkeys(("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"), _matmul),
+    **dict.fromkeys(("QuantizedMatMul", "QuantizedMatMulWithBiasAndDequantize"), _matmul),
+    "Bitcast": _bitcast,
     "Reshape": _reshape,
+    "QuantizedReshape": _reshape,
     "BroadcastTo": lambda walk, node: walk.ints(node, 1),
     "Fill": lambda walk, node: walk.ints(node, 0),
     **dict.fromkeys(("Mean", "Sum", "Max", "Min", "Prod", "All", "Any"), _reduce),
@@ -339,8 +347,9 @@ _RULES: dict[str, Callable[[_Walk, Node], Dims]] = {
     "Pad": _pad,
     "PadV2": _pad,
     "MirrorPad": _pad,
-    "ConcatV2": _concat,
+    **dict.fromkeys(("Concat", "ConcatV2", "QuantizedConcat"), _concat),
     "ResizeBilinear": _resize,
+    "QuantizedResizeBilinear": _resize,
     "ResizeNearestNeighbor": _resize,
     "GatherV2": _gather,
     "Pack": _pack,

@@ -69,13 +69,15 @@ class PassResult:
     """The next version of a graph, and the explanation of every difference.
 
     ``origins``: new or changed node -> the old nodes it came from; ``removed``: old node -> why it is gone; ``notes``:
-    sentences for the user (what was skipped and why).
+    sentences for the user (what was skipped and why); ``left``: node -> why it is as it was, where the graph itself
+    does not show that (it was skipped by name), as the beginning of a sentence.
     """
 
     graph: ModelGraph
     origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     removed: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    left: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
@@ -83,9 +85,14 @@ class PassResult:
         return bool(self.origins or self.removed)
 
 
-def result(edit: Edit, notes: Iterable[str] = (), outputs: Iterable[str] | None = None) -> PassResult:
+def result(
+    edit: Edit,
+    notes: Iterable[str] = (),
+    outputs: Iterable[str] | None = None,
+    left: Mapping[str, str] | None = None,
+) -> PassResult:
     """Finish an edit."""
-    return PassResult(edit.finish(outputs), edit.origins, edit.removed, tuple(notes))
+    return PassResult(edit.finish(outputs), edit.origins, edit.removed, tuple(notes), left or {})
 
 
 def checked(transform: Pass, done: PassResult, before: ModelGraph) -> PassResult:

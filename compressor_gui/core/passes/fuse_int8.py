@@ -11,7 +11,7 @@ from compressor_gui.core.passes.base import Names, Pass, PassResult, Ranges, par
 from compressor_gui.core.passes.freeze_requantization_ranges import check_ranges
 from compressor_gui.core.passes.int8.plan import Plan, activations
 from compressor_gui.core.passes.int8.rewrite import Rewriter
-from compressor_gui.core.passes.skipping import skipped_names
+from compressor_gui.core.passes.skipping import skipped_names, skipped_nodes
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class FuseInt8(Pass):
             words = f"there is no node {strangers[0]!r}, of which a range is given"
             hint = "take the ranges of this model, measured behind the same passes"
             raise PassError(words, where=self.name, hint=hint)
-        plan = Plan(graph, dict(self.ranges), skipped_names(graph, self.skip, self.name), self.everywhere)
+        skipped = skipped_names(graph, self.skip, self.name)
+        plan = Plan(graph, dict(self.ranges), skipped, self.everywhere)
         notes = list(plan.notes)
         if plan.ops:
             notes.append(
@@ -65,7 +66,13 @@ class FuseInt8(Pass):
             )
         else:
             notes.append("Nothing in this graph gains from fused int8 operations.")
-        return result(Rewriter(plan, self.without_vnni).run(), notes)
+        left = {**plan.left, **skipped_nodes(graph, skipped)}
+        return result(Rewriter(plan, self.without_vnni).run(), notes, left=left)
+
+    def limits(self, graph: ModelGraph) -> dict[str, tuple[float, float]]:
+        """Node of ``graph`` whose value is in codes -> what the lowest and the highest code stand for."""
+        plan = Plan(graph, dict(self.ranges), skipped_names(graph, self.skip, self.name), self.everywhere)
+        return {name: (-format.shift, format.span - format.shift) for name, format in plan.formats.items()}
 
     def activations(self, graph: ModelGraph) -> tuple[str, ...]:
         """The nodes of ``graph`` whose ranges are needed."""

@@ -17,7 +17,7 @@ from compressor_gui.core.passes.eightbit import modes
 from compressor_gui.core.passes.eightbit.plan import Plan
 from compressor_gui.core.passes.eightbit.rewrite import Rewriter
 from compressor_gui.core.passes.round_weights import RoundWeights
-from compressor_gui.core.passes.skipping import skipped_names
+from compressor_gui.core.passes.skipping import skipped_names, skipped_nodes
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ class QuantizeNodes(Pass):
             return modes.round_results(graph, self.bitdepth)
         if self.mode == "quantize":
             return modes.pass_through_8_bits(graph)
-        plan = Plan(graph, skipped_names(graph, self.skip, self.name), self.quantized_input)
+        skipped = skipped_names(graph, self.skip, self.name)
+        plan = Plan(graph, skipped, self.quantized_input)
         fallback = None
         if self.fallback_min is not None and self.fallback_max is not None:
             fallback = (self.fallback_min, self.fallback_max)
@@ -84,7 +85,8 @@ class QuantizeNodes(Pass):
             notes.append("No operation of this graph has a classic 8-bit kernel.")
         if self.quantized_input and not plan.placeholders:
             notes.append("No placeholder is float32, so none became quint8.")
-        return result(Rewriter(plan, fallback, (self.input_min, self.input_max)).run(), notes)
+        edit = Rewriter(plan, fallback, (self.input_min, self.input_max)).run()
+        return result(edit, notes, left=skipped_nodes(graph, skipped))
 
     def _check_mode(self) -> None:
         """Refuse parameters that the mode does not read."""

@@ -21,3 +21,11 @@ def skipped_names(graph: ModelGraph, skip: Names, where: str) -> Names:
             hint = did_you_mean(name, known, "name an operation or a scope")
             raise PassError(f"there is no node or scope {name!r} to skip", where=where, hint=hint)
     return tuple(full for name in skip for full in known[name])
+
+
+def skipped_nodes(graph: ModelGraph, skipped: Names) -> dict[str, str]:
+    """The nodes that these operations and scopes mean -> the reason, for :attr:`.PassResult.left`."""
+    wanted = frozenset(skipped)
+    if not wanted:
+        return {}
+    return {name: f"{graph[name].op} skipped by name" for name in graph if not wanted.isdisjoint(scopes(name))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from compressor_gui.core.graph import ModelGraph, Node, Ref
+from compressor_gui.core.memo import by_identity
 from compressor_gui.core.passes.eightbit.constants import can_be_stored
 from compressor_gui.core.passes.eightbit.kernels import KERNELS, Kernel, is_float, refusal
 from compressor_gui.core.passes.wording import some
@@ -96,23 +97,15 @@ class Plan:
         return tuple(n for n in names if graph[n].dtype("dtype") == DType.FLOAT and n not in graph.outputs)
 
     def _chosen(self, skip: frozenset[str]) -> dict[str, Kernel]:
-        loops = loop_nodes(self.graph)
         chosen: dict[str, Kernel] = {}
         refused: dict[str, list[str]] = {}
         for node in self.graph.nodes:
             kernel = KERNELS.get(node.op)
-            if (
-                kernel is None
-                or not is_float(node)
-                or self._finds_range(node)
-                or not skip.isdisjoint(scopes(node.name))
-            ):
+            if kernel is None or not is_float(node) or finds_range(self.graph, node):
                 continue
-            reason = refusal(self.graph, node)
-            if node.name in loops:
-                reason = f"{node.op} in a while loop"
-            elif reason is None and self._reads_odd_constant(node, kernel):
-                reason = f"{node.op} of a constant that is empty or not finite"
+            if not skip.isdisjoint(scopes(node.name)):
+                continue
+            reason = _refused(self.graph, node, kernel)
             if reason is None:
                 chosen[node.name] = kernel
             else:
@@ -120,20 +113,6 @@ class Plan:
         for reason, names in refused.items():
             self.notes.append(f"{reason}: {some(names)} {'stays' if len(names) == 1 else 'stay'} in float.")
         return chosen
-
-    def _finds_range(self, node: Node) -> bool:
-        """Whether a Reshape only finds the range of a tensor for a QuantizeV2, as those do that this pass makes."""
-        readers = [self.graph[name] for name, _ in self.graph.consumers[node.name]]
-        return (
-            node.op == "Reshape"
-            and bool(readers)
-            and all(reader.op in ("Min", "Max") for reader in readers)
-            and all(self.graph[name].op == "QuantizeV2" for r in readers for name, _ in self.graph.consumers[r.name])
-        )
-
-    def _reads_odd_constant(self, node: Node, kernel: Kernel) -> bool:
-        values = [self.graph.constant(node, index) for index in kernel.tensor_inputs(node)]
-        return any(value is not None and not can_be_stored(value) for value in values)
 
     def _merge_fake_quants(self) -> None:
         """Let a FakeQuant give its range to the Requantize in front of it, with what keeps the clamp in between."""
@@ -160,6 +139,42 @@ class Plan:
                 self.dropped.add(node.name)
 
 
+def why_float(graph: ModelGraph, node: Node) -> str:
+    """Why a float operation has no 8-bit form, as the beginning of a sentence; for what has one, why it may be left."""
+    kernel = KERNELS.get(node.op)
+    if kernel is None:
+        return f"{node.op} has no 8-bit kernel"
+    if not is_float(node):
+        return f"{node.op} of another type than float32 has no 8-bit kernel"
+    return _refused(graph, node, kernel) or f"{node.op} was skipped by name"
+
+
+def _refused(graph: ModelGraph, node: Node, kernel: Kernel) -> str | None:
+    """Why a covered operation can't become 8-bit."""
+    if node.name in loop_nodes(graph):
+        return f"{node.op} in a while loop"
+    reason = refusal(graph, node)
+    if reason is not None:
+        return reason
+    values = [graph.constant(node, index) for index in kernel.tensor_inputs(node)]
+    if any(value is not None and not can_be_stored(value) for value in values):
+        return f"{node.op} of a constant that is empty or not finite"
+    return None
+
+
+def finds_range(graph: ModelGraph, node: Node) -> bool:
+    """Whether a Reshape, Min or Max only finds a range for a QuantizeV2, as those do that this pass makes."""
+    readers = [graph[name] for name, _ in graph.consumers[node.name]]
+    if node.op in ("Min", "Max"):
+        return bool(readers) and all(reader.op == "QuantizeV2" for reader in readers)
+    return (
+        node.op == "Reshape"
+        and bool(readers)
+        and all(reader.op in ("Min", "Max") and finds_range(graph, reader) for reader in readers)
+    )
+
+
+@by_identity
 def loop_nodes(graph: ModelGraph) -> frozenset[str]:
     """The nodes that run inside a version 1 while loop: what is reached from an Enter without passing an Exit."""
     found = {node.name for node in graph.nodes if node.op in ("Enter", "RefEnter")}

@@ -51,6 +51,9 @@ MATMUL = Kernel(
 """One range for all weights; the result is float. (With mode MIN_FIRST and a float bias it is nonsense.)"""
 
 POOLS = {op: Kernel(f"Quantized{op}", {"T": _CODES}, ("ksize", "strides", "padding")) for op in ("MaxPool", "AvgPool")}
+FUSED_OPS = frozenset(kernel.op for kernel in (CONV, CONV_SUM, DEPTHWISE, MATMUL))
+"""What no classic 8-bit graph has."""
+
 QUANTIZE = Kernel("QuantizeV2", {"T": _CODES, "mode": b"MIN_COMBINED", "ensure_minimum_range": 0.0})
 DEQUANTIZE = Kernel("Dequantize", {"T": _CODES, "mode": b"MIN_COMBINED"})
 

@@ -10,7 +10,9 @@ from typing import Literal
 import numpy as np
 
 from compressor_gui.core.graph import ModelGraph, Node, Ref
+from compressor_gui.core.memo import by_identity
 from compressor_gui.core.passes.eightbit.plan import loop_nodes, scopes
+from compressor_gui.core.passes.int8.kernels import MATMUL
 from compressor_gui.core.passes.int8.weights import by_channel
 from compressor_gui.core.shapes import infer_shapes
 from compressor_gui.core.values import DType
@@ -95,13 +97,12 @@ class Matcher:
 
     def find(self) -> tuple[Op, ...]:
         """All, in topological order of their results. The last of two layers that are added takes in the sum."""
-        loops, branches = loop_nodes(self.graph), _branch_nodes(self.graph)
         found: list[Op] = []
         for node in reversed(self.graph.topological()):
             kind = _KINDS.get(node.op)
             if kind is None or node.name in self._taken or not _is_float(node) or self._is_skipped(node):
                 continue
-            place = "a while loop" if node.name in loops else "a branch" if node.name in branches else ""
+            place = _place(self.graph, node)
             reason = f"{node.op} in {place}" if place else self._refusal(node, kind)
             if reason is not None:
                 if kind not in ("move", "pad"):
@@ -236,6 +237,47 @@ class Matcher:
         return known and shapes[0] == shapes[1] and step.data_refs[0] != step.data_refs[1]
 
 
+def why_float(graph: ModelGraph, node: Node) -> str:
+    """Why a float operation is not part of an 8-bit one, as the beginning of a sentence.
+
+    For one that could be, why it may have been left: that depends on ranges, and on what is around it.
+    """
+    kind = _KINDS.get(node.op)
+    if not _is_float(node):
+        return f"{node.op} of another type than float32 has no 8-bit kernel"
+    if node.op in _BATCH_NORMS:
+        return f"{node.op} is not folded into its layer"
+    if kind is None:
+        return _why_no_part(graph, node)
+    place = _place(graph, node)
+    reason = f"{node.op} in {place}" if place else Matcher(graph)._refusal(node, kind)
+    if reason is not None:
+        return f"no 8-bit kernel for {reason}"
+    return f"{node.op} whose range is not known, or which would gain less than its conversions cost"
+
+
+def _why_no_part(graph: ModelGraph, node: Node) -> str:
+    """Of an operation that only can be a part of the layer in front of it."""
+    if node.op in (*_SUMS, "Mul", "Sub", "RealDiv"):
+        if node.op == "Mul" and any(graph[ref.name].op == MATMUL.op for ref in node.data_refs):
+            return "the kernel of MatMul puts out float, and this Mul brings its columns back to their ranges"
+        shapes = [infer_shapes(graph).get(ref.name, ()) for ref in node.data_refs]
+        dims = {
+            found[ref.port].dims for found, ref in zip(shapes, node.data_refs, strict=True) if ref.port < len(found)
+        }
+        if len(dims - {None}) > 1:
+            return f"no 8-bit kernel for {node.op} with a broadcast"
+    if node.op in (*_CLAMPS, *_SUMS, "BiasAdd"):
+        return f"{node.op} is 8-bit only as part of the layer in front of it"
+    return f"{node.op} has no 8-bit kernel"
+
+
+def _place(graph: ModelGraph, node: Node) -> str:
+    """Where an operation may not be replaced."""
+    return "a while loop" if node.name in loop_nodes(graph) else "a branch" if node.name in _branch_nodes(graph) else ""
+
+
+@by_identity
 def _branch_nodes(graph: ModelGraph) -> frozenset[str]:
     """The nodes that do not run each time: what is reached from a Switch without passing a Merge (or out of a loop)."""
     found: set[str] = set()

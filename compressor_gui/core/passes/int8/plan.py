@@ -15,7 +15,7 @@ class Plan:
     """The decisions for one graph.
 
     ``ops``: what is replaced, in topological order; ``formats``: tensor -> its codes; ``notes``: sentences about what
-    stays in float. ``everywhere``: whatever the conversions cost.
+    stays in float; ``left``: node that could be 8-bit -> why it is not. ``everywhere``: whatever the conversions cost.
     """
 
     def __init__(
@@ -23,6 +23,7 @@ class Plan:
     ) -> None:
         self.graph = graph
         self.notes: list[str] = []
+        self.left: dict[str, str] = {}
         self._matcher = Matcher(graph, skip)
         self._refused = self._matcher.refused
         ops = self._matcher.find()
@@ -65,8 +66,7 @@ class Plan:
                 return ops
             gone = set(without)
             for op in without:
-                if op.is_layer:
-                    self._refuse("No range was measured for what it reads or puts out", op)
+                self._refuse("No range was measured for what it reads or puts out", op, noted=op.is_layer)
             ops = tuple(op for op in ops if op not in gone)
 
     def _that_fit(self, ops: tuple[Op, ...], ranges: Mapping[str, Range]) -> tuple[tuple[Op, ...], dict[str, Format]]:
@@ -83,14 +83,17 @@ class Plan:
                 return ops, formats
             ops = self._with_ranges(tuple(op for op in ops if op not in dropped), ranges)
 
-    def _refuse(self, reason: str, op: Op) -> None:
-        self._refused.setdefault(reason, []).append(op.head.name)
+    def _refuse(self, reason: str, op: Op, *, noted: bool = True) -> None:
+        self.left.update((node.name, reason) for node in op.nodes)
+        if noted:
+            self._refused.setdefault(reason, []).append(op.head.name)
 
     def _note_costly(self, ops: tuple[Op, ...], kept: tuple[Op, ...]) -> None:
         stays = set(ops).difference(kept)
         for op in ops:
-            if op in stays and op.is_layer:
-                self._refuse(f"{op.head.op} that would gain less than its conversions cost", op)
+            if op in stays:
+                reason = f"{op.head.op} that would gain less than its conversions cost"
+                self._refuse(reason, op, noted=op.is_layer)
 
     def _write_notes(self) -> None:
         norms = norms_left(self.graph)
