@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -335,15 +334,3 @@ def train_and_test(data: DataSpec, test: DataSpec | None) -> tuple[DataSpec, Dat
         hint = "give test data, or take the whole set, of which a part is held out"
         raise CompressorError(f"only its {data.split} part is given", where=data.path, hint=hint)
     return dataclasses.replace(data, split="train"), dataclasses.replace(data, split="test")
-
-
-def best_point(points: Sequence[Point], goal: Goal, *, higher_is_better: bool = True) -> int:
-    """The index of the point to give back: of those that meet the target the one with the best value (with a target of
-    ``max_drop``: with the fewest weights); where none does, the one that comes nearest."""
-    sign = 1 if higher_is_better else -1
-    meeting = [at for at, point in enumerate(points) if point.meets]
-    if goal.max_drop is not None:
-        return min(meeting, key=lambda at: points[at].nonzero, default=0)
-    if meeting:
-        return max(meeting, key=lambda at: (sign * points[at].value, at))
-    return min(range(len(points)), key=lambda at: (points[at].nonzero, -at))
