@@ -20,6 +20,7 @@ from compressor_gui.cli.import_model import import_command
 from compressor_gui.cli.inspect import inspect
 from compressor_gui.cli.label_image import label_image
 from compressor_gui.cli.latency import latency
+from compressor_gui.cli.mixed_precision import mixed_precision
 from compressor_gui.cli.noise import noise
 from compressor_gui.cli.passes import passes
 from compressor_gui.cli.render import render
@@ -57,6 +58,7 @@ for command in (
     label_image,
     sensitivity,
     suggest_command,
+    mixed_precision,
     import_command,
     export,
 ):

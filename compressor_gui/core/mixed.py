@@ -46,7 +46,7 @@ class Path:
     layer ``steps[i][0]`` the bits ``steps[i][1]``. ``costs`` and ``noises`` have one value for each assignment, one
     more than there are steps; costs fall and noises rise along the path."""
 
-    start: Mapping[str, int]
+    start: dict[str, int]
     steps: tuple[tuple[str, int], ...]
     costs: tuple[int, ...]
     noises: tuple[float, ...]

@@ -21,6 +21,7 @@ from compressor_gui.core.measure import (
     Preview,
     Sensitivity,
 )
+from compressor_gui.core.mixed_job import FindPrecision
 from compressor_gui.core.noise import LayerNoise
 from compressor_gui.core.protocol import Request
 from compressor_gui.core.serve import Handlers, Job, serve
@@ -64,6 +65,7 @@ HANDLERS: Handlers = {
     ExportModel: _job("export_model.export_model"),
     Calibrate: _job("calibrate.calibrate"),
     Sensitivity: _job("sensitivity.sensitivity"),
+    FindPrecision: _job("mixed_precision.mixed_precision"),
     LayerNoise: _job("noise.layer_noise"),
 }
 
