@@ -3,7 +3,8 @@
 The noise that layers make at an output adds up, as long as it is small and independent; so the cheapest steps of all
 layers, in order (:mod:`.knapsack`), are a path of assignments from all in float to all in the fewest bits, each the
 cheapest for the noise that it is estimated to make: the Pareto curve. Estimates are not trusted: the path is measured
-where the target seems to be met, corrected, and measured again (:func:`next_point`).
+where the target seems to be met, corrected, and measured again (:func:`next_point`); and where the next step is too
+much, its layer rests and the others go on (:meth:`Path.leaving_out`), as steps can be large.
 
 The Pareto curve from sensitivities that add up is that of HAWQ-V2 (Dong et al., 2020), with measured sensitivities in
 the place of traces of the Hessian.
@@ -20,11 +21,14 @@ import numpy as np
 from compressor_gui.core.jobs import EXACT_DB
 from compressor_gui.core.knapsack import Choice, cheapest_steps
 
+DETOURS = 4
+"""How often a layer's step that is too much is left out."""
+
 GUESSES = 4
 """Points that are measured where estimates say that the target is met; then intervals are halved."""
 
-CLOSE = 0.002
-"""Two points whose costs differ by this share of the first one's are not told apart."""
+CLOSE = 0.005
+"""Two points whose costs differ by this share are not told apart."""
 
 _HARMLESS_DB = 20.0
 """Noise that is taken to leave the top class as it is, until the first point has been measured."""
@@ -57,6 +61,16 @@ class Path:
     def bits(self, at: int) -> dict[str, int]:
         """The assignment ``at`` steps from the start."""
         return {**self.start, **dict(self.steps[:at])}
+
+    def leaving_out(self, step: int) -> Path:
+        """The path without a step and all later ones of its layer: the others may go on where that one fails."""
+        layer = self.steps[step][0]
+        kept = [at for at, (name, _) in enumerate(self.steps) if at < step or name != layer]
+        costs, noises = [self.costs[0]], [self.noises[0]]
+        for at in kept:
+            costs.append(costs[-1] + self.costs[at + 1] - self.costs[at])
+            noises.append(noises[-1] + self.noises[at + 1] - self.noises[at])
+        return Path(self.start, tuple(self.steps[at] for at in kept), tuple(costs), tuple(noises))
 
 
 def pareto(options: Mapping[str, Sequence[Option]], fixed: int = 0) -> Path:
@@ -131,13 +145,22 @@ def next_point(path: Path, measured: Mapping[int, float], target: float, baselin
     """
     good = max((at for at, value in measured.items() if value >= target), default=-1)
     bad = min((at for at in measured if at > good), default=len(path))
-    if bad - good <= 1 or (good >= 0 and path.costs[good] - path.costs[bad - 1] <= CLOSE * path.costs[0]):
+    if bad - good <= 1 or (good >= 0 and path.costs[good] - path.costs[bad - 1] <= CLOSE * path.costs[good]):
         return None
     if len(measured) >= GUESSES:
         return (good + bad) // 2
     expected = estimates(path, measured, baseline)
     likely = max((at for at in range(good + 1, bad) if expected[at] >= target), default=good + 1)
     return likely
+
+
+def detour(path: Path, measured: Mapping[int, float], target: float) -> Path | None:
+    """The path without the step that is too much, where what follows it may still save something; else None."""
+    at, met = chosen(measured, target)
+    if not met or at == len(path.steps):
+        return None
+    other = path.leaving_out(at)
+    return other if other.costs[at] - other.costs[-1] > CLOSE * path.costs[at] else None
 
 
 def chosen(measured: Mapping[int, float], target: float) -> tuple[int, bool]:

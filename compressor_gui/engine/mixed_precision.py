@@ -15,7 +15,7 @@ from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.jobs import EXACT_DB
 from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.measure import Evaluation, Sensitivity
-from compressor_gui.core.mixed import Option, Path, decibel, next_point, pareto, share
+from compressor_gui.core.mixed import DETOURS, Option, Path, chosen, decibel, detour, next_point, pareto, share
 from compressor_gui.core.mixed_job import FindPrecision, LayerOptions, MeasuredPoint, Precision
 from compressor_gui.core.passes import Pass
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
@@ -42,8 +42,7 @@ def mixed_precision(request: FindPrecision, job: Job) -> Precision:
             options, fixed = _fused(request, measurer, job), 0
         else:
             options, fixed, notes = _stored(request, measurer.graph, job)
-        path = pareto(options, fixed)
-        measured, target, baseline = _search(request, path, measurer, job)
+        path, measured, target, baseline = _search(request, pareto(options, fixed), measurer, job)
     return Precision(
         "sqnr_db" if request.max_drop is None else "top1",
         target,
@@ -187,15 +186,22 @@ def _table(name: str, options: Iterable[Option]) -> LayerOptions:
 
 def _search(
     request: FindPrecision, path: Path, measure: _Measurer, job: Job
-) -> tuple[dict[int, MeasuredPoint], float, float]:
-    """The points that were measured, the least value that is allowed, and the untouched model's."""
+) -> tuple[Path, dict[int, MeasuredPoint], float, float]:
+    """The path with its detours, the points measured on it, the least value that is allowed, and the untouched
+    model's."""
     found: dict[int, MeasuredPoint] = {}
+    detours = DETOURS
     target, baseline = (request.min_sqnr_db or 0.0, EXACT_DB) if request.max_drop is None else (0.5, 1.0)
     while True:
         values = {at: point.value for at, point in found.items()}
         at = next_point(path, values, target, None if request.max_drop is None else baseline)
         if at is None:
-            return found, target, baseline
+            other = detour(path, values, target) if detours else None
+            if other is None:
+                return path, found, target, baseline
+            last, _ = chosen(values, target)
+            path, found, detours = other, {at: point for at, point in found.items() if at <= last}, detours - 1
+            continue
         cost = units.amount(path.costs[at]) + " multiply-adds in float" if request.fused else units.size(path.costs[at])
         job.progress(len(found), 0, f"measuring all layers together: {cost}")
         evaluation, size = measure(request.step(path.bits(at)))

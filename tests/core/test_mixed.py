@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressor_gui.core.jobs import EXACT_DB
-from compressor_gui.core.mixed import CLOSE, Option, Path, chosen, decibel, estimates, next_point, pareto, share
+from compressor_gui.core.mixed import CLOSE, Option, Path, chosen, decibel, detour, estimates, next_point, pareto, share
 
 Options = Mapping[str, Sequence[Option]]
 
@@ -82,7 +82,7 @@ def test_where_estimates_are_exact_the_target_is_met_at_once(layers: Options, ta
     at, met = chosen(measured, target)
     best = max((i for i, value in enumerate(true) if value >= target), default=0)
     assert met == (true[0] >= target)
-    assert path.costs[at] - path.costs[best] <= CLOSE * path.costs[0]
+    assert path.costs[at] - path.costs[best] <= CLOSE * path.costs[at]
     assert len(measured) <= 2
 
 
@@ -101,7 +101,7 @@ def test_where_estimates_are_wrong_what_is_chosen_was_measured(
     assert len(measured) <= 4 + len(path).bit_length()
     if met and at + 1 < len(path):
         worse = min((i for i in measured if i > at), default=len(path))
-        assert path.costs[at] - path.costs[worse - 1] <= CLOSE * path.costs[0]
+        assert path.costs[at] - path.costs[worse - 1] <= CLOSE * path.costs[at]
 
 
 def test_estimates_go_through_what_was_measured() -> None:
@@ -117,6 +117,30 @@ def test_a_target_that_no_point_meets() -> None:
     path = Path({"a": 8}, (("a", 4),), (20, 10), (0.01, 0.1))
     measured = search(path, [19.0, 9.0], 25.0)
     assert chosen(measured, 25.0) == (0, False)
+
+
+def test_where_a_step_is_too_much_other_layers_go_on() -> None:
+    path = Path({"a": 32, "b": 32}, (("a", 8), ("a", 4), ("b", 8)), (100, 70, 40, 20), (0.0, 0.001, 0.1, 0.102))
+    other = detour(path, {1: 30.0, 2: 10.0}, 25.0)
+    assert other is not None
+    assert other.steps == (("a", 8), ("b", 8))
+    assert other.costs == (100, 70, 50)
+    assert other.noises == pytest.approx((0, 0.001, 0.003))
+    assert detour(other, {1: 30.0, 2: 26.0}, 25.0) is None  # the end is reached
+    assert detour(path, {2: 30.0, 3: 10.0}, 25.0) is None  # nobody else could go on
+    assert detour(path, {0: 20.0}, 25.0) is None
+
+
+@given(options(), st.integers(0, 30))
+def test_a_detour_is_a_path(layers: Options, step: int) -> None:
+    path = pareto(layers)
+    if step < len(path.steps):
+        other = path.leaving_out(step)
+        assert other.bits(step) == path.bits(step)
+        for at in range(len(other)):
+            taken = [next(o for o in layers[name] if o.bits == bits) for name, bits in other.bits(at).items()]
+            assert sum(option.cost for option in taken) == other.costs[at]
+        assert all(after < before for before, after in pairwise(other.costs))
 
 
 def test_decibels_there_and_back() -> None:
