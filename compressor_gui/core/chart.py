@@ -176,13 +176,15 @@ def marks_svg(
     *,
     subtitle: str = "",
     width: int = 960,
+    height: int = 250,
     theme: str = "light",
 ) -> str:
-    """Plots side by side that share their heights, with a mark for each of ``marks`` and a bar for its interval, and a
-    legend below. Places across begin at 0; marks stand a few pixels apart, so that those at one place can be told."""
-    room, side, gap = 250.0, 68.0, 32.0
+    """Plots of this height side by side that share their values up, a legend below. In each there is a mark for each of
+    ``marks``, with a bar for its interval. Places across begin at 0; marks stand a few pixels apart, so that those at
+    one place can be told."""
+    side, gap = 68.0, 32.0
     page = _Page(title, subtitle, width, 0, theme)
-    top, bottom = page.top, page.top + room
+    top, bottom = page.top, page.top + height
     up = _Axis([y for mark in marks for y in (mark.y, *(mark.interval or ()))], bottom, top)
     colors = [page.series_color(index, len(marks)) for index in range(len(marks))]
     wide = (width - side - 24 - gap * (len(x_labels) - 1)) / len(x_labels)
@@ -207,7 +209,7 @@ def marks_svg(
         x, y = side + (index % columns) * (width - side) / columns, bottom + 64 + index // columns * 20
         page.mark(x, y - 4, (), color)
         page.text(x + 12, y, mark.name, "text")
-    page.height = math.ceil(bottom + 60 + math.ceil(len(marks) / columns) * 20)
+    page.height = math.ceil(bottom + 72 + math.ceil(len(marks) / columns) * 20)
     return page.svg()
 
 

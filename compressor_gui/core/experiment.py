@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from compressor_gui.core import machine, pbio
+from compressor_gui.core import machine, pbio, units
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
@@ -90,9 +90,9 @@ class Experiment:
 class Row:
     """What was measured of one variant so far; ``problem`` says why the rest is missing.
 
-    ``recipe`` makes it, ranges included, from the model's file. ``examples`` is how many the ranges came from (0: none
-    are stored). ``sqnr_db`` is the worst output's against float, from -EXACT_DB to EXACT_DB, ``mcnemar_p`` of the
-    difference in top-1 from float.
+    ``recipe`` makes it, ranges included, from the model's file; ``size`` is None as long as it is not known.
+    ``examples`` is how many the ranges come from (0: none are stored). ``sqnr_db`` is the worst output's against float,
+    from -EXACT_DB to EXACT_DB, ``mcnemar_p`` of the difference in top-1 from float.
     """
 
     name: str
@@ -110,7 +110,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows that there are so far, in the order of VARIANTS, and what they were measured with.
+    """The rows in the order of VARIANTS, as far as they were measured, and what they were measured with.
 
     ``data`` and ``calibration`` are the examples' files; both are the same where the ranges come from the examples
     that accuracy was measured on. ``load`` is the machine's when it began.
@@ -124,11 +124,11 @@ class Table:
     processor: str = ""
     load: float | None = None
     labelled: bool = True
-    rows: tuple[Row, ...] = ()
+    rows: tuple[Row, ...] = tuple(Row(variant.name, variant.title, examples=variant.examples) for variant in VARIANTS)
 
     def with_row(self, row: Row) -> Table:
-        """The table with a new row, or with one that has grown."""
-        return replace(self, rows=(*(old for old in self.rows if old.name != row.name), row))
+        """The table with a row that has grown."""
+        return replace(self, rows=tuple(row if old.name == row.name else old for old in self.rows))
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ class _Conductor:
         self._experiment = experiment
         self._replayer = Replayer(source)
         self._float = replace(experiment.model, recipe=_json(experiment.base))
-        self._asked = 0
+        self._asked = self._at = 0
         self._total = 2 + sum(2 + bool(variant.examples) for variant in VARIANTS)
         calibration = experiment.calibration or experiment.data
         self._table = Table(
@@ -231,23 +231,20 @@ class _Conductor:
         preview = Preview(experiment.model, experiment.data, 1)
         seen: PreviewResult = yield self._ask(preview, "Looking at the data")
         self._table = replace(self._table, labelled=any(item.label >= 0 for item in seen.items))
-        for variant in VARIANTS:
-            self._keep(Row(variant.name, variant.title))
+        for self._at, variant in enumerate(VARIANTS):
             try:
                 yield from self._measure(variant)
             except CompressorError as error:
                 if variant is VARIANTS[0]:
                     raise
-                self._keep(replace(self._row, problem=str(error)))
+                self._keep(problem=str(error))
         return self._table
 
-    @property
-    def _row(self) -> Row:
-        """The row under way."""
-        return self._table.rows[-1]
-
-    def _keep(self, row: Row) -> None:
-        self._table = self._table.with_row(row)
+    def _keep(self, *notes: str, **found: Any) -> None:
+        """Put what was found into the row under way."""
+        row = self._table.rows[self._at]
+        known = tuple(dict.fromkeys((*row.notes, *filter(None, notes))))
+        self._table = self._table.with_row(replace(row, notes=known, **found))
 
     def _ask(self, request: Request, words: str) -> Ask:
         self._asked += 1
@@ -262,21 +259,21 @@ class _Conductor:
             asked = Calibrate(self._model(recipe), few, experiment.method)
             found: Calibration = yield self._ask(asked, f"{variant.title}: {variant.examples:,} examples")
             recipe = with_ranges(recipe, found.ranges)
-            self._keep(replace(self._row, examples=found.n, notes=_notes(self._row, found.left_out)))
+            self._keep(found.left_out, examples=found.n)
         replay = self._replayer.replay(recipe)
         _refuse_idle(variant, replay)
         recipe = _without_idle(recipe, replay)
-        self._keep(replace(self._row, recipe=recipe, size=pbio.byte_size(replay.graph)))
+        self._keep(recipe=recipe, size=pbio.byte_size(replay.graph))
         model, is_float = self._model(recipe), variant is VARIANTS[0]
         against = None if is_float else self._float
         if self._table.labelled or not is_float:
             request = Evaluate(model, experiment.data, against, experiment.batch)
             evaluation: Evaluation = yield self._ask(request, f"{variant.title}: accuracy")
-            self._keep(_evaluated(self._row, evaluation))
+            self._keep(evaluation.left_out, _skipped(evaluation), **_quality(evaluation))
         timed: LatencyResult = yield self._ask(
             Latency(model, against, runs=experiment.runs, nodes=0), f"{variant.title}: latency"
         )
-        self._keep(replace(self._row, latency=timed, notes=_notes(self._row, *timed.notes, timed.left_out)))
+        self._keep(timed.left_out, *timed.notes, latency=timed)
 
     def _model(self, recipe: Recipe) -> ModelRef:
         return replace(self._experiment.model, recipe=_json(recipe))
@@ -301,18 +298,12 @@ def _without_idle(recipe: Recipe, replay: Replay) -> Recipe:
     return replace(recipe, steps=tuple(step for at, step in enumerate(recipe.steps) if at not in idle))
 
 
-def _evaluated(row: Row, found: Evaluation) -> Row:
+def _quality(found: Evaluation) -> dict[str, Any]:
+    """What a row gets of an evaluation."""
     checks = [fidelity.check for fidelity in found.fidelity]
     worst = min((check.sqnr_db if check.finite else -EXACT_DB for check in checks), default=None)
-    skipped = f"left out, because they can't be read: {len(found.skipped):,} examples" if found.skipped else ""
-    return replace(
-        row,
-        accuracy=found.accuracy,
-        sqnr_db=worst,
-        mcnemar_p=found.mcnemar_p,
-        notes=_notes(row, found.left_out, skipped),
-    )
+    return {"accuracy": found.accuracy, "sqnr_db": worst, "mcnemar_p": found.mcnemar_p}
 
 
-def _notes(row: Row, *new: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*row.notes, *filter(None, new))))
+def _skipped(found: Evaluation) -> str:
+    return f"{units.counted(len(found.skipped), 'example')} that can't be read were left out" if found.skipped else ""

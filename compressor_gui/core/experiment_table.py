@@ -36,8 +36,7 @@ def cells(table: Table, row: Row) -> tuple[str, ...]:
 
 def _quality(table: Table, row: Row) -> tuple[str, ...]:
     if not table.labelled:
-        is_float = row is table.rows[0]
-        return ("the reference" if is_float else decibel(row.sqnr_db),)
+        return ("the reference" if row is table.rows[0] else decibel(row.sqnr_db),)
     accuracy = row.accuracy
     if accuracy is None or accuracy.top1 is None:
         return (_MISSING,) * 3
@@ -74,13 +73,14 @@ def decibel(value: float | None) -> str:
 def captions(table: Table) -> tuple[str, ...]:
     """Sentences on what the table was measured with, and on what is lacking."""
     n = max((row.accuracy.n for row in table.rows if row.accuracy), default=0)
-    sentences = [f"Measured on {units.counted(n, 'example')} of {Path(table.data).name}." if n else ""]
+    if not n:
+        return ()
+    sentences = [f"Measured on {units.counted(n, 'example')} of {Path(table.data).name}."]
     if not table.labelled:
         sentences.append("They have no labels: in place of accuracy stands how near the outputs are to float's.")
-    if table.calibration == table.data:
-        sentences.append(f"Ranges by {table.method} from these same examples.")
-    else:
-        sentences.append(f"Ranges by {table.method} from {Path(table.calibration).name}.")
+    same = table.calibration == table.data
+    where = "these same examples" if same else Path(table.calibration).name
+    sentences.append(f"Ranges by {table.method} from {where}.")
     unlikely = [row for row in table.rows if row.mcnemar_p is not None and row.mcnemar_p < SIGNIFICANT]
     if any(row.mcnemar_p is not None for row in table.rows):
         which = ", ".join(f"{title(row)} (p = {row.mcnemar_p:.2g})" for row in unlikely)
@@ -99,7 +99,7 @@ def captions(table: Table) -> tuple[str, ...]:
         )
     sentences += [f"{title(row)} failed: {row.problem}." for row in table.rows if row.problem]
     sentences += [f"{title(row)}: {note}." for row in table.rows for note in row.notes]
-    return tuple(filter(None, sentences))
+    return tuple(sentences)
 
 
 def markdown(table: Table) -> str:
@@ -156,10 +156,13 @@ def _numbers(table: Table, row: Row) -> dict[str, Any]:
     }
 
 
-def chart(table: Table, *, width: int = 960, theme: str = "light") -> str:
-    """Two plots as SVG, quality against the file's size and against latency: up and left is better."""
+def chart(table: Table, *, width: int = 960, height: int = 250, theme: str = "light") -> str:
+    """Two plots as SVG, of this ``height``: quality against the file's size and against latency; empty while nothing
+    was measured."""
     label = "top-1, %" if table.labelled else "SQNR of the worst output, dB"
     marks = [mark for row in table.rows if (mark := _mark(table, row))]
+    if not marks:
+        return ""
     return marks_svg(
         f"{Path(table.model).stem}: {'accuracy' if table.labelled else 'SQNR'}, size and latency",
         ("file, MB", "latency, ms"),
@@ -167,6 +170,7 @@ def chart(table: Table, *, width: int = 960, theme: str = "light") -> str:
         marks,
         subtitle="The bars are 95 % intervals; up and left is better" if table.labelled else "Up and left is better",
         width=width,
+        height=height,
         theme=theme,
     )
 

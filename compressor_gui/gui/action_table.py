@@ -90,6 +90,8 @@ def _measure(window: MainWindow) -> list[ActionSpec]:
              lambda panel: panel.calibrate()),
         spec("latency", "Latency", "Ctrl+T", "Milliseconds of original and compressed",
              lambda panel: panel.measure_latency()),
+        spec("experiment", "Experiment table …", "Ctrl+Shift+T", "Float and every 8-bit form, side by side",
+             lambda panel: panel.experiment()),
         ActionSpec("engine", "Engine …", "", "Measure", "The memory that TensorFlow may have, and where to measure",
                    window.show_engine),
     ]  # fmt: skip

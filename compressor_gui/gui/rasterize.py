@@ -6,8 +6,6 @@ import argparse
 import os
 import sys
 
-from compressor_gui.core.chart import FONTS
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Draw the file at twice its size. Returns the exit code: 2 for a clear error."""
@@ -19,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     from PySide6.QtCore import Qt
-    from PySide6.QtGui import QFont, QImage, QPainter
+    from PySide6.QtGui import QImage, QPainter
     from PySide6.QtSvg import QSvgRenderer
     from PySide6.QtWidgets import QApplication
 
@@ -28,7 +26,6 @@ def main(arguments: list[str] | None = None) -> int:
     if QApplication.instance() is None:
         main.application = QApplication([])  # type: ignore[attr-defined]  # Qt's objects need it to the end
     load_fonts()
-    QFont.insertSubstitution(FONTS, "Inter")  # QtSvg takes the list for one name
     renderer = QSvgRenderer(options.source)
     if not renderer.isValid():
         print(f"error: {options.source}: it is no SVG file", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The models that come with the program."""
+"""The models that come with the program, each with examples of its own."""
 
 from __future__ import annotations
 
@@ -6,30 +6,40 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+_DIGITS = "t10k-1000-images-idx3-ubyte.gz"
+_FASHION = "fashion/data.json"
+_SAMPLES = {
+    "lenet-300-100": ("LeNet-300-100", "Handwritten digits, three fully connected layers, 267 k weights", _DIGITS),
+    "lenet-5": ("LeNet-5", "Handwritten digits, convolutions and fully connected layers, 431 k weights", _DIGITS),
+    "resnet-20": ("ResNet-20", "Clothes, residual blocks with batch normalisation, 274 k weights", _FASHION),
+    "mobilenet-v2-small": (
+        "MobileNet v2, small",
+        "Clothes, depthwise convolutions in inverted residuals, 180 k weights",
+        _FASHION,
+    ),
+}
+"""File -> title, sentence, and what describes its examples."""
+
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample model: its file, title and one sentence about it."""
+    """A sample model: its file, title, one sentence about it, and its examples (a file, or a description of some)."""
 
     path: Path
     title: str
     text: str
-
-
-_TEXTS = {
-    "lenet-300-100": ("LeNet-300-100", "Handwritten digits, three fully connected layers, 267 k weights"),
-    "lenet-5": ("LeNet-5", "Handwritten digits, convolutions and fully connected layers, 431 k weights"),
-}
+    data: Path
 
 
 def sample_data(path: Path) -> Path | None:
-    """The digits that come with the samples, for a sample; None for other models."""
-    if not any(sample.path == path.absolute() for sample in samples()):
-        return None
-    return next(path.absolute().parent.glob("*images-idx3-ubyte.gz"), None)
+    """The examples that come with a sample; None for other models."""
+    return next((sample.data for sample in samples() if sample.path == path.absolute() and sample.data.is_file()), None)
 
 
 def samples() -> list[Sample]:
     """The samples that are installed."""
     folder = Path(str(files("resources").joinpath("samples")))
-    return [Sample(folder / f"{n}.pb", *words) for n, words in _TEXTS.items() if (folder / f"{n}.pb").is_file()]
+    found = [
+        Sample(folder / f"{name}.pb", title, text, folder / data) for name, (title, text, data) in _SAMPLES.items()
+    ]
+    return [sample for sample in found if sample.path.is_file()]

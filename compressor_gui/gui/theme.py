@@ -10,6 +10,8 @@ from typing import Literal
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
 
+from compressor_gui.core.chart import FONTS
+
 SMALL, BODY, TITLE, LARGE = 11, 13, 16, 20
 """The type scale, in pixels."""
 UNIT = 4
@@ -114,8 +116,9 @@ class Theme(QObject):
 
 
 def load_fonts() -> None:
-    """Register the font that the program brings, so that it looks the same everywhere."""
+    """Register the font that the program brings, so that it looks the same everywhere, in charts too."""
     QFontDatabase.addApplicationFontFromData(files("resources").joinpath("fonts", "Inter.ttf").read_bytes())
+    QFont.insertSubstitution(FONTS, "Inter")  # QtSvg takes the list for one name
 
 
 def font(size: int = BODY, weight: QFont.Weight = QFont.Weight.Normal) -> QFont:

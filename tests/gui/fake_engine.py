@@ -8,7 +8,7 @@ from typing import Any
 from PySide6.QtCore import QBuffer, QIODevice
 from PySide6.QtGui import QColor, QImage
 
-from compressor_gui.core.jobs import OutputCheck
+from compressor_gui.core.jobs import EngineInfo, Hello, OutputCheck
 from compressor_gui.core.measure import (
     BITS,
     SPARSITIES,
@@ -113,6 +113,8 @@ def histogram() -> RangeHistogram:
 
 def reply(request: Request) -> Any:
     """An answer to any request."""
+    if isinstance(request, Hello):
+        return EngineInfo("2.21.0", "3.11")
     if isinstance(request, Preview):
         items = tuple(PreviewItem(png(), f"picture {at}", at % 3) for at in range(min(request.count, 6)))
         return PreviewResult(items, 100, CLASSES, ("broken.png",))

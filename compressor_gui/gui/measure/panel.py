@@ -13,6 +13,8 @@ from compressor_gui.gui.measure.accuracy_part import AccuracyPart
 from compressor_gui.gui.measure.calibrate_dialog import CalibrateDialog
 from compressor_gui.gui.measure.data_dialog import DataDialog, dropped_path
 from compressor_gui.gui.measure.data_part import DataPart
+from compressor_gui.gui.measure.experiment_dialog import ExperimentDialog
+from compressor_gui.gui.measure.experimenter import Experimenter
 from compressor_gui.gui.measure.latency_part import LatencyPart
 from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.measure.part import Part
@@ -37,6 +39,7 @@ class MeasurePanel(QWidget):
         self.setMinimumWidth(316)
         self.setAcceptDrops(True)
         self.measurer, self.document, self.theme = measurer, measurer.document, theme
+        self.experimenter = Experimenter(measurer)
         self.data = DataPart(measurer, theme, self.ask_data)
         self.accuracy = AccuracyPart(measurer, theme, self.evaluate)
         self.accuracy.add_button("Predictions …", self.show_predictions, "Pictures, and what both models take them for")
@@ -158,6 +161,16 @@ class MeasurePanel(QWidget):
             self._open(dialog)
 
         self.reveal("Ranges")
+        self._with_data(show)
+
+    def experiment(self) -> None:
+        """Open the experiment table."""
+
+        def show() -> None:
+            dialog = ExperimentDialog(self.experimenter, self.theme, self.window())
+            dialog.saved.connect(lambda path: self.said.emit(f"Saved {path}"))
+            self._open(dialog)
+
         self._with_data(show)
 
     def measure_latency(self) -> None:
