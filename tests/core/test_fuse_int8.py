@@ -85,7 +85,7 @@ def test_the_bias_may_stand_behind_the_sum(sum_op: str) -> None:
     extra = {"N": 2} if sum_op == "AddN" else {}
     net.conv(4, kernel=1).then(sum_op, shortcut, name="sum", **extra).bias(op="AddV2").then("Relu")
     made = fused(net.build(), 0.0, 2.0).graph
-    assert ops(made) == {"QuantizeV2": 1, CONV: 1, SUM: 1, "Dequantize": 1}
+    assert ops(made) == {"QuantizeV2": 1, CONV: 1, "QuantizedAvgPool": 1, SUM: 1, "Dequantize": 1}
     added = net.nodes["bias/values"].tensor
     assert added is not None
     np.testing.assert_allclose(value(made, "relu_int8", 2), added.array, rtol=1e-6)
@@ -96,7 +96,7 @@ def test_sums_without_relu_are_fused_by_a_shift_in_the_bias() -> None:
     shortcut = net.top
     net.conv(4, kernel=1).then("AddV2", shortcut, name="sum").conv(4, kernel=1)
     made = fused(net.build(), -2.0, 2.0).graph
-    assert ops(made) == {"QuantizeV2": 1, CONV: 2, SUM: 1, "Dequantize": 1}
+    assert ops(made) == {"QuantizeV2": 1, CONV: 2, "QuantizedAvgPool": 1, SUM: 1, "Dequantize": 1}
     format = Format.of(-2.0, 2.0)
     codes, peaks = value(made, "sum_int8", 1), value(made, "sum_int8", 6)
     sums = (codes * (peaks / 127)).sum(axis=(0, 1, 2))
@@ -191,8 +191,7 @@ def test_a_concatenation_of_relu_and_a_signed_tensor_stays_in_float() -> None:
     ("attrs", "words"),
     [
         ({"data_format": b"NCHW"}, "Conv2D in NCHW: c stays in float."),
-        ({"dilations": (1, 2, 2, 1)}, "Conv2D with dilations: c stays in float."),
-        ({"strides": (1, 1, 2, 1)}, "Conv2D with unequal strides"),
+        ({"strides": (1, 1, 1, 2)}, "Conv2D across the batch or the channels: c stays in float."),
     ],
 )
 def test_what_has_no_kernel_is_named(attrs: dict, words: str) -> None:
@@ -207,6 +206,143 @@ def test_what_has_no_kernel_is_named(attrs: dict, words: str) -> None:
 def test_batch_norms_that_are_left_are_named() -> None:
     done = fused(Net((1, 8, 8, 4)).conv(4).batch_norm().then("Relu").build())
     assert done.notes[0] == "Batch norms are left, run fold_batch_norms first: bn."
+
+
+@pytest.mark.parametrize("between", [(), ("MaxPool",)])
+@pytest.mark.parametrize("steps", ["norm", "mul and add", "sub"])
+def test_a_batch_norm_behind_a_relu_is_a_depthwise_layer_of_one_pixel(between: tuple[str, ...], steps: str) -> None:
+    net = Net((1, 8, 8, 4)).conv(6, kernel=1).then("Relu")
+    if steps == "norm":
+        net.batch_norm()
+    elif steps == "sub":
+        net.then("Sub", net.vector("low", 6))
+    else:
+        net.then("Mul", net.vector("factor", 6, -1, 1)).then("AddV2", net.vector("low", 6)).then("Relu6")
+    scaled = net.top
+    for op in between:
+        net.pool(op)
+    made = fused(net.conv(4, kernel=1).build(), -2.0, 6.0).graph
+    counts = ops(made)
+    assert (counts[CONV], counts[DEPTHWISE], counts["QuantizeV2"], counts["Dequantize"]) == (2, 1, 1, 1)
+    assert counts.total() == 5 + len(between)
+    layer = made[f"{scaled}_int8"]
+    assert set(np.abs(value(made, layer.name, 1)).ravel()) == {127}
+    scale = value(made, layer.name, 1).ravel() / 127 * value(made, layer.name, 6)
+    if steps == "norm":
+        gamma, _, _, variance = (value(net.build([scaled]), scaled, at) for at in range(1, 5))
+        np.testing.assert_allclose(scale, gamma / np.sqrt(variance + 1e-3), rtol=1e-5)
+    elif steps == "sub":
+        np.testing.assert_allclose(scale, 1)
+    else:
+        np.testing.assert_allclose(scale, value(net.build([scaled]), "mul", 1), rtol=1e-5)
+
+
+def test_what_only_links_stays_in_float_where_there_is_nothing_to_link() -> None:
+    net = Net((1, 8, 8, 4))
+    net.then("Mul", net.vector("factor", 4)).conv(6, kernel=1).then("Relu").batch_norm()
+    model = net.build()
+    done = fused(model, 0.0, 2.0)
+    assert ops(done.graph) == {"Mul": 1, "QuantizeV2": 1, CONV: 1, "Dequantize": 1, "FusedBatchNormV3": 1}
+    assert FuseInt8(everywhere=True).activations(model) == ("mul", "relu")
+
+
+def test_a_shape_is_read_from_the_codes() -> None:
+    net = Net((-1, 8, 8, 4)).conv(6, kernel=1).then("Relu")
+    net.then("Shape", out_type=DType.INT32)
+    net.top = "relu"
+    made = fused(net.conv(4, kernel=1).build(["shape", "conv_1"]), 0.0, 2.0).graph
+    assert (made["shape"].inputs, made["shape"].dtype("T")) == (("relu_int8",), DType.QUINT8)
+    assert ops(made)["Dequantize"] == 1
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_sum_of_unknown_but_equal_size_is_part_of_the_layer(padded: bool) -> None:
+    net = Net((-1, -1, -1, 4)).conv(6, kernel=3, stride=2).then("Relu")
+    shortcut = net.top
+    if padded:
+        net.const("widths", np.array(((0, 0), (1, 1), (1, 1), (0, 0))), DType.INT32)
+        net.then("Pad", "widths", Tpaddings=DType.INT32)
+        net.weights("w", 3, 3, 6, 6)
+        net.top = net.add(conv("c", net.top, "w", padding="VALID"))
+    else:
+        net.conv(6, kernel=3)
+    net.then("AddV2", shortcut, name="sum").then("Relu")
+    assert ops(fused(net.build(), 0.0, 2.0).graph)[SUM] == 1
+
+
+def block(reader: str) -> ModelGraph:
+    """A residual block, and another ``reader`` of its shortcut: the layer that is added, one that runs before the sum,
+    one beside it, one behind it, a float operation, or the caller."""
+    net = Net((1, 8, 8, 4)).conv(6, kernel=1).then("Relu")
+    shortcut, outputs = net.top, []
+    if reader == "before":
+        net.conv(6, kernel=1).then("Relu")
+    else:
+        net.top = "input"
+        net.shape = (1, 8, 8, 4)
+        net.conv(6, kernel=1, name="start").then("Relu")
+    net.top = shortcut if reader == "the layer" else net.top
+    net.conv(6, kernel=1, name="last").then("AddV2", shortcut, name="sum").then("Relu")
+    outputs.append(net.top)
+    if reader == "behind":
+        net.concat(shortcut, channels=12).conv(4, kernel=1)
+        outputs = [net.top]
+    elif reader in ("beside", "float"):
+        net.top = shortcut
+        outputs.append((net.conv(6, kernel=1) if reader == "beside" else net.then("Sigmoid")).top)
+    elif reader == "caller":
+        outputs.append(shortcut)
+    return net.build(outputs)
+
+
+READERS = {"none": 0, "before": 0, "the layer": 1, "beside": 1, "behind": 1, "float": 1, "caller": 1}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_summand_is_copied_where_others_may_still_read_it(reader: str) -> None:
+    made = fused(block(reader), 0.0, 2.0).graph
+    assert ops(made)[SUM] == 1
+    assert ops(made)["QuantizedAvgPool"] == READERS[reader]
+
+
+def test_a_sum_of_perhaps_unequal_sizes_stays_in_float() -> None:
+    net = Net((-1, -1, -1, 4)).conv(4, kernel=1).then("Relu")
+    shortcut = net.top
+    net.weights("w", 3, 3, 4, 4)
+    net.top = net.add(conv("smaller", shortcut, "w", padding="VALID"))
+    net.then("AddV2", shortcut, name="sum")
+    assert ops(fused(net.build(), 0.0, 2.0).graph)["AddV2"] == 1
+
+
+MOVES = {
+    "Identity": ({}, {}, (1, 8, 8, 4)),
+    "Slice": ({"begin": (0, 0, 0, 0), "size": (1, 4, 4, 4)}, {"Index": DType.INT32}, (1, 4, 4, 4)),
+    "Transpose": ({"perm": (0, 2, 1, 3)}, {"Tperm": DType.INT32}, (1, 8, 8, 4)),
+    "StridedSlice": (
+        {"begin": (0, 1, 1, 0), "end": (1, 7, 7, 4), "strides": (1, 2, 2, 1)},
+        {"Index": DType.INT32, "begin_mask": 0, "end_mask": 0, "ellipsis_mask": 0, "new_axis_mask": 0,
+         "shrink_axis_mask": 0},
+        (1, 3, 3, 4),
+    ),
+    "DepthToSpace": ({}, {"block_size": 2, "data_format": b"NHWC"}, (1, 16, 16, 1)),
+    "SpaceToDepth": ({}, {"block_size": 2, "data_format": b"NHWC"}, (1, 4, 4, 16)),
+}  # fmt: skip
+
+
+def moved(op: str) -> ModelGraph:
+    """A move between two layers."""
+    constants, attrs, shape = MOVES[op]
+    net = Net((1, 8, 8, 4)).conv(4, kernel=1)
+    names = [net.const(f"{op}/{key}", np.array(numbers), DType.INT32) for key, numbers in constants.items()]
+    net.then(op, *names, **attrs)
+    net.shape = shape
+    return net.conv(4, kernel=1).build()
+
+
+@pytest.mark.parametrize("op", MOVES)
+def test_moves_work_on_codes(op: str) -> None:
+    bytes_too = {"Bitcast": 2} if op in ("Transpose", "DepthToSpace", "SpaceToDepth") else {}
+    assert ops(fused(moved(op)).graph) == {"QuantizeV2": 1, CONV: 2, op: 1, **bytes_too, "Dequantize": 1}
 
 
 def test_what_costs_more_than_it_gains_stays_in_float() -> None:

@@ -25,6 +25,7 @@ from compressor_gui.core.ranges import plan_calibration, with_ranges
 from compressor_gui.core.recipe import Recipe, Replayer
 from compressor_gui.core.values import DType
 from compressor_gui.engine.dataset import open_dataset
+from tests.core.test_fuse_int8 import MOVES, READERS, block, moved
 from tests.support import (
     SHARED,
     Net,
@@ -136,6 +137,46 @@ def test_borders_of_zeros(widths: tuple[int, int], signed: bool, depthwise: bool
 
 def test_a_stride_and_an_odd_size_are_padded_as_in_float() -> None:
     assert worst_sqnr(Net((1, 9, 7, 8)).conv(8, kernel=1).conv(8, kernel=3, stride=2).build()) > 25
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("attrs", [{"dilations": (1, 2, 2, 1)}, {"strides": (1, 1, 2, 1)}], ids=["dilated", "unequal"])
+def test_dilations_and_unequal_strides(attrs: dict, signed: bool, depthwise: bool) -> None:
+    net = Net((2, 9, 12, 8)).conv(8, kernel=1)
+    if not signed:
+        net.then("Relu")
+    weights = net.weights("w", 3, 3, 8, 1 if depthwise else 8)
+    op = "DepthwiseConv2dNative" if depthwise else "Conv2D"
+    net.top = net.add(conv("layer", net.top, weights, op=op, **attrs))
+    assert worst_sqnr(net.build()) > 25
+
+
+def test_batch_norms_behind_relus_pools_and_sums() -> None:
+    net = Net((2, 12, 12, 8)).conv(16, kernel=1).then("Relu").batch_norm()
+    shortcut = net.top
+    net.conv(16).then("AddV2", shortcut, name="sum").batch_norm().then("Relu").pool()
+    net.then("Mul", net.vector("factor", 16, -1, 1)).then("Sub", net.vector("low", 16))
+    assert worst_sqnr(net.conv(8).build()) > 25
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_summands_that_others_read(reader: str) -> None:
+    """TensorFlow's kernel ends the process where something still holds the summand's memory."""
+    assert worst_sqnr(block(reader)) > 25
+
+
+def test_sizes_that_are_known_at_run_time_only() -> None:
+    net = Net((-1, -1, -1, 4)).conv(8, stride=2).then("Relu")
+    shortcut = net.top
+    net.conv(8).then("AddV2", shortcut, name="sum").then("Relu").then("Shape", out_type=DType.INT32)
+    net.top = "relu_1"
+    assert worst_sqnr(net.conv(4, kernel=1).build()) > 25
+
+
+@pytest.mark.parametrize("op", MOVES)
+def test_moves(op: str) -> None:
+    assert worst_sqnr(moved(op)) > 25
 
 
 @given(graphs())

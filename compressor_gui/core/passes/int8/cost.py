@@ -44,7 +44,7 @@ class Costs:
         if op.kind == "pad":
             return _PADDED * self._size(op.tail.name)
         weights = self._graph.constant(op.head, 1)
-        if not op.is_layer or weights is None:
+        if op.only_links or not op.is_layer or weights is None:
             return 0.0
         size, shape = self._size(op.head.name), weights.array.shape
         if op.kind == "matmul":
@@ -137,11 +137,12 @@ class _Weighing:
         return before - after
 
     def _count_float_readers(self) -> Mapping[str, int]:
-        """How often each result is read by something that is no candidate; an output is read by the user."""
+        """How often each result is read by something that is no candidate (its shape can be read from the codes); an
+        output is read by the user."""
         swallowed = {node.name for op in self.candidates for node in op.swallowed}
         found: dict[str, int] = {}
         for name in self._makers:
             users = {user for user, at in self._graph.consumers[name] if not self._graph[user].refs[at].control}
-            outside = sum(user not in swallowed for user in users)
+            outside = sum(user not in swallowed and self._graph[user].op != "Shape" for user in users)
             found[name] = outside + (not users or self._graph.is_output(name))
         return found

@@ -33,16 +33,16 @@ class Kernel:
 
 _LAYER: dict[str, Attr] = {"Tinput": _CODES, "Tfilter": _WEIGHTS, "Tbias": _FLOAT, "out_type": _CODES}
 
-CONV = Kernel("QuantizedConv2DWithBiasAndReluAndRequantize", _LAYER, ("strides", "padding"))
+_WINDOW = ("strides", "padding", "dilations")
+
+CONV = Kernel("QuantizedConv2DWithBiasAndReluAndRequantize", _LAYER, _WINDOW)
 """Inputs: codes, weights, bias, range of the codes, of the weights (one for each output channel), of the result. The
 Relu is at the lowest code, and the result is clipped at the end of its range: Relu6 where that is 6."""
 
-CONV_SUM = Kernel(
-    "QuantizedConv2DWithBiasSumAndReluAndRequantize", {**_LAYER, "Tsummand": _CODES}, ("strides", "padding")
-)
+CONV_SUM = Kernel("QuantizedConv2DWithBiasSumAndReluAndRequantize", {**_LAYER, "Tsummand": _CODES}, _WINDOW)
 """As CONV; then the summand and its range."""
 
-DEPTHWISE = Kernel("QuantizedDepthwiseConv2DWithBiasAndReluAndRequantize", _LAYER, ("strides", "padding"))
+DEPTHWISE = Kernel("QuantizedDepthwiseConv2DWithBiasAndReluAndRequantize", _LAYER, _WINDOW)
 
 MATMUL = Kernel(
     "QuantizedMatMulWithBiasAndDequantize",
@@ -54,6 +54,8 @@ POOLS = {op: Kernel(f"Quantized{op}", {"T": _CODES}, ("ksize", "strides", "paddi
 FUSED_OPS = frozenset(kernel.op for kernel in (CONV, CONV_SUM, DEPTHWISE, MATMUL))
 """What no classic 8-bit graph has."""
 
+COPY = POOLS["AvgPool"]
+"""Of one pixel: the quickest kernel that does not hand on the memory of what it reads."""
 QUANTIZE = Kernel("QuantizeV2", {"T": _CODES, "mode": b"MIN_COMBINED", "ensure_minimum_range": 0.0})
 DEQUANTIZE = Kernel("Dequantize", {"T": _CODES, "mode": b"MIN_COMBINED"})
 
@@ -62,5 +64,7 @@ FROM_BYTES = Kernel("Bitcast", {"T": DType.UINT8, "type": _CODES})
 PAD = Kernel("PadV2", {"T": DType.UINT8, "Tpaddings": DType.INT32})
 """Around bytes: PadV2 of quint8 is 7 to 30 times slower (1.1 against 0.15 ms on 1x224x224x3)."""
 
-MOVES = ("ConcatV2", "Reshape", "Squeeze")
+BYTES = ("Transpose", "DepthToSpace", "SpaceToDepth")
+"""Moves that have no kernel for quint8, but one for bytes."""
+MOVES = ("ConcatV2", "Identity", "Reshape", "Squeeze", "ExpandDims", "Slice", "StridedSlice", *BYTES)
 """Operations that work on codes as they are."""

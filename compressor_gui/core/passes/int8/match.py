@@ -12,12 +12,14 @@ import numpy as np
 from compressor_gui.core.graph import ModelGraph, Node, Ref
 from compressor_gui.core.memo import by_identity
 from compressor_gui.core.passes.eightbit.plan import loop_nodes, scopes
-from compressor_gui.core.passes.int8.kernels import MATMUL
+from compressor_gui.core.passes.int8.affine import Affine, affine
+from compressor_gui.core.passes.int8.kernels import MATMUL, MOVES
+from compressor_gui.core.passes.int8.sizes import symbolic_sizes
 from compressor_gui.core.passes.int8.weights import by_channel
 from compressor_gui.core.shapes import infer_shapes
 from compressor_gui.core.values import DType
 
-Kind = Literal["conv", "depthwise", "matmul", "pool", "move", "pad"]
+Kind = Literal["conv", "depthwise", "matmul", "affine", "pool", "move", "pad"]
 
 _KINDS: dict[str, Kind] = {
     "Conv2D": "conv",
@@ -25,14 +27,13 @@ _KINDS: dict[str, Kind] = {
     "MatMul": "matmul",
     "MaxPool": "pool",
     "AvgPool": "pool",
-    "ConcatV2": "move",
-    "Reshape": "move",
-    "Squeeze": "move",
+    **dict.fromkeys(MOVES, "move"),
     "Pad": "pad",
 }
 _BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "BatchNormWithGlobalNormalization")
 _CLAMPS = {"Relu": float("inf"), "Relu6": 6.0}
 _SUMS = ("Add", "AddV2", "AddN")
+_AFFINE = (*_BATCH_NORMS[:3], *_CLAMPS, "Mul", "Div", "RealDiv", "Add", "AddV2", "Sub", "BiasAdd")
 
 Pads = tuple[tuple[int, int], ...]
 """Along each axis, how many zeros are put before and behind."""
@@ -45,6 +46,7 @@ class Op:
     ``sources``: the nodes whose first outputs are read as codes. For a layer with a residual sum they are its input and
     the ``summand``. ``clamp`` is where the Relu ends (None: there is none). ``bias`` names what is added as the bias.
     ``border``: zeros that are put around the first source, by ``pad`` or by the layer itself (SAME padding not meant).
+    ``affine``: what is computed where there is no layer.
     """
 
     kind: Kind
@@ -55,6 +57,7 @@ class Op:
     clamp: float | None = None
     pad: Node | None = None
     border: Pads | None = None
+    affine: Affine | None = None
 
     @property
     def head(self) -> Node:
@@ -79,7 +82,12 @@ class Op:
     @property
     def is_layer(self) -> bool:
         """Whether it chooses the range of its result; others hand on that of what they read."""
-        return self.kind in ("conv", "depthwise", "matmul")
+        return self.kind in ("conv", "depthwise", "matmul", "affine")
+
+    @property
+    def only_links(self) -> bool:
+        """Whether it gains nothing by itself, but by what is 8-bit on both sides."""
+        return self.kind == "affine" or (self.kind == "move" and len(self.sources) == 1)
 
 
 class Matcher:
@@ -109,12 +117,17 @@ class Matcher:
                     self.refused.setdefault(reason, []).append(node.name)
                 continue
             found.append(self._matched(node, kind))
-        return tuple(sorted(found, key=lambda op: self._place[op.tail.name]))
+        self._taken.update(op.head.name for op in found)
+        found += self._affine_ops()
+        return _linking(sorted(found, key=lambda op: self._place[op.tail.name]))
 
     def dims(self, ref: Ref) -> tuple[int, ...] | None:
         """The shape of a tensor, -1 for what is not known; None where the rank isn't."""
         shapes = infer_shapes(self.graph).get(ref.name, ())
         return shapes[ref.port].dims if ref.port < len(shapes) else None
+
+    def _is_free(self, node: Node) -> bool:
+        return node.name not in self._taken and _is_float(node) and not self._is_skipped(node)
 
     def _is_skipped(self, node: Node) -> bool:
         return not self._skip.isdisjoint(scopes(node.name))
@@ -147,10 +160,8 @@ class Matcher:
             return f"{node.op} with explicit padding"
         if len(strides) != 4 or strides[0] != 1 or strides[3] != 1 or window[0] != 1 or window[3] != 1:
             return f"{node.op} across the batch or the channels"
-        if strides[1] != strides[2]:
+        if strides[1] != strides[2] and "ksize" in node.attrs:
             return f"{node.op} with unequal strides"
-        if any(dilation != 1 for dilation in node.ints("dilations")):
-            return f"{node.op} with dilations"
         return None
 
     def _refused_weights(self, node: Node, rank: int) -> str | None:
@@ -189,6 +200,40 @@ class Matcher:
         source = (pad or node).data_refs[0].name
         sources = (source, *((summand,) if summand is not None else ()))
         return Op(kind, tuple(nodes), sources, bias, summand, clamp, pad, border)
+
+    def _affine_ops(self) -> Iterator[Op]:
+        """What stands apart from layers."""
+        for node in self.graph.topological():
+            if node.op not in _AFFINE or not self._is_free(node) or _place(self.graph, node):
+                continue
+            sizes = symbolic_sizes(self.graph).get(node.name, ())
+            channels = sizes[-1] if len(sizes) == 4 else None
+            if isinstance(channels, int) and (op := self._matched_affine(node, channels)) is not None:
+                self._taken.update(step.name for step in op.nodes)
+                yield op
+
+    def _matched_affine(self, node: Node, channels: int) -> Op | None:
+        """``node`` with what follows it."""
+        if len(node.data_refs) < len(node.refs):
+            return None
+        nodes, clamp = [node], _CLAMPS.get(node.op)
+        unchanged = Affine(node.data_refs[0], np.ones(channels), np.zeros(channels), ())
+        whole = unchanged if clamp is not None else affine(self.graph, node, channels)
+        sizes = symbolic_sizes(self.graph)
+        if whole is None or whole.source.port or sizes.get(whole.source.name) != sizes[node.name]:
+            return None
+        for step in self._readers(node) if clamp is None else ():
+            clamp = _CLAMPS.get(step.op)
+            more = None if clamp is not None else affine(self.graph, step, channels)
+            if clamp is None and (more is None or sizes.get(step.name) != sizes[node.name]):
+                break
+            nodes.append(step)
+            whole = whole.then(more) if more is not None else whole
+            if clamp is not None:
+                break
+        if any(self.graph[user].refs[at].port > 0 for n in nodes for user, at in self.graph.consumers[n.name]):
+            return None  # a batch norm's statistics are read
+        return Op("affine", tuple(nodes), (whole.source.name,), clamp=clamp, affine=whole)
 
     def _border_before(self, layer: Node) -> tuple[Node | None, Pads | None]:
         """A Pad that only ``layer`` reads, and the zeros that it or the layer's explicit padding puts around."""
@@ -232,9 +277,20 @@ class Matcher:
         """Whether a sum of two tensors of one shape can be part of the layer."""
         if step.op not in _SUMS or kind != "conv" or other.port or any(self.graph.constant(step, at) for at in (0, 1)):
             return False
-        shapes = [self.dims(ref) for ref in step.data_refs]
-        known = all(shape is not None and -1 not in shape[1:] for shape in shapes)
-        return known and shapes[0] == shapes[1] and step.data_refs[0] != step.data_refs[1]
+        sizes = [symbolic_sizes(self.graph).get(ref.name, ()) for ref in step.data_refs]
+        return len(sizes[0]) == 4 and sizes[0][1:] == sizes[1][1:] and step.data_refs[0] != step.data_refs[1]
+
+
+def _linking(ops: Iterable[Op]) -> tuple[Op, ...]:
+    """Without those that only link, where there is nothing to link: what they would read, or their reader, is float."""
+    kept = list(ops)
+    while True:
+        made = {op.tail.name for op in kept if op.in_codes}
+        read = {source for op in kept for source in op.sources}
+        linking = [op for op in kept if not op.only_links or (op.sources[0] in made and op.tail.name in read)]
+        if len(linking) == len(kept):
+            return tuple(kept)
+        kept = linking
 
 
 def why_float(graph: ModelGraph, node: Node) -> str:

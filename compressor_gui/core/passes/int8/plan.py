@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from compressor_gui.core.graph import ModelGraph, Ref
 from compressor_gui.core.passes.int8.cost import Costs, worthwhile
 from compressor_gui.core.passes.int8.formats import Format, Range, choose_formats, handed_on, wanted_ranges
+from compressor_gui.core.passes.int8.lent import sums_that_copy
 from compressor_gui.core.passes.int8.match import Matcher, Op, Pads, norms_left
 from compressor_gui.core.passes.wording import some
 
@@ -33,6 +34,7 @@ class Plan:
         kept = ops if everywhere else worthwhile(graph, ops, Costs(graph, self._matcher))
         self._note_costly(ops, kept)
         self.ops, self.formats = self._that_fit(kept, ranges) if kept else ((), {})
+        self.copying = sums_that_copy(graph, self.ops)
         self._write_notes()
 
     def pads(self, op: Op) -> Pads | None:
@@ -46,7 +48,9 @@ class Plan:
         weights = self.graph.constant(op.head, 1)
         assert weights is not None
         dims = self._matcher.dims(Ref(op.sources[0], 0, False))
-        return _same_pads(weights.array.shape[:2], op.head.ints("strides")[1], dims)
+        stretch = (op.head.ints("dilations") or (1, 1, 1, 1))[1:3]
+        reach = [(size - 1) * by + 1 for size, by in zip(weights.array.shape[:2], stretch, strict=True)]
+        return _same_pads(reach, op.head.ints("strides")[1:3], dims)
 
     def border(self, pad: Op) -> Pads:
         """The zeros that a Pad puts around its input."""
@@ -108,9 +112,9 @@ def activations(graph: ModelGraph, skip: Iterable[str] = ()) -> tuple[str, ...]:
     return wanted_ranges(Matcher(graph, skip).find())
 
 
-def _same_pads(window: tuple[int, ...], stride: int, dims: tuple[int, ...] | None) -> Pads | None:
+def _same_pads(window: Iterable[int], strides: Iterable[int], dims: tuple[int, ...] | None) -> Pads | None:
     pads = [(0, 0)]
-    for axis, size in enumerate(window, start=1):
+    for axis, (size, stride) in enumerate(zip(window, strides, strict=True), start=1):
         length = dims[axis] if dims is not None else -1
         if stride == 1 or size == 1:
             whole = size - 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from compressor_gui.core.graph import Edit, Node
@@ -14,6 +17,9 @@ from compressor_gui.core.values import Attr, DType, Tensor
 
 _MADE = "part of the fused operation {}"
 _UNREAD = "stored in 8 bits"
+_ONE_PIXEL: dict[str, Attr] = {"ksize": (1, 1, 1, 1), "strides": (1, 1, 1, 1), "padding": b"VALID"}
+_LEAST_PEAK = 1e-30
+"""Of a channel that is multiplied by zero: a range may not be empty."""
 
 
 class Rewriter:
@@ -50,7 +56,7 @@ class Rewriter:
     def _operation(self, op: Op) -> str:
         """The codes of what ``op`` computes."""
         name, head = self.edit.free_name(f"{op.tail.name}_int8"), op.head
-        if op.kind in ("conv", "depthwise"):
+        if op.is_layer:
             return self._layer(op, name)
         codes = [self._read(op, source) for source in op.sources]
         inputs: tuple[str, ...]
@@ -60,8 +66,10 @@ class Rewriter:
         if op.kind == "pool":
             inputs = (codes[0], self._scalar(0.0, op), self._scalar(self.plan.formats[op.tail.name].span, op))
             return self._add(kernels.POOLS[head.op].node(name, inputs, head), op)
-        inputs = (*codes, *(str(ref) for ref in head.data_refs[len(codes) :]))
-        return self._add(head.with_(name=name, inputs=inputs, attrs={"T": DType.QUINT8}), op)
+        rest = [str(ref) for ref in head.data_refs[len(codes) :]]
+        if head.op in kernels.BYTES:
+            return self._in_bytes(name, codes[0], lambda read: head.with_(inputs=(read, *rest)), op)
+        return self._add(head.with_(name=name, inputs=(*codes, *rest), attrs={"T": DType.QUINT8}), op)
 
     def _layer(self, op: Op, name: str) -> str:
         source, result = self.plan.formats[op.sources[0]], self.plan.formats[op.tail.name]
@@ -73,17 +81,26 @@ class Rewriter:
         ends = [self._scalar(0.0, op), self._scalar(source.span, op), low, high]
         ends += [self._scalar(0.0, op), self._scalar(result.span, op)]
         kernel = kernels.CONV if op.kind == "conv" else kernels.DEPTHWISE
+        head = op.head if op.affine is None else None
         summand: list[str] = []
         if op.summand is not None:
             kernel, added = kernels.CONV_SUM, self.plan.formats[op.summand]
             bias = bias - added.shift
-            summand = [self._read(op, op.summand), self._scalar(0.0, op), self._scalar(added.span, op)]
+            limits = (self._scalar(0.0, op), self._scalar(added.span, op))
+            codes_added = self._read(op, op.summand)
+            if op in self.plan.copying:
+                copy_name = self.edit.free_name(f"{name}_summand")
+                copy = kernels.COPY.node(copy_name, (codes_added, *limits), None, **_ONE_PIXEL)
+                codes_added = self._add(copy.with_(device=op.head.device), op)
+            summand = [codes_added, *limits]
         bias_name = self._constant(f"{op.tail.name}_int8_bias", bias, DType.FLOAT, op)
         inputs = (codes, stored, bias_name, *ends, *summand)
-        return self._add(kernel.node(name, inputs, op.head, **padding), op)
+        return self._add(kernel.node(name, inputs, head, **padding).with_(device=op.head.device), op)
 
     def _with_border(self, op: Op) -> tuple[str, dict[str, Attr]]:
         """What a layer reads, and its attributes of padding: a kernel surrounds it with code 0, where that is zero."""
+        if op.affine is not None:
+            return self._read(op, op.sources[0]), {key: _ONE_PIXEL[key] for key in ("strides", "padding")}
         codes, pads, zero = self._read(op, op.sources[0]), self.plan.pads(op), self.plan.formats[op.sources[0]].zero
         if op.pad is not None:
             self._freed[op.pad.data_refs[1].name] = None
@@ -127,15 +144,25 @@ class Rewriter:
             name, zero = f"{source}_int8_padded", self.plan.formats[source].zero
             border = self._constant(f"{name}/paddings", np.array(pads), DType.INT32, op)
             value = self._constant(f"{name}/zero", zero, DType.UINT8, op)
-            whole = kernels.TO_BYTES.node(self.edit.free_name(f"{name}/bytes"), (codes,), op.head)
-            inputs = (self._add(whole, op), border, value)
-            padded = kernels.PAD.node(self.edit.free_name(f"{name}/pad"), inputs, op.head)
-            made = kernels.FROM_BYTES.node(self.edit.free_name(name), (self._add(padded, op),), op.head)
-            self._padded[key] = self._add(made, op)
+            pad = partial(kernels.PAD.node, f"{name}/pad", source=op.head)
+            self._padded[key] = self._in_bytes(name, codes, lambda read: pad((read, border, value)), op)
         return self._padded[key]
+
+    def _in_bytes(self, name: str, codes: str, make: Callable[[str], Node], op: Op) -> str:
+        """The codes that a node makes, which reads and puts out bytes."""
+        whole = kernels.TO_BYTES.node(self.edit.free_name(f"{name}/bytes"), (codes,), op.head)
+        moving = make(self._add(whole, op))
+        moving = moving.with_(name=self.edit.free_name(f"{name}/{moving.op}"), attrs={"T": DType.UINT8})
+        made = kernels.FROM_BYTES.node(self.edit.free_name(name), (self._add(moving, op),), op.head)
+        return self._add(made, op)
 
     def _weights_of(self, op: Op) -> tuple[str, Weights]:
         """The constant of a layer's codes, and these."""
+        if op.affine is not None:
+            scale = op.affine.scale
+            codes = (np.sign(scale) * 127).astype(np.int8).reshape(1, 1, -1, 1)
+            peaks = np.maximum(np.abs(scale), _LEAST_PEAK).astype(np.float32)
+            return self._constant(f"{op.head.name}_int8_scale", codes, DType.QINT8, op), Weights(codes, peaks, scale)
         ref, turned = op.head.data_refs[1], op.head.flag("transpose_b")
         if (ref.name, turned) not in self._weights:
             tensor = self.graph.constant(op.head, 1)
@@ -147,6 +174,10 @@ class Rewriter:
         return self._weights[ref.name, turned]
 
     def _bias_of(self, op: Op) -> np.ndarray | float:
+        if op.affine is not None:
+            self._freed.update(dict.fromkeys(op.affine.constants))
+            offset: np.ndarray = op.affine.offset
+            return offset
         if op.bias is None:
             return 0.0
         self._freed[op.bias.name] = None
@@ -172,13 +203,15 @@ class Rewriter:
     def _way_back(self, op: Op, swallowed: set[str]) -> None:
         """Give the float value its name back where it is read, or else remove that node."""
         name, codes, format = op.tail.name, self._codes[op.tail.name], self.plan.formats[op.tail.name]
-        users = self.graph.consumers[name]
-        outside = any(user not in swallowed for user, _ in users)
-        if outside or not users or self.graph.is_output(name):
+        users = [self.graph[user] for user, _ in self.graph.consumers[name] if user not in swallowed]
+        sizes = [user for user in users if user.op == "Shape"]
+        if len(sizes) < len(users) or not self.graph.consumers[name] or self.graph.is_output(name):
             ends = (self._scalar(-format.shift, op), self._scalar(format.span - format.shift, op))
             self.edit.replace(kernels.DEQUANTIZE.node(name, (codes, *ends), op.head), self._origins(op))
-        else:
-            self.edit.remove(name, _MADE.format(codes))
+            return
+        self.edit.remove(name, _MADE.format(codes))
+        for user in sizes:
+            self.edit.replace(user.with_(inputs=(codes, *user.inputs[1:]), attrs={"T": DType.QUINT8}))
 
     def _origins(self, op: Op) -> tuple[str, ...]:
         return tuple(node.name for node in op.swallowed)
