@@ -10,7 +10,7 @@ _DIGITS = "t10k-1000-images-idx3-ubyte.gz"
 _FASHION = "fashion/data.json"
 _SAMPLES = {
     "lenet-300-100": ("LeNet-300-100", "Handwritten digits, three fully connected layers, 267 k weights", _DIGITS),
-    "lenet-5": ("LeNet-5", "Handwritten digits, convolutions and fully connected layers, 431 k weights", _DIGITS),
+    "lenet-5": ("LeNet-5", "Handwritten digits, two convolutions, two dense layers, 431 k weights", _DIGITS),
     "resnet-20": ("ResNet-20", "Clothes, residual blocks with batch normalisation, 274 k weights", _FASHION),
     "mobilenet-v2-small": (
         "MobileNet v2, small",

@@ -26,7 +26,7 @@ class Card(QFrame):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setAccessibleName(title)
-        self.setFixedSize(264, 116)
+        self.setFixedSize(228, 120)
         column = QVBoxLayout(self)
         column.setContentsMargins(16, 12, 16, 12)
         column.setSpacing(4)
@@ -81,7 +81,7 @@ class WelcomePage(QWidget):
         self._samples_heading = label("Samples", "heading")
         middle.addWidget(self._samples_heading)
         row = QHBoxLayout()
-        row.setSpacing(16)
+        row.setSpacing(12)
         for sample in samples():
             card = Card(sample.title, sample.text, units.size(sample.path.stat().st_size))
             card.clicked.connect(lambda path=sample.path: self.path_chosen.emit(path))
