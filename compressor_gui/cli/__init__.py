@@ -25,6 +25,7 @@ from compressor_gui.cli.noise import noise
 from compressor_gui.cli.passes import passes
 from compressor_gui.cli.render import render
 from compressor_gui.cli.sensitivity import sensitivity, suggest_command
+from compressor_gui.cli.transfer import transfer
 
 __all__ = ["cli", "main"]
 
@@ -59,6 +60,7 @@ for command in (
     sensitivity,
     suggest_command,
     mixed_precision,
+    transfer,
     import_command,
     export,
 ):

@@ -25,6 +25,8 @@ from compressor_gui.core.mixed_job import FindPrecision
 from compressor_gui.core.noise import LayerNoise
 from compressor_gui.core.protocol import Request
 from compressor_gui.core.serve import Handlers, Job, serve
+from compressor_gui.core.training import PruneRetrain
+from compressor_gui.core.transfer import Transfer
 
 
 def _need_tensorflow() -> str:
@@ -47,7 +49,7 @@ def _job(place: str) -> Callable[[Any, Job], Any]:
     def handle(request: Request, job: Job) -> Any:
         job.progress(0, 0, "starting TensorFlow")
         _need_tensorflow()
-        module, function = place.split(".")
+        module, _, function = place.rpartition(".")
         answer = getattr(import_module(f"compressor_gui.engine.{module}"), function)(request, job)
         return answer.after(request.caution) if isinstance(request, Cautious) and isinstance(answer, Ran) else answer
 
@@ -65,8 +67,10 @@ HANDLERS: Handlers = {
     ExportModel: _job("export_model.export_model"),
     Calibrate: _job("calibrate.calibrate"),
     Sensitivity: _job("sensitivity.sensitivity"),
+    PruneRetrain: _job("train.prune_retrain.prune_retrain"),
     FindPrecision: _job("mixed_precision.mixed_precision"),
     LayerNoise: _job("noise.layer_noise"),
+    Transfer: _job("transfer.transfer"),
 }
 
 if __name__ == "__main__":
