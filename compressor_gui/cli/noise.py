@@ -17,10 +17,10 @@ from compressor_gui.cli.pictures import check_kind, save_chart
 from compressor_gui.core import units
 from compressor_gui.core.chart import Series, curves_svg
 from compressor_gui.core.errors import CompressorError
-from compressor_gui.core.jobs import EXACT_DB, EngineClient
+from compressor_gui.core.jobs import EngineClient
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.names import short_names
-from compressor_gui.core.noise import LayerNoise, LayerNoiseResult
+from compressor_gui.core.noise import LayerNoise, LayerNoiseResult, decibels
 
 _TOP_DB = 80.0
 """The top of the chart: what is equal would flatten everything else."""
@@ -73,23 +73,20 @@ def noise(
 
 def _report(found: LayerNoiseResult) -> dict[str, Any]:
     """The object that ``noise --json`` prints, nodes in topological order."""
-    return {**dataclasses.asdict(found), "seconds": round(found.seconds, 3)}
+    nodes = [node.to_json() for node in found.nodes]
+    return {**dataclasses.asdict(found), "nodes": nodes, "seconds": round(found.seconds, 3)}
 
 
 def _text(found: LayerNoiseResult) -> Iterator[str]:
     short = short_names(node.layer for node in found.nodes)
     rows = [
-        (short[node.layer], node.what, _decibel(node.sqnr_db), "-" if node.own_db is None else _decibel(node.own_db))
+        (short[node.layer], node.what, decibels(node.sqnr_db), "-" if node.own_db is None else decibels(node.own_db))
         for node in found.worst
     ]
     yield from table(("layer", "operations", "SQNR", "by itself"), rows, "<<>>")
     yield ""
     rest = f"; without a counterpart: {len(found.missing)}" if found.missing else ""
     yield f"{units.counted(found.n, 'example')}, {found.seconds:.3g} s{rest}"
-
-
-def _decibel(value: float) -> str:
-    return units.decibel(None if value >= EXACT_DB else value)
 
 
 def _chart(found: LayerNoiseResult, model: ModelRef) -> str:

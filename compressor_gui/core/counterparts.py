@@ -12,6 +12,7 @@ from compressor_gui.core.captions import ACTIVATIONS, AFFINE, BRIEF, WEIGHTED
 from compressor_gui.core.dequantize import Dequantizer
 from compressor_gui.core.graph import ModelGraph, Node, parse_ref
 from compressor_gui.core.passes.eightbit.kernels import KERNELS, REQUANTIZE_SUFFIX
+from compressor_gui.core.passes.eightbit.links import LINKS
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.recipe import Replay
 from compressor_gui.core.shapes import infer_shapes
@@ -159,12 +160,29 @@ def _place(graph: ModelGraph, node: Node, spans: Mapping[str, tuple[float, float
         if graph[codes.name].op == "Const" or here.number("axis", -1) >= 0:
             return Place(here.name)
         return Place(str(codes), (str(limits[0]), str(limits[1])), here.text("mode", "MIN_COMBINED"))
-    suffixes = (REQUANTIZE_SUFFIX, KERNELS[node.op].suffix) if node.op in KERNELS else ()
-    for name in (node.name + suffix for suffix in suffixes):
+    for name in (node.name + suffix for suffix in _classic_suffixes(node)):
         if name in graph:
-            return Place(name, (f"{name}:1", f"{name}:2"), "MIN_FIRST")
+            ends = _limits_of(graph, graph[name])
+            return ends and Place(name, ends, "MIN_FIRST")
     fused = f"{node.name}_int8"
     return Place(fused, spans[node.name]) if fused in graph and node.name in spans else None
+
+
+def _classic_suffixes(node: Node) -> tuple[str, ...]:
+    """By what ``quantize_nodes`` may lengthen a name for codes that stand for the node's value, the last it makes
+    first."""
+    kernel = KERNELS.get(node.op) or LINKS.get(node.op)
+    if kernel is None:
+        return (REQUANTIZE_SUFFIX,)
+    return (REQUANTIZE_SUFFIX, f"{kernel.suffix}_squeeze", kernel.suffix)
+
+
+def _limits_of(graph: ModelGraph, node: Node | None) -> tuple[str, str] | None:
+    """The limits of the codes that a node puts out: behind them, or those of what it moves."""
+    while node is not None and not node.op.startswith(("Quantize", "Requantize")):
+        computed = (graph.get(ref.name) for ref in node.data_refs)
+        node = next((source for source in computed if source is not None and source.op != "Const"), None)
+    return None if node is None else (f"{node.name}:1", f"{node.name}:2")
 
 
 def with_given(graph: ModelGraph, given: Mapping[str, tuple[DType, Shape]]) -> tuple[ModelGraph, dict[str, str]]:

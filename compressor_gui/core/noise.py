@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from compressor_gui.core import units
 from compressor_gui.core.caution import Cautious, Ran
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.jobs import EXACT_DB
@@ -19,24 +20,43 @@ from compressor_gui.core.measure import ModelRef
 
 @dataclass(frozen=True)
 class NodeNoise:
-    """One value of the original, that of the node ``name``: the last of ``layer``, which begins with the node of that
-    name and does ``what`` (``Conv2D · Bias · Relu6``).
+    """The value that a layer of the original puts out: ``nodes``, the last of which has it, do ``what``
+    (``Conv2D · Bias · Relu6``).
 
     ``sqnr_db``: of its counterpart in the compressed graph, over all examples, in dB as in :class:`.jobs.OutputCheck`.
     ``own_db``: the same where what the layer reads is the original's, in the layer's own format: lower than others
     where the layer itself is to blame. None where the layer could not be run by itself.
     """
 
-    name: str
-    layer: str
+    nodes: tuple[str, ...]
     what: str
     sqnr_db: float
     own_db: float | None = None
 
     @property
-    def equal(self) -> bool:
-        """Whether the compressed graph computes the very same."""
-        return self.sqnr_db >= EXACT_DB
+    def name(self) -> str:
+        """The node whose value is compared."""
+        return self.nodes[-1]
+
+    @property
+    def layer(self) -> str:
+        """The node that the layer begins with."""
+        return self.nodes[0]
+
+    def words(self) -> str:
+        """``SQNR 23.4 dB (31.2 dB by itself)``."""
+        own = "" if self.own_db is None else f" ({decibels(self.own_db)} by itself)"
+        return f"SQNR {decibels(self.sqnr_db)}{own}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``noise --json`` prints it."""
+        return {"name": self.name, "layer": self.layer, "what": self.what, "nodes": list(self.nodes),
+                "sqnr_db": self.sqnr_db, "own_db": self.own_db}  # fmt: skip
+
+
+def decibels(value: float) -> str:
+    """``31.2 dB``; ``equal`` and ``not finite`` at the ends of the scale."""
+    return "not finite" if value <= -EXACT_DB else units.decibel(None if value >= EXACT_DB else value)
 
 
 @dataclass(frozen=True)
@@ -52,9 +72,9 @@ class LayerNoiseResult(Ran):
     seconds: float = 0.0
 
     @cached_property
-    def by_name(self) -> dict[str, NodeNoise]:
-        """Node of the original -> its noise."""
-        return {node.name: node for node in self.nodes}
+    def by_node(self) -> dict[str, NodeNoise]:
+        """Node of the original -> the noise of the layer that it belongs to."""
+        return {name: one for one in self.nodes for name in one.nodes}
 
     @property
     def worst(self) -> tuple[NodeNoise, ...]:

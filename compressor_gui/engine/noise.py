@@ -131,12 +131,12 @@ class _Measuring:
         original = self._run(self._reference, tuple(self._places), batch.feeds)
         job.check()
         found = self._run(self._compressed, self._fetched, batch.feeds)
-        _add(self._noise, batch, original, self._told(found))
+        _add(self._noise, batch, original, self._told(found, found))
         job.check()
         if self._alone is not None:
             try:
                 feeds = {**batch.feeds, **self._given_values(original, found)}
-                _add(self._own, batch, original, self._told(self._alone.run(self._fetched, feeds)))
+                _add(self._own, batch, original, self._told(self._alone.run(self._fetched, feeds), found))
             except TF_ERRORS as error:
                 self._give_up(brief(error))
 
@@ -158,12 +158,15 @@ class _Measuring:
         assert dtype is not None
         return Codes(self._places[name], dtype, found)
 
-    def _told(self, found: Values) -> dict[str, np.ndarray]:
-        """The values as floats."""
-        return {
-            name: found[place.tensor] if place.limits is None else self._codes(name, found).values(found[place.tensor])
-            for name, place in self._places.items()
-        }
+    def _told(self, values: Values, read: Values) -> dict[str, np.ndarray]:
+        """What a run's ``values`` are as floats; ``read``: limits that a layer hands on from what it reads."""
+        told: dict[str, np.ndarray] = {}
+        for name, place in self._places.items():
+            told[name] = values[place.tensor]
+            if place.limits is not None:
+                limits = {**read, **{tensor: values[tensor] for tensor in place.made_with}}
+                told[name] = self._codes(name, limits).values(told[name])
+        return told
 
     def _given_values(self, original: Values, found: Values) -> dict[str, np.ndarray]:
         """What the placeholders get: the original's values, in codes over the limits that were ``found``."""
@@ -177,7 +180,8 @@ class _Measuring:
     def noise_of(self, chain: Chain) -> NodeNoise:
         """What was measured of a layer."""
         own = None if self._alone is None else self._own[chain.end].db
-        return NodeNoise(chain.end, chain.head.name, chain.what, self._noise[chain.end].db, own)
+        names = tuple(node.name for node in chain.nodes)
+        return NodeNoise(names, chain.what, self._noise[chain.end].db, own)
 
 
 def _add(sums: Mapping[str, Noise], batch: Batch, original: Values, found: Values) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from compressor_gui.core.passes import BY_NAME
 from compressor_gui.gui.actions import ActionSpec, has_differences, has_model, has_result
+from compressor_gui.gui.canvas.colouring import COLORS, TIPS, ColorBy
 from compressor_gui.gui.state import View
 from compressor_gui.gui.theme import Choice
 
@@ -88,6 +89,9 @@ def _measure(window: MainWindow) -> list[ActionSpec]:
              lambda panel: panel.suggest()),
         spec("calibrate", "Calibrate …", "Ctrl+B", "Ranges of activations from examples",
              lambda panel: panel.calibrate()),
+        spec("noise", "Noise of each layer", "Ctrl+Shift+M",
+             "The SQNR of each layer's values, coloured on the graph: where accuracy is lost",
+             lambda panel: panel.measure_noise()),
         spec("latency", "Latency", "Ctrl+T", "Milliseconds of original and compressed",
              lambda panel: panel.measure_latency()),
         spec("experiment", "Experiment table …", "Ctrl+Shift+T", "Float and every 8-bit form, side by side",
@@ -103,6 +107,11 @@ def _view(window: MainWindow) -> list[ActionSpec]:
     def view(name: View, title: str, keys: str, tip: str) -> ActionSpec:
         return ActionSpec(f"view_{name}", title, keys, "View", tip, lambda: document.show(name), has_model,
                           lambda state: state.view == name)  # fmt: skip
+
+    def colour(what: ColorBy, key: int) -> ActionSpec:
+        return ActionSpec(f"colour_{what}", COLORS[what], f"Alt+{key}", "View", TIPS[what],
+                          lambda: graph.set_color_by(what), has_model, lambda _state: graph.color_by == what,
+                          opens_group=key == 1)  # fmt: skip
 
     def theme(name: Choice, title: str) -> ActionSpec:
         return ActionSpec(f"theme_{name}", title, "", "View", "The window's colours", lambda: window.choose_theme(name),
@@ -131,6 +140,7 @@ def _view(window: MainWindow) -> list[ActionSpec]:
         ActionSpec("constants", "Constants as boxes", "Ctrl+Shift+C", "View",
                    "Show weights and other constants beside the operations that read them", graph.toggle_constants,
                    has_model, lambda _state: graph.folding.constants),
+        *(colour(what, at) for at, what in enumerate(COLORS, 1)),
         theme("system", "Colours: as the system"),
         theme("light", "Colours: light"),
         theme("dark", "Colours: dark"),

@@ -84,6 +84,7 @@ class MainWindow(QMainWindow):
         self.actions_table = Actions(action_specs(self), self)
         for spec in self.actions_table.specs:
             self.addAction(self.actions_table[spec.id])
+        self.graph.coloured.connect(lambda: self.actions_table.update(self.document.state))
         self.toolbar = Toolbar(self.actions_table, self.graph, self.open, self._menu(), self)
         self.addToolBar(Qt.ToolBarArea.TopToolBarArea, self.toolbar)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
@@ -187,6 +188,7 @@ class MainWindow(QMainWindow):
             self._measure = MeasurePanel(self.measurer, self.theme)
             self._measure.open_requested.connect(self.ask_open)
             self._measure.said.connect(self.message.show_text)
+            self._measure.colour_wanted.connect(self.graph.set_color_by)
             self.docks["measure"].widget().deleteLater()
             self.docks["measure"].setWidget(self._measure)
         return self._measure

@@ -89,6 +89,16 @@ def test_classic_codes_come_with_the_limits_of_their_node() -> None:
     assert there["relu"].made_with == there["relu"].fetched
 
 
+def test_what_only_moves_codes_has_the_limits_of_what_it_moves() -> None:
+    net = Net().conv(4).bias().then("Relu")
+    net.top = net.add(node("most", "Max", "relu", net.const("axes", [1, 2], DType.INT32), keep_dims=True))
+    model = net.conv(4).build()
+    most = found(model, Recipe.of(parse("quantize_nodes")))["most"]
+    moved = "relu_eightbit_quantized"
+    assert most == Place("most_eightbit_quantized", (f"{moved}:1", f"{moved}:2"), "MIN_FIRST")
+    assert most.made_with == (most.tensor,)
+
+
 def test_fused_codes_come_with_the_limits_of_the_pass() -> None:
     net = Net().conv(4).bias().then("Relu").conv(4).bias().then("Exp").build()
     fuse = FuseInt8(tuple(ranges_for(net).items()), everywhere=True)

@@ -16,9 +16,9 @@ LENET = str(SAMPLES / "lenet-5.pb")
 DIGITS = str(SAMPLES / "t10k-1000-images-idx3-ubyte.gz")
 FOUND = LayerNoiseResult(
     (
-        NodeNoise("conv1/Relu", "conv1/Conv2D", "Conv2D · Bias · Relu", 31.26, 31.26),
-        NodeNoise("conv2/Relu", "conv2/Conv2D", "Conv2D · Bias · Relu", 12.0, 14.5),
-        NodeNoise("softmax", "softmax", "Softmax", 11.0, EXACT_DB),
+        NodeNoise(("conv1/Conv2D", "conv1/Relu"), "Conv2D · Bias · Relu", 31.26, 31.26),
+        NodeNoise(("conv2/Conv2D", "conv2/Relu"), "Conv2D · Bias · Relu", 12.0, 14.5),
+        NodeNoise(("softmax",), "Softmax", 11.0, EXACT_DB),
     ),
     n=20,
     missing=("gone",),

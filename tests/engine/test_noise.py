@@ -158,7 +158,7 @@ def test_a_real_models_outputs_have_the_noise_that_evaluate_finds(name: str, ste
     for output in outputs:
         name = output.check.name
         name = graph_[name].data_refs[0].name if graph_[name].op == "Identity" else name
-        assert found.by_name[name].sqnr_db == pytest.approx(output.check.sqnr_db, abs=0.5)
+        assert found.by_node[name].sqnr_db == pytest.approx(output.check.sqnr_db, abs=0.5)
     assert all((one.own_db or 0) >= one.sqnr_db - 3 for one in found.nodes if "Conv2D" in one.what)
 
 
@@ -173,7 +173,7 @@ def test_a_layer_that_is_no_longer_finite_is_said_to_be_broken(tmp_path: Path) -
 
     request = LayerNoise(ModelRef(str(tmp_path / "net.pb")), ModelRef(str(tmp_path / "broken.pb")),
                          guess(net, tmp_path / "rows.npz"))  # fmt: skip
-    found = layer_noise(request, Job(1, lambda *_: None)).by_name
+    found = layer_noise(request, Job(1, lambda *_: None)).by_node
     assert found["z"].sqnr_db == -EXACT_DB
 
 

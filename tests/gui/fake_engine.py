@@ -32,6 +32,7 @@ from compressor_gui.core.measure import (
     SensitivityResult,
     Timing,
 )
+from compressor_gui.core.noise import LayerNoise, LayerNoiseResult, NodeNoise
 from compressor_gui.core.protocol import Cancelled, Done, Event, Failed, Request
 from compressor_gui.gui.engine_link import EngineLink
 
@@ -135,6 +136,9 @@ def reply(request: Request) -> Any:
         )
     if isinstance(request, Sensitivity):
         return SensitivityResult("top1", 0.95, 100, (layer_curve("conv"), layer_curve("dense", 8.0)), 3.0)
+    if isinstance(request, LayerNoise):
+        conv = NodeNoise(("conv", "bias", "relu"), "Conv2D · Bias · Relu", 12.0, 12.0)
+        return LayerNoiseResult((conv, NodeNoise(("dense", "dense_bias"), "MatMul · Bias", 10.0, 36.0)), 10, seconds=2.0)
     assert isinstance(request, Latency)
     timing = Timing(3.4, 4.0, 290.0, (("conv", "Conv2D", 2.0), ("dense", "MatMul", 0.5)), 400_000_000)
     slow = Timing(8.9, 9.9, 110.0, (("conv", "Conv2D", 7.0),), 300_000_000)

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
+from compressor_gui.core.diff import Diff
 from compressor_gui.core.measure import Timing
+from compressor_gui.core.noise import LayerNoiseResult, NodeNoise
 from compressor_gui.gui.canvas.picture import Picture
+from compressor_gui.gui.canvas.walk import heirs
 from compressor_gui.gui.document import Document
+
+
+def bytes_of(picture: Picture) -> NDArray[np.float64]:
+    """For each box the bytes of its constants (NaN: none)."""
+    sizes = np.array([box.bytes for box in picture.folded.boxes], np.float64)
+    return np.where(sizes > 0, sizes, np.nan)
+
+
+def noises(picture: Picture, result: LayerNoiseResult, diff: Diff | None) -> Iterator[tuple[int, NodeNoise]]:
+    """The boxes that show a layer, or what became of it, with the layer's noise; some more than once."""
+    owner, became = picture.folded.owner, heirs(picture.graph, diff)
+    for one in result.nodes:
+        for name in one.nodes:
+            for shown in (name, became.get(name, "")):
+                if shown in owner:
+                    yield owner[shown], one
 
 
 def times(picture: Picture, timing: Timing | None) -> NDArray[np.float64]:

@@ -115,7 +115,7 @@ def _paint(
         view = QRectF(bounds.left(), top, bounds.width(), high)
         painter.save()
         painter.translate(left * scale, (_MARGIN + _HEADING) * scale)
-        bare = Look(matches=look.matches, amounts=look.amounts, by_change=look.by_change)
+        bare = Look(matches=look.matches, amounts=look.amounts, pale=look.pale, by_change=look.by_change)
         paint.paint(painter, scene, view, scale, bare)
         painter.restore()
         painter.save()
@@ -126,5 +126,5 @@ def _paint(
         painter.restore()
         left += bounds.width() + _GAP
     painter.scale(scale, scale)
-    key = key_of([scene.picture for scene in scenes])
+    key = key_of([scene.picture for scene in scenes], looks)
     paint_legend(painter, paint.theme, QPointF(_MARGIN, size.height() - _MARGIN / 2 - HEIGHT), key)

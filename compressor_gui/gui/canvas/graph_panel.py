@@ -5,20 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from compressor_gui.core import units
 from compressor_gui.core.diff import Diff
 from compressor_gui.core.graph import ModelGraph
-from compressor_gui.core.measure import Timing
-from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.canvas import picture as pictures
-from compressor_gui.gui.canvas.amounts import sparsities, times
+from compressor_gui.gui.canvas.colouring import COLORS, TIPS, ColorBy, colour, depends_on
 from compressor_gui.gui.canvas.export import export_scenes
 from compressor_gui.gui.canvas.legend import Legend, key_of
 from compressor_gui.gui.canvas.pane import Pane
@@ -27,18 +23,9 @@ from compressor_gui.gui.canvas.view import Canvas
 from compressor_gui.gui.canvas.views import Views
 from compressor_gui.gui.canvas.walk import counterpart, differing, matching, step_from
 from compressor_gui.gui.document import Document
-from compressor_gui.gui.measure.words import milliseconds
 from compressor_gui.gui.state import State, View
 from compressor_gui.gui.theme import Theme
 
-ColorBy = Literal["family", "bytes", "sparsity", "change", "time"]
-_COLORS: dict[ColorBy, str] = {
-    "family": "Colour by kind",
-    "bytes": "Colour by bytes",
-    "sparsity": "Colour by sparsity",
-    "change": "Colour by change",
-    "time": "Colour by time",
-}
 _ROOMY, _ARROW = 250, 24
 """Pixels of a pane from which on its heading leaves room for words, and of the arrow in their place."""
 QWIDGETSIZE_MAX = 16777215
@@ -77,6 +64,8 @@ class GraphPanel(QWidget):
 
     painted = Signal()
     """A canvas with a graph on it was painted."""
+    coloured = Signal()
+    """The colours mean something else now."""
     walked = Signal(int, int)
     """A difference was gone to: its place (from 1) among so many."""
 
@@ -117,8 +106,9 @@ class GraphPanel(QWidget):
         self.color_combo = QComboBox()
         self.color_combo.setObjectName("colorBy")
         self.color_combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        for key, text in _COLORS.items():
+        for key, text in COLORS.items():
             self.color_combo.addItem(text, key)
+            self.color_combo.setItemData(self.color_combo.count() - 1, TIPS[key], Qt.ItemDataRole.ToolTipRole)
         self.color_combo.currentIndexChanged.connect(lambda: self.set_color_by(self.color_combo.currentData()))
         self.color_combo.setToolTip("What the boxes' colours mean")
         self._panes[0].extra.addWidget(self.color_combo)
@@ -214,11 +204,17 @@ class GraphPanel(QWidget):
         """Close every scope."""
         self.set_folding(replace(self._folding, open_scopes=frozenset()))
 
+    @property
+    def color_by(self) -> ColorBy:
+        """What the boxes' colours mean."""
+        return self._color_by
+
     def set_color_by(self, what: ColorBy) -> None:
         """Let the boxes' colours mean something else."""
         self._color_by = what
-        self.color_combo.setCurrentIndex(list(_COLORS).index(what))
+        self.color_combo.setCurrentIndex(list(COLORS).index(what))
         self._recolor()
+        self.coloured.emit()
 
     # -- search and differences ----------------------------------------------------------------------------------
 
@@ -299,9 +295,7 @@ class GraphPanel(QWidget):
             self._request()
         if new.selected != old.selected:
             self._select(new.selected)
-        recolor = new.recipe is not old.recipe or new.magnitudes is not old.magnitudes or new.made is not old.made
-        timed = new.measured.latencies is not old.measured.latencies or new.recipe is not old.recipe
-        if (recolor and self._color_by == "sparsity") or (timed and self._color_by == "time"):
+        if depends_on(self._color_by, old, new):
             self._recolor()
 
     def _request(self) -> None:
@@ -436,33 +430,9 @@ class GraphPanel(QWidget):
     # -- colours -------------------------------------------------------------------------------------------------
 
     def _recolor(self) -> None:
-        ramp = ("", "", "")
-        shown = self._pictures
-        most = max((box.bytes for picture in shown for box in picture.folded.boxes), default=0)
-        spent = [times(picture, self._timing(side)) for side, picture in enumerate(shown)]
-        slowest = max((float(np.nanmax(each, initial=0.0)) for each in spent), default=0.0)
-        for side, pane in enumerate(self._panes[: len(shown)]):
-            look, picture = pane.canvas.look, shown[side]
-            look.by_change = self._color_by == "change"
-            look.amounts = None
-            if self._color_by == "bytes":
-                # The root of the share: areas are compared by their sides, and small layers stay apart from none.
-                amounts = np.array([box.bytes for box in picture.folded.boxes], np.float64)
-                look.amounts = np.where(amounts > 0, np.sqrt(amounts / max(most, 1)), np.nan)
-                ramp = ("bytes of constants", "0", units.size(most))
-            elif self._color_by == "sparsity":
-                look.amounts = sparsities(picture, self._document, of_source=side == 0 and len(shown) > 1)
-                ramp = ("sparsity", "0 %", "100 %")
-            elif self._color_by == "time":
-                look.amounts = spent[side] / slowest if slowest else spent[side]
-                ramp = ("time", "0", milliseconds(slowest)) if slowest else ("time: measure latency first", "", "")
-            pane.canvas.minimap.renew()
-            pane.canvas.update()
-        self.legend.show_what(key_of(shown, ramp))
-
-    def _timing(self, side: int) -> Timing | None:
-        """What was measured of the graph in a picture; nothing of another file's, or of an earlier recipe's."""
-        state = self._document.state
-        if state.view == "original" or (side == 0 and len(self._pictures) > 1):
-            return state.measured.timing(Recipe())
-        return state.measured.timing(state.recipe) if state.other is None else None
+        shown, looks = self._pictures, [canvas.look for canvas in self.canvases]
+        colour(self._color_by, shown, looks, self._document)
+        for canvas in self.canvases:
+            canvas.minimap.renew()
+            canvas.update()
+        self.legend.show_what(key_of(shown, looks))

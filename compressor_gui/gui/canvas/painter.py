@@ -24,21 +24,36 @@ SMOOTH = 0.25
 DOTS = 0.06
 """The zoom below which boxes are dots in an image that numpy fills."""
 RAMP_STEPS = 24
+PALE = 0.6
+"""How much of a pale map is the canvas."""
 
 SIGNS = {ADDED: "change_added", REMOVED: "change_removed", CHANGED: "change_changed"}
 """Mark -> the token of its badge's colour; the signs are +, − and a dot."""
 CHANGE_FILL = 0.22
 
 
+@dataclass(frozen=True)
+class Ramp:
+    """What the sequential map measures, in words, and what its palest and its strongest end stand for."""
+
+    what: str = ""
+    low: str = ""
+    high: str = ""
+
+
 @dataclass
 class Look:
-    """What is lit up: box indices, and amounts from 0 to 1 (NaN: none) where boxes are coloured by a quantity."""
+    """What is lit up: box indices, and amounts from 0 to 1 (NaN: none) where boxes are coloured by a quantity, ``pale``
+    where that is of something earlier. ``tips``: box -> what its tooltip says beside."""
 
     selected: int = -1
     hovered: int = -1
     hovered_edge: int = -1
     matches: NDArray[np.bool_] | None = None
     amounts: NDArray[np.float64] | None = None
+    ramp: Ramp = field(default_factory=Ramp)
+    pale: bool = False
+    tips: Mapping[int, str] = field(default_factory=dict)
     by_change: bool = False
     edges_fade: float = 1.0
     edge_texts: Mapping[int, str] = field(default_factory=dict)
@@ -60,9 +75,11 @@ class Painter:
         self._fills = [theme.op_colors(name)[0] for name in families]
         self._texts = [theme.op_colors(name)[1] for name in families]
         ramp = [theme.ramp(i / (RAMP_STEPS - 1)) for i in range(RAMP_STEPS)]
+        pale = [_mixed(color, theme.color("graph_canvas"), PALE) for color in ramp]
         self._ramp_at = len(self._fills)
-        self._fills += ramp
-        self._texts += [QColor("#1c2430") if _lightness(color) > 0.5 else QColor("#f4f6f9") for color in ramp]
+        for colors in (ramp, pale):
+            self._fills += colors
+            self._texts += [QColor("#1c2430") if _lightness(color) > 0.5 else QColor("#f4f6f9") for color in colors]
         self._change_at = len(self._fills)
         panel, text = theme.color("panel"), theme.color("text")
         for mark in (0, ADDED, REMOVED, CHANGED):
@@ -87,13 +104,18 @@ class Painter:
             return self._families_of[1]
         known = ~np.isnan(look.amounts)
         step = np.rint(np.clip(np.nan_to_num(look.amounts), 0, 1) * (RAMP_STEPS - 1)).astype(np.int64)
-        return np.where(known, self._ramp_at + step, self._change_at)
+        return np.where(known, self._ramp_at + RAMP_STEPS * look.pale + step, self._change_at)
 
     def minimap_colors(self, scene: Scene, look: Look) -> list[tuple[QColor, list[int]]]:
         """Colours stronger than the fills, each with its boxes."""
         colors = self._colors(scene, look)
         every = np.unique(colors).tolist()
-        return [(_mixed(self._fills[c], self._texts[c], 0.3), np.flatnonzero(colors == c).tolist()) for c in every]
+        return [(self._stronger(c, 0.3), np.flatnonzero(colors == c).tolist()) for c in every]
+
+    def _stronger(self, color: int, share: float) -> QColor:
+        """A fill with a share of its text's colour; one of the sequential map as it is, for it has a legend."""
+        fill = self._fills[color]
+        return fill if self._ramp_at <= color < self._change_at else _mixed(fill, self._texts[color], share)
 
     # -- one frame -----------------------------------------------------------------------------------------------
 
@@ -212,9 +234,7 @@ class Painter:
         mine = colors[boxes]
         for color in np.unique(mine).tolist():
             # Fills are pale, made to be read upon; without text they need more of its strength.
-            painter.setBrush(
-                self._fills[color] if scale >= NO_TEXT else _mixed(self._fills[color], self._texts[color], 0.2)
-            )
+            painter.setBrush(self._fills[color] if scale >= NO_TEXT else self._stronger(color, 0.2))
             chosen = boxes[mine == color].tolist()
             if scale < NO_TEXT:
                 painter.drawRects([rects[box] for box in chosen])
@@ -244,7 +264,7 @@ class Painter:
     def _dots(self, painter: QPainter, scene: Scene, boxes: Ints, colors: Ints, view: QRectF, scale: float) -> None:
         width, height = math.ceil(view.width() * scale) + 1, math.ceil(view.height() * scale) + 1
         image = np.zeros((height, width), np.uint32)
-        table = np.array([_mixed(a, b, 0.45).rgba() for a, b in zip(self._fills, self._texts, strict=True)], np.uint32)
+        table = np.array([self._stronger(color, 0.45).rgba() for color in range(len(self._fills))], np.uint32)
         left = np.asarray((scene.x[boxes] - BOX_WIDTH / 2 - view.left()) * scale, np.int64)
         top = np.asarray((scene.y[boxes] - BOX_HEIGHT / 2 - view.top()) * scale, np.int64)
         across, down = max(1, round(BOX_WIDTH * scale)), max(1, round(BOX_HEIGHT * scale))

@@ -373,9 +373,10 @@ class Canvas(QWidget):
             found = picture.folded.boxes[box]
             name = found.id.rstrip("/")
             size = f"{units.size(found.bytes)} of constants" if found.bytes else ""
+            said = self.look.tips.get(box, "")
             shown = [f"{picture.graph[node].op}  {node}" for node in found.members[:12]]
             more = [f"and {len(found.members) - 12} more"] if len(found.members) > 12 else []
-            return "\n".join(filter(None, [name, size, "", *shown, *more]))
+            return "\n".join(filter(None, [name, size, said, "", *shown, *more]))
         edge = self.scene.edge_at(at, 5 / self.zoom)
         return "\n".join([picture.tensor_text(edge), *picture.folded.tensors[edge]]) if edge >= 0 else ""
 

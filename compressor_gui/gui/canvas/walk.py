@@ -65,6 +65,18 @@ def counterpart(node: str, graph: ModelGraph, diff: Diff | None) -> str:
     return max(heirs, key=_likeness, default=_NOBODY).name
 
 
+def heirs(graph: ModelGraph, diff: Diff | None) -> dict[str, str]:
+    """Node of the original that is gone -> the node of ``graph`` that it became: the one that computes."""
+    found: dict[str, NodeDiff] = {}
+    for node in diff.nodes if diff is not None else ():
+        if node.change in ("unchanged", "removed") or node.name not in graph:
+            continue
+        for origin in node.origins:
+            if origin not in found or _likeness(node) > _likeness(found[origin]):
+                found[origin] = node
+    return {origin: node.name for origin, node in found.items()}
+
+
 _NOBODY = NodeDiff("", "", "unchanged", ())
 
 

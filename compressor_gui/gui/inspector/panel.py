@@ -18,7 +18,7 @@ from compressor_gui.gui.inspector.section import MARGIN, Facts, Section
 from compressor_gui.gui.inspector.sensitivity import SensitivityPlot
 from compressor_gui.gui.inspector.subject import Subject, subject_of
 from compressor_gui.gui.inspector.values import Values, array_of
-from compressor_gui.gui.inspector.weight_facts import history, layer_facts, tensor_facts
+from compressor_gui.gui.inspector.weight_facts import history, layer_facts, noise_facts, tensor_facts
 from compressor_gui.gui.layers_model import why_locked
 from compressor_gui.gui.sparsity_slider import snapped
 from compressor_gui.gui.state import State
@@ -44,6 +44,7 @@ class Inspector(QWidget):
         self.name.setProperty("role", "heading")
         self.shape = label("", "small")
         self.facts = Facts(theme)
+        self.noise = Facts(theme)
         self.histogram = WeightHistogram(theme)
         self.sensitivity = SensitivityPlot(theme, self._later)
         self.origins = Facts(theme, quiet_values=True)
@@ -90,6 +91,7 @@ class Inspector(QWidget):
         top.addWidget(self.shape)
         column.addLayout(top)
         column.addWidget(self.facts)
+        column.addWidget(self.noise)
         for section in self.sections.values():
             column.addWidget(section)
         column.addStretch()
@@ -145,10 +147,13 @@ class Inspector(QWidget):
         )  # fmt: skip
         if any(slices):
             self._show_subject()
+        elif old.measured.noises is not new.measured.noises or old.data is not new.data:
+            self._show_noise()
         elif old.magnitudes is not new.magnitudes or old.measured.sweep is not new.measured.sweep:
             self._show_layer()
         elif old.recipe is not new.recipe:
             self._show_amounts()
+            self._show_noise()
 
     def _table(self) -> Magnitudes | None:
         layer = self.subject.layer if self.subject else None
@@ -190,7 +195,12 @@ class Inspector(QWidget):
         self.sections["picture"].setVisible(subject.layer is not None)
         self._show_version(subject)
         self._show_layer()
+        self._show_noise()
         self._show_heavy()
+
+    def _show_noise(self) -> None:
+        """What the compression does to the values of the layer, where that was measured."""
+        self.noise.show_facts(noise_facts(self._document.state, self.subject) if self.subject is not None else [])
 
     def _show_layer(self) -> None:
         """Curves, and what does not wait for the weights to be counted."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from compressor_gui.core import units
 from compressor_gui.core.diff import NodeDiff
 from compressor_gui.core.layers import Layer
+from compressor_gui.core.noise import decibels
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.stats import Magnitudes, WeightSummary
 from compressor_gui.core.values import Tensor
+from compressor_gui.gui.canvas.colouring import shown_noise
 from compressor_gui.gui.inspector.section import Fact
 from compressor_gui.gui.inspector.subject import Subject, scope_of
+from compressor_gui.gui.measure.part import dimmed
 from compressor_gui.gui.state import State
 
 
@@ -65,6 +68,22 @@ def _zeros(layer: Layer, after: Layer | None, wanted: float) -> Fact:
         tip = f"pruned {pruned}, {zeros} zero after 8 bits, which round the smallest weights to zero"
         return Fact("zeros", f"pruned {pruned}, {zeros} in 8 bits", tip)
     return Fact("zeros", zeros, f"{layer.parameters - after.nonzero:,} of {layer.parameters:,} weights are zero")
+
+
+def noise_facts(state: State, subject: Subject) -> list[Fact]:
+    """The SQNR of the layer that a node belongs to or came from, pale where it is of an earlier recipe."""
+    found = shown_noise(state)
+    if found is None:
+        return []
+    names = (subject.name, *(subject.entry.origins if subject.entry is not None else ()))
+    one = next((found.value.by_node[name] for name in names if name in found.value.by_node), None)
+    if one is None:
+        return []
+    tip = f"{one.what}: how near its values are to the original's"
+    facts = [Fact("SQNR", decibels(one.sqnr_db), tip)]
+    if one.own_db is not None:
+        facts.append(Fact("by itself", decibels(one.own_db), "The SQNR that it would have if it read the original's"))
+    return dimmed(facts, found, state)
 
 
 def tensor_facts(tensor: Tensor, counted: WeightSummary | None, role: str) -> list[Fact]:

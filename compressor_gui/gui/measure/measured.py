@@ -21,6 +21,7 @@ from compressor_gui.core.measure import (
     SensitivityResult,
     Timing,
 )
+from compressor_gui.core.noise import LayerNoiseResult
 from compressor_gui.core.recipe import Recipe
 
 T = TypeVar("T")
@@ -101,7 +102,7 @@ class Sweep:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Everything that was measured on a model; evaluations and latencies newest first, one a recipe and data."""
+    """Everything that was measured on a model; of each kind the newest first, one a recipe and data."""
 
     preview: Of[PreviewResult] | None = None
     evaluations: tuple[Of[Evaluation], ...] = ()
@@ -115,6 +116,7 @@ class Measured:
     histograms: Mapping[str, RangeHistogram] = field(default_factory=dict)
     """Node -> what its activations were when they were last measured, also on another day."""
     latencies: tuple[Of[LatencyResult], ...] = ()
+    noises: tuple[Of[LayerNoiseResult], ...] = ()
     range_notes: Mapping[tuple, str] = field(default_factory=dict)
     """Stored ranges -> where they come from: ``10 images, minmax``."""
 
@@ -125,6 +127,10 @@ class Measured:
     def latency(self, recipe: Recipe) -> Of[LatencyResult] | None:
         """The latency of what this recipe makes; where there is none, the newest, which is stale then."""
         return _of(self.latencies, recipe, None)
+
+    def noise(self, recipe: Recipe, data: DataSpec | None) -> Of[LayerNoiseResult] | None:
+        """The noise of each layer of what this recipe makes on this data; where there is none, the newest."""
+        return _of(self.noises, recipe, data)
 
     def timing(self, recipe: Recipe) -> Timing | None:
         """The times of what this recipe makes, or None; every measurement has those of the original."""
@@ -147,6 +153,10 @@ class Measured:
     def with_latency(self, new: Of[LatencyResult]) -> Measured:
         """The same with another latency, in place of one of the same recipe."""
         return replace(self, latencies=_with(self.latencies, new))
+
+    def with_noise(self, new: Of[LayerNoiseResult]) -> Measured:
+        """The same with another noise, in place of one of the same recipe and data."""
+        return replace(self, noises=_with(self.noises, new))
 
     def recipe_words(self, recipe: Recipe | None) -> str:
         """A recipe in a few words, to tell evaluations apart."""

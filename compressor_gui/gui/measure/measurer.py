@@ -30,6 +30,7 @@ from compressor_gui.core.measure import (
     SensitivityResult,
 )
 from compressor_gui.core.memory import parse_bytes
+from compressor_gui.core.noise import LayerNoise, LayerNoiseResult
 from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
 from compressor_gui.core.protocol import Request
 from compressor_gui.core.recipe import Recipe
@@ -41,7 +42,7 @@ from compressor_gui.gui.samples import sample_data
 from compressor_gui.gui.settings import Settings
 from compressor_gui.gui.state import Source, State
 
-Kind = Literal["preview", "evaluate", "predict", "pictures", "sensitivity", "calibrate", "latency"]
+Kind = Literal["preview", "evaluate", "predict", "pictures", "sensitivity", "calibrate", "latency", "noise"]
 
 FRAME = 100
 """Milliseconds between two looks at the pieces that arrive."""
@@ -259,6 +260,17 @@ class Measurer(QObject):
             self._keep(lambda m: m.with_latency(Of(result, recipe, None)))
 
         self._submit("latency", Latency(batch=batch, threads=threads, **self._pair()), "Measuring latency", done)
+
+    def compare_layers(self) -> None:
+        """The noise of each layer: what the recipe makes of the model beside the model."""
+        data, recipe = self._data(), self.document.state.recipe
+
+        def done(result: LayerNoiseResult) -> None:
+            self._keep(lambda m: m.with_noise(Of(result, recipe, data)))
+
+        self._submit(
+            "noise", LayerNoise(self.original(), self.compressed(recipe), data), "Comparing layer by layer", done
+        )
 
     def cancel(self, kind: Kind) -> None:
         """Stop a measurement; what it found so far stays."""

@@ -17,6 +17,7 @@ from compressor_gui.gui.measure.experiment_dialog import ExperimentDialog
 from compressor_gui.gui.measure.experimenter import Experimenter
 from compressor_gui.gui.measure.latency_part import LatencyPart
 from compressor_gui.gui.measure.measurer import Measurer
+from compressor_gui.gui.measure.noise_part import NoisePart
 from compressor_gui.gui.measure.part import Part
 from compressor_gui.gui.measure.predictions_dialog import PredictionsDialog
 from compressor_gui.gui.measure.ranges_part import RangesPart
@@ -28,9 +29,11 @@ from compressor_gui.gui.widgets import label
 
 
 class MeasurePanel(QWidget):
-    """Everything that is measured, part by part; what needs data asks for it first. ``said(text)``: what was done."""
+    """Everything that is measured, part by part; what needs data asks for it first. ``said(text)``: what was done;
+    ``colour_wanted(what)``: the graph's boxes are to be coloured by what was measured."""
 
     open_requested = Signal()
+    colour_wanted = Signal(str)
     said = Signal(str)
 
     def __init__(self, measurer: Measurer, theme: Theme, parent: QWidget | None = None) -> None:
@@ -44,12 +47,14 @@ class MeasurePanel(QWidget):
         self.accuracy = AccuracyPart(measurer, theme, self.evaluate)
         self.accuracy.add_button("Predictions …", self.show_predictions, "Pictures, and what both models take them for")
         self.sweep = SweepPart(measurer, theme, self.measure_sensitivity, self.suggest)
+        self.noise = NoisePart(measurer, theme, self.measure_noise, self.colour_wanted.emit)
         self.ranges = RangesPart(measurer, theme, self.calibrate)
         self.latency = LatencyPart(measurer, theme, self.measure_latency)
         self.parts: dict[str, Part] = {
             "Data": self.data,
             "Accuracy": self.accuracy,
             "Sensitivity": self.sweep,
+            "Noise of each layer": self.noise,
             "Ranges": self.ranges,
             "Latency": self.latency,
         }
@@ -172,6 +177,13 @@ class MeasurePanel(QWidget):
             self._open(dialog)
 
         self._with_data(show)
+
+    def measure_noise(self) -> None:
+        """Compare layer by layer, and show it on the graph."""
+        self.reveal("Noise of each layer")
+        if self.document.state.recipe.active:
+            self.colour_wanted.emit("noise")
+            self._with_data(self.measurer.compare_layers)
 
     def measure_latency(self) -> None:
         """Time both models; needs no data."""
