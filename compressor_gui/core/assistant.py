@@ -37,13 +37,14 @@ _SMALLEST = QuantizeWeights.default("minimum_size")
 class Subject:
     """A model that is to be quantized: what the steps of ``base``, which don't quantize, make of a file.
 
-    ``size`` is in bytes; ``norms`` says whether fold_batch_norms has something to do.
+    ``size`` is in bytes; ``folded`` are the layers behind fold_batch_norms, which may have other names; None where it
+    has nothing to do.
     """
 
     base: Recipe
     size: int
     layers: tuple[Layer, ...]
-    norms: bool
+    folded: tuple[Layer, ...] | None
     quantized: bool
 
     @property
@@ -56,15 +57,15 @@ class Subject:
         return ""
 
     def estimated_size(self, skip: Collection[str] = ()) -> int:
-        """Bytes of the file with every layer but those in ``skip`` (names as :attr:`Layer.short`) in 8 bits."""
-        stored = (one.tensor for one in self.layers if one.short not in skip and one.parameters >= _SMALLEST)
+        """Bytes of the file with every layer but those whose weight is in ``skip`` in 8 bits."""
+        stored = (one.tensor for one in self.layers if one.weight not in skip and one.parameters >= _SMALLEST)
         return self.size - sum(tensor.nbytes * 3 // 4 for tensor in stored)
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user has chosen. ``skip`` are layers that stay in float, as :attr:`Layer.short`; ``stored`` counts for
-    the classic operations only, for the fused ones have no other ranges; ``method`` is one of measure.METHODS."""
+    """What the user has chosen. ``skip`` are the weights of layers that stay in float; ``stored`` counts for the
+    classic operations only, for the fused ones have no other ranges; ``method`` is one of measure.METHODS."""
 
     goal: Goal = "fused"
     skip: tuple[str, ...] = ()
@@ -86,10 +87,14 @@ def examine(source: ModelGraph, recipe: Recipe) -> Subject:
     """Look at what the recipe's other steps make of a file. Raises RecipeError."""
     base = replace(recipe, steps=tuple(step for step in recipe.steps if not isinstance(step.transform, QUANTIZING)))
     graph = Replayer(source).replay(base).graph
-    found = find_layers(graph)
-    layers = tuple(one for one in found if one.tensor.dtype == DType.FLOAT)
-    quantized = any(one.dequantizer for one in found) or any(_is_eightbit(op) for op in graph.op_counts)
-    return Subject(base, byte_size(graph), layers, apply(FoldBatchNorms(), graph).changed, quantized)
+    fold = apply(FoldBatchNorms(), graph)
+    quantized = any(one.dequantizer for one in find_layers(graph)) or any(map(_is_eightbit, graph.op_counts))
+    folded = _float_layers(fold.graph) if fold.changed else None
+    return Subject(base, byte_size(graph), _float_layers(graph), folded, quantized)
+
+
+def _float_layers(graph: ModelGraph) -> tuple[Layer, ...]:
+    return tuple(layer for layer in find_layers(graph) if layer.tensor.dtype == DType.FLOAT)
 
 
 def _is_eightbit(op: str) -> bool:
@@ -105,10 +110,12 @@ def write(subject: Subject, choices: Choices, ranges: Mapping[str, Limits] | Non
 
 
 def _passes(subject: Subject, choices: Choices) -> tuple[Pass, ...]:
-    fold = (FoldBatchNorms(),) if choices.fold and subject.norms else ()
+    folds = choices.fold and subject.folded is not None
+    fold = (FoldBatchNorms(),) if folds else ()
+    named = subject.folded if folds and subject.folded is not None else subject.layers
+    skip = tuple(layer.short for layer in named if layer.weight in choices.skip)
     if choices.goal == "weights":
-        return (*fold, QuantizeWeights(per_channel=choices.per_channel, skip=choices.skip))
+        return (*fold, QuantizeWeights(per_channel=choices.per_channel, skip=skip))
     if choices.goal == "classic":
-        return (*fold, QuantizeNodes(skip=choices.skip))
-    fuse = FuseInt8(skip=choices.skip, everywhere=choices.everywhere, without_vnni=choices.without_vnni)
-    return (*fold, fuse)
+        return (*fold, QuantizeNodes(skip=skip))
+    return (*fold, FuseInt8(skip=skip, everywhere=choices.everywhere, without_vnni=choices.without_vnni))

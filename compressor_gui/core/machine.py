@@ -23,3 +23,13 @@ def load() -> float | None:
         return round(os.getloadavg()[0], 2)
     except (OSError, AttributeError):
         return None
+
+
+def has_vnni() -> bool | None:
+    """Whether the processor multiplies 8-bit numbers at full speed (AVX-512 VNNI or AVX-VNNI); None where the system
+    does not say."""
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return None
+    return bool({"avx512_vnni", "avx_vnni"}.intersection(text.split()))

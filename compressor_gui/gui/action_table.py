@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from compressor_gui.core.passes import BY_NAME
 from compressor_gui.gui.actions import ActionSpec, has_differences, has_model, has_result
+from compressor_gui.gui.assistant.opening import open_assistant
 from compressor_gui.gui.canvas.colouring import COLORS, TIPS, ColorBy
 from compressor_gui.gui.state import View
 from compressor_gui.gui.theme import Choice
@@ -65,10 +66,13 @@ def _quantize(window: MainWindow) -> list[ActionSpec]:
                           lambda: window.recipe.add(transform()), has_model)  # fmt: skip
 
     return [
+        ActionSpec("assistant", "Quantize assistant …", "Ctrl+I", "Quantize",
+                   "Four steps to a quantized graph: what, data, method, and the result, measured",
+                   lambda: open_assistant(window), has_model),
         add("quantize_weights", "Ctrl+1"),
         add("quantize_nodes", "Ctrl+2"),
         add("round_weights", "Ctrl+3"),
-    ]
+    ]  # fmt: skip
 
 
 def _measure(window: MainWindow) -> list[ActionSpec]:

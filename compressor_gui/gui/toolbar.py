@@ -61,8 +61,10 @@ class Toolbar(QToolBar):
         self.addAction(table["redo"])
         self.addSeparator()
         self.addAction(table["prune"])
-        words = "Store the weights, or compute, in fewer bits"
-        self.quantize_button = self._menu_button("Quantize", words, table.menu("Quantize", self))
+        self.quantize_button = self._menu_button("Quantize", "", table.menu("Quantize", self))
+        self.quantize_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self.quantize_button.setToolTip(table["assistant"].toolTip())
+        self.quantize_button.clicked.connect(table["assistant"].trigger)
         self.measure_button = self._menu_button("Measure", "Accuracy, sensitivity, ranges and latency on your data",
                                                 table.menu("Measure", self))  # fmt: skip
         self.addSeparator()

@@ -61,11 +61,11 @@ def test_ranges_are_stored_where_they_are_wanted(lenet: ModelGraph) -> None:
 @pytest.mark.parametrize("goal", ["weights", "classic", "fused"])
 def test_batch_norms_are_folded_first(goal: Goal) -> None:
     subject = examine(batch_norm_net(), Recipe())
-    assert subject.norms
+    assert subject.folded
     assert write(subject, Choices(goal)).active[0] == FoldBatchNorms()
     assert FoldBatchNorms() not in write(subject, Choices(goal, fold=False)).active
     folded = examine(batch_norm_net(), Recipe.of(FoldBatchNorms()))
-    assert not folded.norms
+    assert folded.folded is None
     assert names(write(folded, Choices(goal))).count("fold_batch_norms") == 1
 
 
@@ -73,14 +73,24 @@ def test_layers_stay_in_float(lenet: ModelGraph) -> None:
     subject = examine(lenet, Recipe())
     assert [layer.short for layer in subject.layers][:2] == ["conv1", "conv2"]
     for goal in ("weights", "classic", "fused"):
-        (step,) = write(subject, Choices(goal, skip=("conv1",))).active  # type: ignore[arg-type]
+        (step,) = write(subject, Choices(goal, skip=(subject.layers[0].weight,))).active  # type: ignore[arg-type]
         assert step.skip == ("conv1",)  # type: ignore[attr-defined]
-    assert subject.estimated_size(("conv2",)) > subject.estimated_size()
+    assert subject.estimated_size([subject.layers[1].weight]) > subject.estimated_size()
+
+
+@pytest.mark.parametrize("fold", [True, False])
+def test_layers_that_stay_in_float_go_by_the_names_that_they_have_then(fold: bool) -> None:
+    model = real_model("centernet")
+    subject = examine(model, Recipe())
+    skip = tuple(layer.weight for layer in subject.layers[::20])
+    made = Replayer(model).replay(write(subject, Choices("weights", skip=skip, fold=fold))).graph
+    assert all(made[weight].op == "Const" for weight in skip)
+    assert made[subject.layers[-2].weight].op == "Dequantize"
 
 
 def test_the_estimated_size_is_near_what_is_written(lenet: ModelGraph) -> None:
     subject = examine(lenet, Recipe())
-    for skip in ((), ("fc1",)):
+    for skip in ((), (subject.layers[2].weight,)):
         made = Replayer(lenet).replay(write(subject, Choices("weights", skip=skip))).graph
         assert subject.estimated_size(skip) == pytest.approx(pbio.byte_size(made), rel=0.03)
 

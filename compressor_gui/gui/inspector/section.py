@@ -132,6 +132,8 @@ class Facts(QWidget):
         super().__init__()
         self._theme = theme
         self._quiet_values = quiet_values
+        self.inset = MARGIN
+        """Pixels left and right of the lines."""
         self._facts: tuple[Fact, ...] = ()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         theme.changed.connect(self.update)
@@ -166,7 +168,7 @@ class Facts(QWidget):
         painter.setFont(font(BODY))
         metrics = painter.fontMetrics()
         for index, fact in enumerate(self._facts):
-            line = QRect(MARGIN, index * self.HEIGHT, self.width() - 2 * MARGIN, self.HEIGHT)
+            line = QRect(self.inset, index * self.HEIGHT, self.width() - 2 * self.inset, self.HEIGHT)
             key_room = max(line.width() * 2 // 5, line.width() - metrics.horizontalAdvance(fact.value) - 12)
             key = metrics.elidedText(fact.key, Qt.TextElideMode.ElideMiddle, key_room)
             painter.setPen(self._theme.color("text" if self._quiet_values else "text_secondary"))

@@ -35,14 +35,14 @@ from compressor_gui.gui.theme import Theme
 from compressor_gui.gui.widgets import label
 
 AMOUNTS = ((10, "10 images"), (100, "100 images"), (1000, "1,000 images"), (0, "all images"))
-_METHODS: dict[str, tuple[str, str]] = {
+METHOD_WORDS: dict[str, tuple[str, str]] = {
     "minmax": ("Smallest and largest", "Everything that was seen fits in; an outlier costs resolution"),
     "moving_average": ("Mean of batches", "The means of the batches' minima and maxima"),
     "percentile": ("Percentile", "99.99 % of the values fit in; the rest is cut off"),
     "kl": ("KL divergence (entropy)", "The cut whose 8-bit form has the least divergence from what was measured"),
     "mse": ("Squared error", "The cut with the least squared error of rounding and cutting off"),
 }
-assert tuple(_METHODS) == METHODS
+assert tuple(METHOD_WORDS) == METHODS
 
 
 class CalibrateDialog(QDialog):
@@ -84,7 +84,7 @@ class CalibrateDialog(QDialog):
         self.amount.currentIndexChanged.connect(self._choose_amount)
         self.method = QComboBox()
         self.method.setAccessibleName("Method")
-        for key, (text, tip) in _METHODS.items():
+        for key, (text, tip) in METHOD_WORDS.items():
             self.method.addItem(text, key)
             self.method.setItemData(self.method.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         self.method.currentIndexChanged.connect(self._choose)
