@@ -72,6 +72,9 @@ def _quantize(window: MainWindow) -> list[ActionSpec]:
         add("quantize_weights", "Ctrl+1"),
         add("quantize_nodes", "Ctrl+2"),
         add("round_weights", "Ctrl+3"),
+        ActionSpec("precision", "Mixed precision …", "Ctrl+4", "Quantize",
+                   "Each layer in as few bits as a target allows: a Pareto curve to click on",
+                   lambda: window.show_measure(lambda panel: panel.find_precision()), has_model),
     ]  # fmt: skip
 
 

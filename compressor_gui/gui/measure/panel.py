@@ -23,6 +23,8 @@ from compressor_gui.gui.measure.predictions_dialog import PredictionsDialog
 from compressor_gui.gui.measure.ranges_part import RangesPart
 from compressor_gui.gui.measure.suggest_dialog import SuggestDialog
 from compressor_gui.gui.measure.sweep_part import SweepPart
+from compressor_gui.gui.precision.dialog import PrecisionDialog
+from compressor_gui.gui.precision.finder import PrecisionFinder
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import UNIT, Theme
 from compressor_gui.gui.widgets import label
@@ -43,6 +45,7 @@ class MeasurePanel(QWidget):
         self.setAcceptDrops(True)
         self.measurer, self.document, self.theme = measurer, measurer.document, theme
         self.experimenter = Experimenter(measurer)
+        self.finder = PrecisionFinder(measurer)
         self.data = DataPart(measurer, theme, self.ask_data)
         self.accuracy = AccuracyPart(measurer, theme, self.evaluate)
         self.accuracy.add_button("Predictions …", self.show_predictions, "Pictures, and what both models take them for")
@@ -177,6 +180,10 @@ class MeasurePanel(QWidget):
             self._open(dialog)
 
         self._with_data(show)
+
+    def find_precision(self) -> None:
+        """Open the search for each layer's precision."""
+        self._with_data(lambda: self._open(PrecisionDialog(self.finder, self.theme, self.window())))
 
     def measure_noise(self) -> None:
         """Compare layer by layer, and show it on the graph."""
