@@ -334,3 +334,12 @@ def train_and_test(data: DataSpec, test: DataSpec | None) -> tuple[DataSpec, Dat
         hint = "give test data, or take the whole set, of which a part is held out"
         raise CompressorError(f"only its {data.split} part is given", where=data.path, hint=hint)
     return dataclasses.replace(data, split="train"), dataclasses.replace(data, split="test")
+
+
+def learning_rate(how: Optimizing, progress: float) -> float:
+    """The learning rate at ``progress`` 0..1 of a step."""
+    if how.rate == "cosine":
+        return how.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+    if how.rate == "step":
+        return how.learning_rate * (1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01)
+    return how.learning_rate

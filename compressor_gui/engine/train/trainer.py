@@ -1,0 +1,303 @@
+"""Variables, masks and an optimizer around a trainable graph, and the compiled functions that train and measure it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorflow.python.framework import config
+
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.serve import Job
+from compressor_gui.core.training import Optimizing
+from compressor_gui.engine.session import TF_ERRORS, failure, quiet, tf
+from compressor_gui.engine.train.examples import Augmenter, Examples, order, parts
+from compressor_gui.engine.train.tasks import Task
+from compressor_gui.engine.train.trainable import Trainable
+
+_GROUP_SECONDS = 0.4
+"""About how long the batches of one call train: what is told, and whether to stop, is looked at in between."""
+_MOST_BYTES = 64 << 20
+"""The examples of one call take no more than this."""
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Some batches: how many, and their losses' mean (NaN where one was not finite)."""
+
+    batches: int
+    loss: float
+
+
+class Trainer:
+    """A network under training.
+
+    Its weights are multiplied by a mask whenever they are used. Where zeros are held they are zero after every update
+    too; else weights beyond the mask go on being trained, as surgery wants it.
+    """
+
+    def __init__(
+        self, network: Trainable, task: Task, how: Optimizing, augment: Augmenter, examples: Examples, seed: int
+    ) -> None:
+        tf.keras.utils.set_random_seed(seed)
+        self.network, self.task, self.examples = network, task, examples
+        self._augment, self._seed = augment, seed
+        self.batch = examples.batch
+        self._variables = {name: tf.Variable(value, name=_plain(name)) for name, value in network.constants.items()}
+        ones = {name: np.ones(network.constants[name].shape, np.float32) for name in network.weights}
+        self._masks = {name: tf.Variable(one, trainable=False) for name, one in ones.items()}
+        self._allowed = {name: tf.Variable(one, trainable=False) for name, one in ones.items()}
+        self._originals = {name: tf.constant(value) for name, value in network.constants.items()}
+        self._constants = {name: tf.constant(value) for name, value in examples.constants.items()}
+        self._optimizer = _optimizer(how)
+        biases = [variable for variable in self._variables.values() if len(variable.shape) < 2]
+        if biases:
+            self._optimizer.exclude_from_weight_decay(var_list=biases)
+        self._optimizer.build(list(self._variables.values()))
+        self._train = self._compiled_training()
+        self._group = 1
+
+    # -- state --
+
+    def restart(self) -> None:
+        """Let the optimizer forget what it remembers."""
+        for slot in self._optimizer.variables:
+            slot.assign(tf.zeros_like(slot))
+
+    @property
+    def weights(self) -> Arrays:
+        """All that is trained, as the network uses it: what the masks leave out is zero."""
+        found = {name: variable.numpy() for name, variable in self._variables.items()}
+        return found | {name: found[name] * mask.numpy() for name, mask in self._masks.items()}
+
+    @weights.setter
+    def weights(self, values: Mapping[str, np.ndarray]) -> None:
+        for name, value in values.items():
+            self._variables[name].assign(value)
+
+    @property
+    def dense(self) -> list[np.ndarray]:
+        """The pruned layers' weights, those beyond the masks too."""
+        return [self._variables[name].numpy() for name in self.network.weights]
+
+    @property
+    def masks(self) -> list[np.ndarray]:
+        """The pruned layers' masks, True where a weight stays."""
+        return [mask.numpy() > 0 for mask in self._masks.values()]
+
+    def set_masks(self, masks: Sequence[np.ndarray], *, hold: bool = True) -> None:
+        """Other masks; with ``hold`` what they leave out is zero from now on."""
+        for name, mask in zip(self._masks, masks, strict=True):
+            self._masks[name].assign(mask.astype(np.float32))
+            self._allowed[name].assign(mask.astype(np.float32) if hold else np.ones(mask.shape, np.float32))
+        self.reapply_masks()
+
+    def reapply_masks(self) -> None:
+        """Bring weights that were set behind the masks that are held."""
+        for name, allowed in self._allowed.items():
+            self._variables[name].assign(self._variables[name] * allowed)
+
+    def state(self) -> Arrays:
+        """All that training goes on from, as arrays."""
+        found = {f"weights/{name}": variable.numpy() for name, variable in self._variables.items()}
+        found |= {f"masks/{name}": mask.numpy() > 0 for name, mask in self._masks.items()}
+        found |= {f"allowed/{name}": allowed.numpy() > 0 for name, allowed in self._allowed.items()}
+        return found | {f"slots/{at}": np.asarray(slot) for at, slot in enumerate(self._optimizer.variables)}
+
+    def restore(self, found: Mapping[str, np.ndarray]) -> None:
+        """Go back to a :meth:`state`."""
+        for kind, variables in (("weights", self._variables), ("masks", self._masks), ("allowed", self._allowed)):
+            for name, variable in variables.items():
+                variable.assign(found[f"{kind}/{name}"].astype(np.float32))
+        for at, slot in enumerate(self._optimizer.variables):
+            slot.assign(found[f"slots/{at}"])
+
+    # -- training --
+
+    @property
+    def batches(self) -> int:
+        """Batches in an epoch; what is left over is not used in it."""
+        return len(self.examples) // self.batch
+
+    def epoch(self, number: int, rate: Callable[[int], float], stops: Sequence[int] = ()) -> Iterator[Trained]:
+        """Train one epoch; ``rate(batch)`` is the learning rate. No group of batches goes beyond one of ``stops``, so
+        that masks can be changed behind that many. Raises CompressorError."""
+        chosen, draws = order(self._seed, number, len(self.examples))
+        one = self.batch * self.examples.values[:1].nbytes
+        most = max(1, _MOST_BYTES // max(1, one))
+        at = 0
+        while at < self.batches:
+            end = min([self.batches, at + min(self._group, most), *(stop for stop in stops if stop > at)])
+            some = chosen[at * self.batch : end * self.batch].reshape(end - at, self.batch)
+            values, targets = self._taken(some)
+            rates = np.array([rate(batch) for batch in range(at, end)], np.float32)
+            start = time.perf_counter()
+            loss = self._called(self._train, values, targets, draws[some], rates)
+            self._aim(end - at, time.perf_counter() - start)
+            yield Trained(end - at, float(loss) / (end - at))
+            at = end
+
+    def _taken(self, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        targets = self.examples.targets
+        return self.examples.values[some], some if targets is None else targets[some]
+
+    def _aim(self, batches: int, seconds: float) -> None:
+        """Choose the next group's size; how batches are grouped changes no number."""
+        self._group = max(1, min(4 * self._group, int(batches * _GROUP_SECONDS / max(seconds, 1e-6))))
+
+    def gradients(self, number: int, batches: int) -> list[np.ndarray]:
+        """The mean magnitude of the loss's gradient by the pruned layers' weights, masked ones included, over the first
+        batches of an epoch."""
+        chosen, draws = order(self._seed, number, len(self.examples))
+        sums = [np.zeros(self.network.constants[name].shape, np.float32) for name in self.network.weights]
+        for at in range(min(batches, self.batches)):
+            some = chosen[at * self.batch : (at + 1) * self.batch]
+            found = self._called(self._compiled_gradients, *self._taken(some), draws[some])
+            for total, gradient in zip(sums, found, strict=True):
+                total += np.abs(gradient)
+        return sums
+
+    def value(self, examples: Examples, job: Job) -> float:
+        """The task's metric on other examples. Raises CompressorError."""
+        counter = self.task.counted()
+        for values, targets in parts(examples, np.arange(len(examples)), self.batch):
+            job.wait()
+            short = self.batch - len(values)
+            if short:
+                values = np.concatenate([values, np.repeat(values[-1:], short, axis=0)])
+            found, original = self._called(self._compiled_measure, values)
+            n = self.batch - short
+            counter.add([v[:n] for v in found], targets, [v[:n] for v in original])
+        return counter.value
+
+    # -- compiled --
+
+    def _called(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            with quiet():
+                return tf.nest.map_structure(lambda tensor: tensor.numpy(), function(*arguments))
+        except TF_ERRORS as error:
+            raise failure(error, "TensorFlow can't train this graph", self.network.where) from None
+
+    def _used(self) -> dict[str, Any]:
+        """The trained constants as the network uses them."""
+        return {
+            name: variable * self._masks[name] if name in self._masks else tf.identity(variable)
+            for name, variable in self._variables.items()
+        }
+
+    def _loss(self, used: Mapping[str, Any], values: Any, targets: Any, draws: Any) -> Any:
+        feeds = {self.examples.input: self._augment(values, draws), **self._constants}
+        found = self.network.compute(self.task.fetches, feeds, used)
+        original = self._original(feeds)
+        return self.task.loss(found, targets, original)
+
+    def _original(self, feeds: Mapping[str, Any]) -> list[Any]:
+        """The original's outputs, where they are what is to be met."""
+        if self.task.kind != "fidelity":
+            return []
+        return self.network.compute(self.task.fetches, feeds, self._originals)
+
+    def _compiled_training(self) -> Callable[..., Any]:
+        def train(values: Any, targets: Any, draws: Any, rates: Any) -> Any:
+            def body(at: Any, total: Any) -> tuple[Any, Any]:
+                used = self._used()
+                loss = self._loss(used, values[at], targets[at], draws[at])
+                gradients = tf.gradients(loss, list(used.values()))
+                self._check_gradients(used, gradients)
+                self._optimizer.learning_rate.assign(rates[at])
+                pairs = zip(gradients, self._variables.values(), strict=True)
+                self._optimizer.apply_gradients([(g, v) for g, v in pairs if g is not None])
+                self.reapply_masks()
+                return at + 1, total + loss
+
+            return tf.while_loop(lambda at, _: at < tf.shape(rates)[0], body, (0, 0.0), parallel_iterations=1)[1]
+
+        shapes = [(None, *self._taken(np.zeros((1, self.batch), np.int64))[at].shape[1:]) for at in (0, 1)]
+        values, targets = self._taken(np.zeros((1, self.batch), np.int64))
+        signature = [
+            tf.TensorSpec(shapes[0], values.dtype),
+            tf.TensorSpec(shapes[1], targets.dtype),
+            tf.TensorSpec((None, self.batch, None), tf.float32),
+            tf.TensorSpec((None,), tf.float32),
+        ]
+        return tf.function(train, input_signature=signature, autograph=False)  # type: ignore[no-any-return]
+
+    def _check_gradients(self, used: Mapping[str, Any], gradients: Sequence[Any]) -> None:
+        for layer in self.network.pruned:
+            at = list(used).index(layer.weight)
+            if gradients[at] is None:
+                raise CompressorError(f"the layer {layer.name!r} gets no gradient", where=self.network.where)
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def _compiled_gradients(self, values: Any, targets: Any, draws: Any) -> Any:
+        used = self._used()
+        loss = self._loss(used, values, targets, draws)
+        return tf.gradients(loss, [used[name] for name in self.network.weights])
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def _compiled_measure(self, values: Any) -> Any:
+        feeds = {self.examples.input: values, **self._constants}
+        return self.network.compute(self.task.fetches, feeds, self._used()), self._original(feeds)
+
+
+def _optimizer(how: Optimizing) -> Any:
+    """Keras's, with decoupled weight decay. The learning rate is set before each batch."""
+    decay = how.weight_decay or None
+    match how.optimizer:
+        case "sgd":
+            return tf.keras.optimizers.SGD(1.0, momentum=how.momentum, weight_decay=decay)
+        case "adam":
+            return tf.keras.optimizers.Adam(1.0, weight_decay=decay)
+        case _:
+            return tf.keras.optimizers.AdamW(1.0, weight_decay=how.weight_decay)
+
+
+def _plain(name: str) -> str:
+    """A constant's name as a variable's may be."""
+    return name.replace("/", "_").replace(":", "_")
+
+
+@contextlib.contextmanager
+def deterministic() -> Iterator[None]:
+    """Kernels that give the same sums at each run; other jobs of this process need not have them."""
+    before = config.is_op_determinism_enabled()
+    config.enable_op_determinism()
+    try:
+        yield
+    finally:
+        if not before:
+            config.disable_op_determinism()
+
+
+@contextlib.contextmanager
+def bfloat16(wanted: bool) -> Iterator[str]:
+    """Convolutions and products in bfloat16 where that is ``wanted`` and the processor has it; gives a note where it
+    has not. Grappler's rewrite chooses the operations; weights and sums stay float32."""
+    if not wanted:
+        yield ""
+        return
+    if not _has_bfloat16():
+        yield "this processor has no bfloat16 (AVX512_BF16 or AMX): everything was trained in float32"
+        return
+    option = "auto_mixed_precision_onednn_bfloat16"
+    tf.config.optimizer.set_experimental_options({option: True})
+    try:
+        yield ""
+    finally:
+        tf.config.optimizer.set_experimental_options({option: False})
+
+
+def _has_bfloat16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text("ascii", "replace")
+    except OSError:
+        return False
+    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16"))
