@@ -21,10 +21,9 @@ from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.jobs import EXACT_DB, EngineClient
 from compressor_gui.core.measure import Latency, LatencyResult, ModelRef
-from compressor_gui.core.mixed_job import TARGET_DB, FindPrecision, Precision
+from compressor_gui.core.mixed_job import OFFERED, TARGET_DB, FindPrecision, Precision
 from compressor_gui.core.names import short_names
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
-from compressor_gui.core.passes.mixed_precision import WIDTHS
 from compressor_gui.core.ranges_file import read_ranges
 from compressor_gui.core.recipe import Recipe, Replayer, digest
 from compressor_gui.core.sweep import CLEAN_DB
@@ -60,7 +59,7 @@ class _Widths(click.ParamType):
 @click.command("mixed-precision", short_help="Find the cheapest number of bits for each layer, for a target.")
 @click.option("--target", type=_Decibel(), help=f"The least SQNR of every output, such as {TARGET_DB:g}dB.")
 @click.option("--max-drop", type=click.FloatRange(0), help="Or the largest drop of top-1, in percentage points.")
-@click.option("--bits", type=_Widths(), default=WIDTHS, help="The numbers of bits that weights may have.")
+@click.option("--bits", type=_Widths(), default=OFFERED, help="The numbers of bits that weights may have.")
 @click.option("--fused", is_flag=True, help="Layers in fused int8 or in float, in the place of bits for weights.")
 @click.option("--ranges", "ranges_path", metavar="FILE", help="With --fused: ranges, as calibrate writes them.")
 @click.option("--without-vnni", is_flag=True, help="With --fused: as the parameter of fuse_int8.")

@@ -20,6 +20,9 @@ from compressor_gui.core.recipe import Recipe
 TARGET_DB = 25.0
 """What every output shall reach unless something else is asked."""
 
+OFFERED = (32, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2)
+"""The numbers of bits that layers may have unless others are asked for."""
+
 HIGHEST_DB = 200.0
 """More than float32 can tell."""
 
@@ -116,7 +119,7 @@ class FindPrecision(Cautious[Precision]):
     data: DataSpec
     min_sqnr_db: float | None = None
     max_drop: float | None = None
-    bits: tuple[int, ...] = WIDTHS
+    bits: tuple[int, ...] = OFFERED
     fused: bool = False
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     without_vnni: bool = False
@@ -136,7 +139,7 @@ class FindPrecision(Cautious[Precision]):
         strange = [bits for bits in self.bits if bits not in WIDTHS]
         if strange or not self.bits:
             words = f"weights can't have {strange[0]} bits" if strange else "no number of bits is given"
-            raise CompressorError(words, hint=f"there are {', '.join(map(str, WIDTHS))}")
+            raise CompressorError(words, hint="there are 2 to 16, and 32")
         if self.fused and not self.ranges:
             hint = "compressor-cli calibrate --for fuse_int8 measures them"
             raise CompressorError("fused int8 needs the ranges of activations", hint=hint)

@@ -107,29 +107,32 @@ def encode_symmetric(
 
 
 def encode_bits(weights: np.ndarray, axis: int | None, bits: int) -> Codes:
-    """Round float32 weights, all finite, to codes of ``bits`` (2 to 8) bits, in a byte each (mode SCALED).
+    """Round float32 weights, all finite, to codes of ``bits`` (2 to 15) bits, in one or two bytes each (mode SCALED).
 
     The 2^bits - 1 levels of a channel along ``axis`` lie evenly around zero; its range is clipped where that makes the
-    squared error least, which at few bits it does. The maximum is what the code 127 stands for, which only 8 bits have.
+    squared error least, which at few bits it does. The maximum is what the highest code of the type stands for, 127 or
+    32767, whether or not there is a level for it. Levels of more than 8 bits are shifted up, so that the upper byte has
+    8 of them and the lower one the rest: together they compress well.
     """
+    kind, shift = (np.int8, 0) if bits <= 8 else (np.int16, 16 - bits)
     turned = weights.reshape(1, -1) if axis is None else np.moveaxis(weights, axis, 0)
     rows = np.ascontiguousarray(turned).reshape(turned.shape[0], -1)
-    levels, steps = np.empty(rows.shape, np.int8), np.empty(len(rows), np.float32)
+    levels, steps = np.empty(rows.shape, kind), np.empty(len(rows), np.float32)
     at_once = max(1, _BLOCK // max(1, rows.shape[1]))
     for start in range(0, len(rows), at_once):
         part = slice(start, start + at_once)
         grid = _clipped(rows[part], 2 ** (bits - 1) - 1)
-        levels[part], steps[part] = _balanced(rows[part], grid), grid.step[:, 0]
+        levels[part], steps[part] = _balanced(rows[part], grid) * 2**shift, grid.step[:, 0]
     shaped = levels.reshape(turned.shape)
     codes = shaped.reshape(weights.shape) if axis is None else np.ascontiguousarray(np.moveaxis(shaped, 0, axis))
-    highest = (steps * np.float32(127)).reshape(() if axis is None else (-1,))
+    highest = (steps / np.float32(2**shift) * np.float32(np.iinfo(kind).max)).reshape(() if axis is None else (-1,))
     return Codes(codes, np.broadcast_to(np.float32(0), highest.shape), highest, "SCALED")
 
 
 def simulate(weights: np.ndarray, axis: int | None, bits: int) -> np.ndarray:
     """What float32 weights, all finite, become by :func:`encode_bits`."""
     found = encode_bits(weights, axis, bits)
-    steps = found.maximum / np.float32(127)
+    steps = found.maximum / np.float32(np.iinfo(found.codes.dtype).max)
     if axis is not None:
         steps = steps.reshape([-1 if at == axis else 1 for at in range(weights.ndim)])
     rounded: np.ndarray = found.codes * steps

@@ -141,14 +141,18 @@ def _stored(request: FindPrecision, graph: ModelGraph, job: Job) -> tuple[Option
 
 
 def _noise(layer: Layer, bits: int, known: dict[int, float]) -> float:
-    """The noise of a layer in ``bits``: as swept; for 16, what 8 bits or the most below make, in the proportion of the
-    squared errors of the weights."""
+    """The noise of a layer in ``bits``: as swept; for more than 8, what the most that were swept make, in the
+    proportion of the squared errors of the weights."""
     if bits in known or bits == 32 or not known:
         return known.get(bits, 0.0)
     weights, most = layer.weights, max(known)
-    error = float(np.square(weights.astype(np.float16) - weights, dtype=np.float64).sum())
-    other = float(np.square(simulate(weights, layer.channel_axis, most) - weights, dtype=np.float64).sum())
-    return known[most] * error / other if other else 0.0
+    stored = weights.astype(np.float16) if bits == 16 else simulate(weights, layer.channel_axis, bits)
+    other = _squared_error(weights, simulate(weights, layer.channel_axis, most))
+    return known[most] * _squared_error(weights, stored) / other if other else 0.0
+
+
+def _squared_error(weights: np.ndarray, stored: np.ndarray) -> float:
+    return float(np.square(stored - weights, dtype=np.float64).sum())
 
 
 def _fused(request: FindPrecision, measure: _Measurer, job: Job) -> Options:

@@ -1,4 +1,4 @@
-"""Each layer's weights in as many bits as it needs: from 2 to 8, 16, or all 32."""
+"""Each layer's weights in as many bits as it needs: from 2 to 16, or all 32."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from compressor_gui.core.pbio import node_size
 from compressor_gui.core.rounding import encode, encode_bits
 from compressor_gui.core.values import DType, Tensor
 
-WIDTHS = (32, 16, 8, 7, 6, 5, 4, 3, 2)
+WIDTHS = (32, *range(16, 1, -1))
 """The numbers of bits that a layer's weights can have: 32 leaves them as they are."""
 
 
@@ -27,16 +27,16 @@ WIDTHS = (32, 16, 8, 7, 6, 5, 4, 3, 2)
 class MixedPrecision(Pass):
     """Store each layer's weights in its own number of bits; what reads them still computes in floats.
 
-    2 to 8 bits: codes with a step for each output channel, packed by DEFLATE, which a Dequantize reads; 16: float16,
+    2 to 15 bits: codes with a step for each output channel, packed by DEFLATE, which a Dequantize reads; 16: float16,
     which a Cast reads. Dequantize and Cast take the constant's name. Zero stays exactly zero. Biases stay floats.
     """
 
     name: ClassVar[str] = "mixed_precision"
     title: ClassVar[str] = "Mixed precision"
-    summary: ClassVar[str] = "Store each layer's weights in its own number of bits, 2 to 8, 16 or 32."
+    summary: ClassVar[str] = "Store each layer's weights in its own number of bits, 2 to 16 or 32."
 
     bits: Amounts = param(
-        (), "amounts", "Bits by layer", "A layer's own number of bits: 2 to 8, 16, or 32.", minimum=2, maximum=32
+        (), "amounts", "Bits by layer", "A layer's own number of bits: 2 to 16, or 32.", minimum=2, maximum=32
     )
     rest: int = param(
         32, "integer", "Other layers", "Bits of the layers that have no number of their own.", minimum=2, maximum=32
@@ -46,7 +46,7 @@ class MixedPrecision(Pass):
         super().__post_init__()
         for key, bits in (*((f"bits of {name!r}", bits) for name, bits in self.bits), ("rest", self.rest)):
             if bits not in WIDTHS:
-                hint = "store it in 2 to 8 bits, 16, or 32, which leaves it as it is"
+                hint = "store it in 2 to 16 bits, or 32, which leaves it as it is"
                 raise PassError(
                     f"{key}={bits:g} is no number of bits that weights can have", where=self.name, hint=hint
                 )

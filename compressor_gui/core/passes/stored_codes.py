@@ -1,4 +1,4 @@
-"""Weights put into a graph as 8-bit codes, and the Dequantize that reads them."""
+"""Weights put into a graph as codes of 8 or 16 bits, and the Dequantize that reads them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def store_codes(edit: Edit, node: Node, found: Codes, axis: int | None, *, packe
     The constant ``w`` becomes ``w_quantized_const``, ``w_quantized_min`` and ``w_quantized_max``. ``packed``: the codes
     are stored as :mod:`.packing` does it, where that takes fewer bytes.
     """
-    codes = DType.QINT8 if found.mode == "SCALED" else DType.QUINT8
+    codes = {"i1": DType.QINT8, "u1": DType.QUINT8, "i2": DType.QINT16}[found.codes.dtype.str[1:]]
     tensor = Tensor(codes, found.codes)
     made = _constant(edit.free_name(f"{node.name}_quantized_const"), tensor, node)
     ways = [[made]]
