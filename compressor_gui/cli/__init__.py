@@ -12,6 +12,7 @@ from compressor_gui.cli.calibrate import calibrate
 from compressor_gui.cli.compress import compress
 from compressor_gui.cli.console import Commands
 from compressor_gui.cli.diff import diff
+from compressor_gui.cli.distill import distill
 from compressor_gui.cli.evaluate import evaluate
 from compressor_gui.cli.experiment import experiment
 from compressor_gui.cli.export import export
@@ -23,6 +24,7 @@ from compressor_gui.cli.latency import latency
 from compressor_gui.cli.mixed_precision import mixed_precision
 from compressor_gui.cli.noise import noise
 from compressor_gui.cli.passes import passes
+from compressor_gui.cli.prune_retrain import prune_retrain
 from compressor_gui.cli.render import render
 from compressor_gui.cli.sensitivity import sensitivity, suggest_command
 from compressor_gui.cli.transfer import transfer
@@ -59,7 +61,9 @@ for command in (
     label_image,
     sensitivity,
     suggest_command,
+    prune_retrain,
     mixed_precision,
+    distill,
     transfer,
     import_command,
     export,

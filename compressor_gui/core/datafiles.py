@@ -227,13 +227,28 @@ def idx_files(path: str | Path) -> tuple[Path, Path | None]:
     """
     images = Path(path)
     if images.is_dir():
-        found = sorted(e for e in images.iterdir() if re.search(r"images.idx3", e.name) and e.is_file())
+        found = _idx_images(images)
         if not found:
             raise CompressorError("there is no file of images (…images-idx3-ubyte) here", where=str(path))
-        images = next((e for e in found if re.match(r"(t10k|test)", e.name)), found[0])
+        images = next((e for e in found if _FOR_TESTING.match(e.name)), found[0])
     name = images.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
     beside = (images.with_name(name + ending) for ending in (".gz", "") if "images" in images.name)
     return images, next((file for file in beside if file.is_file()), None)
+
+
+def idx_pairs(path: str | Path) -> tuple[Path, Path] | None:
+    """The images for training and those for testing, of a folder that has just one file of each; else None."""
+    found = _idx_images(Path(path)) if Path(path).is_dir() else []
+    train = [file for file in found if not _FOR_TESTING.match(file.name)]
+    test = [file for file in found if _FOR_TESTING.match(file.name)]
+    return (train[0], test[0]) if len(train) == len(test) == 1 else None
+
+
+_FOR_TESTING = re.compile(r"(t10k|test)")
+
+
+def _idx_images(folder: Path) -> list[Path]:
+    return sorted(e for e in folder.iterdir() if re.search(r"images.idx3", e.name) and e.is_file())
 
 
 # --- numpy -----------------------------------------------------------------------------------------------------------

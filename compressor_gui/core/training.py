@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from compressor_gui.core import datafiles
 from compressor_gui.core.caution import ONEDNN, Cautious, Ran
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.measure import ModelRef
+from compressor_gui.core.passes.stored_weights import Weights
 from compressor_gui.core.sweep import content_sample
 from compressor_gui.core.sweep_cache import user_cache_folder
 
@@ -71,6 +73,7 @@ class Epoch:
     seconds: float
     densities: dict[str, float] = field(default_factory=dict)
     checkpoint: str = ""
+    metric: str = "top1"
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Point:
     epochs: int = 0
     seconds: float = 0.0
     meets: bool = False
+    metric: str = "top1"
 
     @property
     def ratio(self) -> float:
@@ -116,8 +120,9 @@ class News:
 
 @dataclass(frozen=True)
 class Retrained(Ran):
-    """The whole run. ``metric``: ``top1`` (a fraction), ``mse`` or ``sqnr_db``; ``chosen``: the index of the point that
-    meets the target best, or comes nearest to it; ``lacks``: what that lacks, a sentence (empty: it meets the target).
+    """The whole run. ``metric``: ``top1`` (a fraction), ``mse`` or ``sqnr_db``, that of every epoch and point;
+    ``chosen``: the index of the point that meets the target best, or comes nearest to it; ``lacks``: what that lacks, a
+    sentence (empty: it meets the target).
 
     ``stopped``: why it ended before it was done (empty: it was done). ``resumed``: epochs taken from a checkpoint.
     """
@@ -324,12 +329,17 @@ def training_folder(chosen: str = "") -> Path:
 
 
 def train_and_test(data: DataSpec, test: DataSpec | None) -> tuple[DataSpec, DataSpec]:
-    """The training examples and those to measure on, a part of the former where there are no others.
+    """The training examples and those to measure on: ``test``, or the test pair of a folder of IDX files that has one
+    for training too (MNIST's), or a part that is held out.
 
-    Raises CompressorError where that part is all or nothing of them.
+    Raises CompressorError where ``data`` is such a part itself.
     """
     if test is not None:
         return data, test
+    pairs = datafiles.idx_pairs(data.path) if data.kind == "idx" and not data.targets else None
+    if pairs is not None and data.split == "all":
+        train, held_out = (dataclasses.replace(data, path=str(path)) for path in pairs)
+        return train, dataclasses.replace(held_out, limit=0)
     if data.split != "all":
         hint = "give test data, or take the whole set, of which a part is held out"
         raise CompressorError(f"only its {data.split} part is given", where=data.path, hint=hint)
@@ -343,3 +353,8 @@ def learning_rate(how: Optimizing, progress: float) -> float:
     if how.rate == "step":
         return how.learning_rate * (1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01)
     return how.learning_rate
+
+
+def weights_step(point: Point) -> Weights:
+    """The recipe's step that puts a point's weights into the model."""
+    return Weights(point.sha256, f"retraining, {point.ratio:.3g}x")

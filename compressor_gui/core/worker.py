@@ -246,13 +246,13 @@ class Worker:
         if not running:
             self._tell(job, Cancelled())
 
-    def tell(self, number: int, word: Word) -> None:
-        """Say a word to a job that is under way; one that waits or has ended hears nothing."""
+    def tell(self, number: int | None, word: Word) -> None:
+        """Say a word to a job that is under way (None: whichever is); one that waits or has ended hears nothing."""
         with self._lock:
-            running = self._current is not None and self._current.number == number
-            process = self._process if running else None
-        if process is not None:
-            self._write(process, word_line(number, word))
+            job = self._current if self._current and number in (None, self._current.number) else None
+            process = self._process if job else None
+        if job is not None and process is not None:
+            self._write(process, word_line(job.number, word))
 
     def run(
         self,

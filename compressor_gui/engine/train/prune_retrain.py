@@ -235,6 +235,7 @@ class _Run:
             rate(batches - 1),
             time.perf_counter() - start,
             {layer.name: float(mask.mean()) for layer, mask in masks.items()},
+            metric=self._task.metric,
         )
 
     def _end_epoch(self, epoch: Epoch, *, point: bool = False) -> None:
@@ -280,6 +281,7 @@ class _Run:
             sha256=self._stored(step, weights) if step else "",
             epochs=len(self._history.epochs),
             seconds=self._seconds,
+            metric=self._task.metric,
         )
         baseline = self._history.points[0].value if step else point.value
         return replace(point, meets=meets(self._request.goal, point, baseline))
