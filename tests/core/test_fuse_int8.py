@@ -203,8 +203,19 @@ def test_what_has_no_kernel_is_named(attrs: dict, words: str) -> None:
     assert done.notes[0].startswith(words)
 
 
+def test_a_batch_norm_behind_a_layer_is_part_of_it() -> None:
+    net = Net((1, 8, 8, 4)).conv(6).batch_norm().then("Relu").depthwise(2).batch_norm()
+    made = fused(net.build(), 0.0, 9.0).graph
+    assert ops(made) == {"QuantizeV2": 1, CONV: 1, DEPTHWISE: 1, "Dequantize": 1}
+    folded = applied(parse("fold_batch_norms"), net.build()).graph
+    expected = fused(folded, 0.0, 9.0).graph
+    for name, before in (("relu_int8", "relu_int8"), ("bn_1_int8", folded.outputs[0] + "_int8")):
+        for at in (1, 2, 6):
+            np.testing.assert_allclose(value(made, name, at), value(expected, before, at), rtol=1e-5, atol=1e-6)
+
+
 def test_batch_norms_that_are_left_are_named() -> None:
-    done = fused(Net((1, 8, 8, 4)).conv(4).batch_norm().then("Relu").build())
+    done = fused(Net((1, 8, 8, 4)).then("Relu").batch_norm().conv(4).build())
     assert done.notes[0] == "Batch norms are left, run fold_batch_norms first: bn."
 
 

@@ -25,6 +25,7 @@ from compressor_gui.core.ranges import plan_calibration, with_ranges
 from compressor_gui.core.recipe import Recipe, Replayer
 from compressor_gui.core.values import DType
 from compressor_gui.engine.dataset import open_dataset
+from tests.core.test_carried_ranges import KINDS_AND_WEIGHTS, trained
 from tests.core.test_fuse_int8 import MOVES, READERS, block, moved
 from tests.support import (
     SHARED,
@@ -209,3 +210,14 @@ def test_posenet_is_as_accurate_as_other_tools_make_it() -> None:
         output = f"MobilenetV1/{name}/BiasAdd"
         expected, result = (np.concatenate([pair[side][output] for pair in pairs]) for side in (0, 1))
         assert sqnr_db(expected, result) > bound, name
+
+
+@pytest.mark.parametrize(("kind", "weights"), KINDS_AND_WEIGHTS)
+def test_what_was_trained_with_simulated_quantization_is_computed_as_it_was_trained(kind: str, weights: str) -> None:
+    """Both round to the same levels, so that hardly a code differs."""
+    model = trained(kind, weights)
+    feeds = synthetic_feeds(model)
+    after = applied(FuseInt8(everywhere=True, without_vnni=True), model).graph
+    (expected,), (found,) = run_tf(model, feeds).values(), run_tf(after, feeds).values()
+    assert sqnr_db(expected, found) > 40
+    assert np.abs(expected - found).max() < 2.1 * 8 / 255

@@ -8,6 +8,7 @@ from typing import ClassVar
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes.base import Names, Pass, PassResult, Ranges, param, result
+from compressor_gui.core.passes.carried_ranges import carried_ranges
 from compressor_gui.core.passes.freeze_requantization_ranges import check_ranges
 from compressor_gui.core.passes.int8.plan import Plan, activations
 from compressor_gui.core.passes.int8.rewrite import Rewriter
@@ -28,7 +29,10 @@ class FuseInt8(Pass):
     summary: ClassVar[str] = "Compute layers in 8 bits over stored ranges, faster than float, by fused oneDNN kernels."
 
     ranges: Ranges = param(
-        (), "ranges", "Ranges", "Node -> [min, max] of its float result, or a file of ranges.", required=True
+        (),
+        "ranges",
+        "Ranges",
+        "Node -> [min, max] of its float result, or a file of ranges; a graph with FakeQuants or the like has them.",
     )
     skip: Names = param((), "names", "Skip", "Operations, scopes of them, or layers, that stay in float.")
     everywhere: bool = param(
@@ -47,8 +51,8 @@ class FuseInt8(Pass):
         check_ranges(self.ranges, self.name)
 
     def run(self, graph: ModelGraph) -> PassResult:
-        """The int8 graph. Raises PassError where no range is given, or one of a node that is not there."""
-        if not self.ranges:
+        """The int8 graph. Raises PassError where no range is given or carried, or one of a node that is not there."""
+        if not self.ranges and not carried_ranges(graph):
             hint = "compressor-cli calibrate --for fuse_int8 measures them"
             raise PassError("no range is given", where=self.name, hint=hint)
         strangers = [name for name, _ in self.ranges if name not in graph]

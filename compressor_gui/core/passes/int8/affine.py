@@ -1,6 +1,7 @@
-"""Multiplications and additions per channel that no layer can take in: behind a Relu, a pool or a sum.
+"""Multiplications and additions per channel: biases and batch norms, which a layer takes in.
 
-In codes they are a depthwise layer of one pixel, whose weights need no rounding: each channel has a step of its own.
+Behind a Relu, a pool or a sum they stand apart. In codes they are a depthwise layer of one pixel then, whose weights
+need no rounding: each channel has a step of its own.
 """
 
 from __future__ import annotations
@@ -18,18 +19,21 @@ _QUOTIENTS = ("Div", "RealDiv")
 
 
 class Affine(NamedTuple):
-    """``source * scale + offset``: both float64 vectors with a value for each channel. ``constants`` are what it reads
-    beside the source."""
+    """``source * scale + offset``: both float64 vectors with a value for each channel."""
 
     source: Ref
     scale: np.ndarray
     offset: np.ndarray
-    constants: tuple[str, ...]
 
     def then(self, other: Affine) -> Affine:
         """This, and ``other`` behind it."""
         scale, offset = self.scale * other.scale, self.offset * other.scale + other.offset
-        return Affine(self.source, scale, offset, (*self.constants, *other.constants))
+        return Affine(self.source, scale, offset)
+
+
+def unchanged(source: Ref, channels: int) -> Affine:
+    """The source as it is."""
+    return Affine(source, np.ones(channels), np.zeros(channels))
 
 
 def affine(graph: ModelGraph, node: Node, channels: int) -> Affine | None:
@@ -48,15 +52,15 @@ def _arithmetic(graph: ModelGraph, node: Node, channels: int) -> Affine | None:
     value = _per_channel(constant.array, channels)
     if value is None:
         return None
-    source, one, names = node.data_refs[1 - at], np.ones(channels), (node.data_refs[at].name,)
+    source, one = node.data_refs[1 - at], np.ones(channels)
     if node.op == "Mul":
-        return Affine(source, value, 0 * one, names)
+        return Affine(source, value, 0 * one)
     if node.op in _SUMS:
-        return Affine(source, one, value, names)
+        return Affine(source, one, value)
     if node.op == "Sub":
-        return Affine(source, one, -value, names) if at == 1 else Affine(source, -one, value, names)
+        return Affine(source, one, -value) if at == 1 else Affine(source, -one, value)
     if node.op in _QUOTIENTS and at == 1 and value.all():
-        return Affine(source, 1 / value, 0 * one, names)
+        return Affine(source, 1 / value, 0 * one)
     return None
 
 
@@ -71,7 +75,7 @@ def _norm(graph: ModelGraph, node: Node, channels: int) -> Affine | None:
     with np.errstate(all="ignore"):
         scale = gamma / np.sqrt(variance + node.number("epsilon", 1e-4))
         offset = beta - mean * scale
-    return Affine(node.data_refs[0], scale, offset, tuple(ref.name for ref in node.data_refs[1:5]))
+    return Affine(node.data_refs[0], scale, offset)
 
 
 def _per_channel(array: np.ndarray, channels: int) -> np.ndarray | None:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from compressor_gui.core.graph import ModelGraph, Ref
+from compressor_gui.core.passes.carried_ranges import weights_of
 from compressor_gui.core.passes.int8.match import Matcher, Op
 
 _MULTIPLY_ADD = 0.012
@@ -43,8 +44,8 @@ class Costs:
             return _POOLED * self._size(op.sources[0])
         if op.kind == "pad":
             return _PADDED * self._size(op.tail.name)
-        weights = self._graph.constant(op.head, 1)
-        if op.only_links or not op.is_layer or weights is None:
+        weights = weights_of(self._graph, op.head) if op.is_layer and not op.only_links else None
+        if weights is None:
             return 0.0
         size, shape = self._size(op.head.name), weights.array.shape
         if op.kind == "matmul":

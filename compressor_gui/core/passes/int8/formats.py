@@ -61,12 +61,16 @@ def wanted_ranges(ops: Iterable[Op]) -> tuple[str, ...]:
 
 def handed_on(ops: Iterable[Op], ranges: Mapping[str, Range]) -> dict[str, Range]:
     """``ranges``, and those of what pools, paddings, reshapes and concatenations hand on: it may be read where they
-    themselves stay in float."""
-    known = dict(ranges)
+    themselves stay in float. What they read has the range of what they put out, where only that is known."""
+    known, ops = dict(ranges), tuple(ops)
     for op in ops:
         if not op.is_layer and all(source in known for source in op.sources):
             limits = [known[source] for source in op.sources]
             known.setdefault(op.tail.name, (min(low for low, _ in limits), max(high for _, high in limits)))
+    for op in reversed(ops):
+        if not op.is_layer and op.tail.name in known:
+            for source in op.sources:
+                known.setdefault(source, known[op.tail.name])
     return known
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from compressor_gui.core.graph import ModelGraph, Node, Ref
 from compressor_gui.core.memo import by_identity
+from compressor_gui.core.passes.carried_ranges import carrier, weights_of
 from compressor_gui.core.passes.eightbit.plan import loop_nodes, scopes
-from compressor_gui.core.passes.int8.affine import Affine, affine
+from compressor_gui.core.passes.int8.affine import Affine, affine, unchanged
 from compressor_gui.core.passes.int8.kernels import MATMUL, MOVES
 from compressor_gui.core.passes.int8.sizes import symbolic_sizes
 from compressor_gui.core.passes.int8.weights import by_channel
@@ -44,20 +45,19 @@ class Op:
     """What one 8-bit operation stands for: ``nodes``, the first of which is ``head`` and the last ``tail``.
 
     ``sources``: the nodes whose first outputs are read as codes. For a layer with a residual sum they are its input and
-    the ``summand``. ``clamp`` is where the Relu ends (None: there is none). ``bias`` names what is added as the bias.
-    ``border``: zeros that are put around the first source, by ``pad`` or by the layer itself (SAME padding not meant).
-    ``affine``: what is computed where there is no layer.
+    the ``summand``. ``clamp`` is where the Relu ends (None: there is none). ``affine`` is what is done to each channel
+    behind the layer (bias, batch norm), or without one. ``border``: zeros that are put around the first source, by
+    ``pad`` or by the layer itself (SAME padding not meant).
     """
 
     kind: Kind
     nodes: tuple[Node, ...]
     sources: tuple[str, ...]
-    bias: Ref | None = None
+    affine: Affine | None = None
     summand: str | None = None
     clamp: float | None = None
     pad: Node | None = None
     border: Pads | None = None
-    affine: Affine | None = None
 
     @property
     def head(self) -> Node:
@@ -127,7 +127,8 @@ class Matcher:
         return shapes[ref.port].dims if ref.port < len(shapes) else None
 
     def _is_free(self, node: Node) -> bool:
-        return node.name not in self._taken and _is_float(node) and not self._is_skipped(node)
+        whole = _is_float(node) or self._carries(node)
+        return whole and node.name not in self._taken and not self._is_skipped(node)
 
     def _is_skipped(self, node: Node) -> bool:
         return not self._skip.isdisjoint(scopes(node.name))
@@ -165,7 +166,7 @@ class Matcher:
         return None
 
     def _refused_weights(self, node: Node, rank: int) -> str | None:
-        weights = self.graph.constant(node, 1)
+        weights = weights_of(self.graph, node)
         if weights is None or weights.dtype != DType.FLOAT or weights.array.ndim != rank:
             return f"{node.op} whose weights are not a float32 constant"
         if not weights.array.size or not np.isfinite(weights.array).all():
@@ -177,29 +178,51 @@ class Matcher:
 
     def _matched(self, node: Node, kind: Kind) -> Op:
         """``node`` with what follows it."""
+        carried = carrier(self.graph, node)
+        if carried is not None:
+            return Op(kind, self._rounding(node), (carried.source.name,))
         if kind not in ("conv", "depthwise"):
             count = len(node.data_refs) - 1 if node.op == "ConcatV2" else 1
             return Op(kind, (node,), tuple(ref.name for ref in node.data_refs[:count]))
-        nodes, bias, summand, clamp = [node], None, None, None
-        for step in self._readers(node):
-            other = _other(step, nodes[-1])
-            if step.op in _CLAMPS:
-                clamp = _CLAMPS[step.op]
-            elif other is not None and bias is None and self._is_bias(step, other, node):
-                bias = other
-            elif other is not None and self._is_residual(step, other, kind) and summand is None:
-                summand = other.name
-            else:
-                break
-            nodes.append(step)
-            if clamp is not None:
-                break
+        weights = weights_of(self.graph, node)
+        assert weights is not None
+        nodes, start = [node], unchanged(node.data_refs[0], by_channel(node, weights.array).shape[1])
+        whole, summand, clamp = self._followed(nodes, start, kind)
         self._taken.update(step.name for step in nodes[1:])
         pad, border = self._border_before(node)
         self._taken.update(step.name for step in (pad,) if step is not None)
         source = (pad or node).data_refs[0].name
         sources = (source, *((summand,) if summand is not None else ()))
-        return Op(kind, tuple(nodes), sources, bias, summand, clamp, pad, border)
+        return Op(kind, tuple(nodes), sources, whole, summand, clamp, pad, border)
+
+    def _followed(self, nodes: list[Node], whole: Affine, kind: Kind) -> tuple[Affine, str | None, float | None]:
+        """Add to ``nodes`` what follows them: what they compute then, what is added to it, where its Relu ends."""
+        summand, clamp = None, _CLAMPS.get(nodes[-1].op)
+        for step in self._readers(nodes[-1]):
+            ends = self._carries(step)
+            more = affine(self.graph, step, len(whole.scale)) if clamp is None and not ends else None
+            if more is not None and (summand is None or (more.scale == 1).all()):
+                whole = whole.then(more)
+            elif clamp is None and step.op in _CLAMPS:
+                clamp = _CLAMPS[step.op]
+            elif clamp is None and summand is None and self._is_residual(step, nodes[-1], kind):
+                summand = next(ref.name for ref in step.data_refs if ref.name != nodes[-1].name)
+            elif not ends:
+                break
+            nodes += self._rounding(step) if ends else [step]
+            if ends:
+                break
+        return whole, summand, clamp
+
+    def _carries(self, node: Node) -> bool:
+        found = carrier(self.graph, node)
+        return found is not None and found.range is not None and found.source.port == 0
+
+    def _rounding(self, node: Node) -> tuple[Node, ...]:
+        """A carrier, and the QuantizeV2 before it that only it reads."""
+        maker = self.graph[node.data_refs[0].name]
+        readers = {name for name, _ in self.graph.consumers[maker.name]}
+        return (maker, node) if maker.op == "QuantizeV2" and readers == {node.name} else (node,)
 
     def _affine_ops(self) -> Iterator[Op]:
         """What stands apart from layers."""
@@ -216,24 +239,15 @@ class Matcher:
         """``node`` with what follows it."""
         if len(node.data_refs) < len(node.refs):
             return None
-        nodes, clamp = [node], _CLAMPS.get(node.op)
-        unchanged = Affine(node.data_refs[0], np.ones(channels), np.zeros(channels), ())
-        whole = unchanged if clamp is not None else affine(self.graph, node, channels)
-        sizes = symbolic_sizes(self.graph)
+        source, sizes = node.data_refs[0], symbolic_sizes(self.graph)
+        whole = unchanged(source, channels) if node.op in _CLAMPS else affine(self.graph, node, channels)
         if whole is None or whole.source.port or sizes.get(whole.source.name) != sizes[node.name]:
             return None
-        for step in self._readers(node) if clamp is None else ():
-            clamp = _CLAMPS.get(step.op)
-            more = None if clamp is not None else affine(self.graph, step, channels)
-            if clamp is None and (more is None or sizes.get(step.name) != sizes[node.name]):
-                break
-            nodes.append(step)
-            whole = whole.then(more) if more is not None else whole
-            if clamp is not None:
-                break
+        nodes = [node]
+        whole, _, clamp = self._followed(nodes, whole, "affine")
         if any(self.graph[user].refs[at].port > 0 for n in nodes for user, at in self.graph.consumers[n.name]):
             return None  # a batch norm's statistics are read
-        return Op("affine", tuple(nodes), (whole.source.name,), clamp=clamp, affine=whole)
+        return Op("affine", tuple(nodes), (whole.source.name,), whole, clamp=clamp)
 
     def _border_before(self, layer: Node) -> tuple[Node | None, Pads | None]:
         """A Pad that only ``layer`` reads, and the zeros that it or the layer's explicit padding puts around."""
@@ -249,36 +263,35 @@ class Matcher:
         return (pad, border) if in_space else (None, None)
 
     def _readers(self, node: Node) -> Iterator[Node]:
-        """The only reader, its only reader, ...; as far as nobody else needs the value and none is taken."""
+        """The only reader, its only reader, ...; as far as nobody else needs the value and none is taken. Of a
+        QuantizeV2 and its Dequantize, the latter."""
         while True:
             users = self.graph.consumers[node.name]
             if len(users) != 1 or self.graph.is_output(node.name):
                 return
             reader = self.graph[users[0][0]]
             ref = reader.refs[users[0][1]]
-            if ref.control or ref.port or len(reader.data_refs) < len(reader.refs) or reader.name in self._taken:
+            if ref.control or ref.port or len(reader.data_refs) < len(reader.refs):
                 return
-            if self._is_skipped(reader) or not _is_float(reader):
+            if reader.op == "QuantizeV2":
+                ends = {name for name, _ in self.graph.consumers[reader.name]}
+                reader = self.graph[ends.pop()] if len(ends) == 1 else reader
+                if not self._carries(reader):
+                    return
+            if not self._is_free(reader):
                 return
             yield reader
             node = reader
 
-    def _is_bias(self, step: Node, other: Ref, layer: Node) -> bool:
-        """Whether ``other`` is a constant with one value for each output channel."""
-        if step.op not in ("BiasAdd", *_SUMS) or step.text("data_format", "NHWC") not in ("NHWC", ""):
-            return False
-        weights, value = self.graph.constant(layer, 1), self.graph.constant(step, step.data_refs.index(other))
-        if weights is None or value is None or not np.isfinite(value.array).all():
-            return False
-        channels = by_channel(layer, weights.array).shape[1]
-        return value.array.size == channels and (value.array.shape or (1,))[-1] == channels and value.array.ndim <= 4
-
-    def _is_residual(self, step: Node, other: Ref, kind: Kind) -> bool:
+    def _is_residual(self, step: Node, before: Node, kind: Kind) -> bool:
         """Whether a sum of two tensors of one shape can be part of the layer."""
-        if step.op not in _SUMS or kind != "conv" or other.port or any(self.graph.constant(step, at) for at in (0, 1)):
+        refs = step.data_refs
+        if step.op not in _SUMS or kind != "conv" or len(refs) != 2 or any(ref.port for ref in refs):
             return False
-        sizes = [symbolic_sizes(self.graph).get(ref.name, ()) for ref in step.data_refs]
-        return len(sizes[0]) == 4 and sizes[0][1:] == sizes[1][1:] and step.data_refs[0] != step.data_refs[1]
+        if refs[0] == refs[1] or any(self.graph.constant(step, at) for at in (0, 1)):
+            return False
+        sizes = [symbolic_sizes(self.graph).get(ref.name, ()) for ref in refs]
+        return len(sizes[0]) == 4 and sizes[0][1:] == sizes[1][1:]
 
 
 def _linking(ops: Iterable[Op]) -> tuple[Op, ...]:
@@ -346,18 +359,11 @@ def _branch_nodes(graph: ModelGraph) -> frozenset[str]:
     return frozenset(found)
 
 
-def norms_left(graph: ModelGraph) -> list[str]:
-    """Batch norms that still are operations."""
-    return [node.name for node in graph.nodes if node.op in _BATCH_NORMS]
+def norms_left(graph: ModelGraph, ops: Iterable[Op]) -> list[str]:
+    """Batch norms that are in no operation."""
+    taken = {node.name for op in ops for node in op.nodes}
+    return [node.name for node in graph.nodes if node.op in _BATCH_NORMS and node.name not in taken]
 
 
 def _is_float(node: Node) -> bool:
     return node.dtype("T") == DType.FLOAT or (node.op == "MaxPool" and "T" not in node.attrs)
-
-
-def _other(step: Node, before: Node) -> Ref | None:
-    """What a node of two inputs reads beside ``before``."""
-    refs = step.data_refs
-    if len(refs) != 2:
-        return None
-    return refs[1] if refs[0].name == before.name else refs[0] if step.op != "BiasAdd" else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from compressor_gui.core.graph import ModelGraph, Ref
+from compressor_gui.core.passes.carried_ranges import carried_ranges, weights_of
 from compressor_gui.core.passes.int8.cost import Costs, worthwhile
 from compressor_gui.core.passes.int8.formats import Format, Range, choose_formats, handed_on, wanted_ranges
 from compressor_gui.core.passes.int8.lent import sums_that_copy
@@ -28,7 +29,7 @@ class Plan:
         self._matcher = Matcher(graph, skip)
         self._refused = self._matcher.refused
         ops = self._matcher.find()
-        ranges = handed_on(ops, ranges)
+        ranges = handed_on(ops, {**carried_ranges(graph), **ranges})
         ops = self._with_ranges(ops, ranges)
         ops, _ = self._that_fit(ops, ranges)
         kept = ops if everywhere else worthwhile(graph, ops, Costs(graph, self._matcher))
@@ -45,7 +46,7 @@ class Plan:
 
     def same_pads(self, op: Op) -> Pads | None:
         """The zeros that SAME padding would put around what a layer reads."""
-        weights = self.graph.constant(op.head, 1)
+        weights = weights_of(self.graph, op.head)
         assert weights is not None
         dims = self._matcher.dims(Ref(op.sources[0], 0, False))
         stretch = (op.head.ints("dilations") or (1, 1, 1, 1))[1:3]
@@ -100,7 +101,7 @@ class Plan:
                 self._refuse(reason, op, noted=op.is_layer)
 
     def _write_notes(self) -> None:
-        norms = norms_left(self.graph)
+        norms = norms_left(self.graph, self.ops)
         if norms:
             self.notes.append(f"Batch norms are left, run fold_batch_norms first: {some(norms)}.")
         for reason, names in self._refused.items():
@@ -108,8 +109,10 @@ class Plan:
 
 
 def activations(graph: ModelGraph, skip: Iterable[str] = ()) -> tuple[str, ...]:
-    """The float nodes whose ranges a plan for ``graph`` asks for."""
-    return wanted_ranges(Matcher(graph, skip).find())
+    """The float nodes whose ranges a plan for ``graph`` asks for, as it does not carry them."""
+    ops = Matcher(graph, skip).find()
+    known = handed_on(ops, carried_ranges(graph))
+    return tuple(name for name in wanted_ranges(ops) if name not in known)
 
 
 def _same_pads(window: Iterable[int], strides: Iterable[int], dims: tuple[int, ...] | None) -> Pads | None:

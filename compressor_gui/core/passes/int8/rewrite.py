@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
 
 from compressor_gui.core.graph import Edit, Node
+from compressor_gui.core.passes.carried_ranges import carried_constants, carrier, steps_of, weights_of
 from compressor_gui.core.passes.int8 import kernels
 from compressor_gui.core.passes.int8.match import Op, Pads
 from compressor_gui.core.passes.int8.plan import Plan
-from compressor_gui.core.passes.int8.weights import Weights, encode
+from compressor_gui.core.passes.int8.weights import Weights, by_channel, encode
 from compressor_gui.core.passes.unread import remove_unread
 from compressor_gui.core.values import Attr, DType, Tensor
 
 _MADE = "part of the fused operation {}"
 _UNREAD = "stored in 8 bits"
+_ROUNDED = "its rounding is that of the codes"
 _ONE_PIXEL: dict[str, Attr] = {"ksize": (1, 1, 1, 1), "strides": (1, 1, 1, 1), "padding": b"VALID"}
 _LEAST_PEAK = 1e-30
 """Of a channel that is multiplied by zero: a range may not be empty."""
@@ -31,9 +33,9 @@ class Rewriter:
         self.edit = Edit(plan.graph)
         self._codes: dict[str, str] = {}
         self._padded: dict[tuple[str, Pads], str] = {}
-        self._weights: dict[tuple[str, bool], tuple[str, Weights]] = {}
+        self._weights: dict[tuple[str, bool, bytes], tuple[str, Weights]] = {}
         self._constants: dict[str, str] = {}
-        self._freed: dict[str, None] = {}
+        self._passed: dict[str, None] = {}
         self._without_vnni = without_vnni
 
     def run(self) -> Edit:
@@ -48,8 +50,17 @@ class Rewriter:
             for node in op.swallowed[1:]:
                 self.edit.remove(node.name, _MADE.format(made))
             self._way_back(op, swallowed)
-        remove_unread(self.edit, self._freed, _UNREAD)
+        remove_unread(self.edit, self._passed, _ROUNDED)
+        remove_unread(self.edit, self._constants_of(swallowed), _UNREAD)
         return self.edit
+
+    def _constants_of(self, swallowed: set[str]) -> Iterator[str]:
+        """Those that nodes which went away have read."""
+        for name in sorted(swallowed):
+            node = self.graph[name]
+            for at, ref in enumerate(node.data_refs):
+                if self.graph.constant(node, at) is not None or ref.name in carried_constants(self.graph):
+                    yield ref.name
 
     # -- operations ------------------------------------------------------------------------------------------------
 
@@ -61,11 +72,12 @@ class Rewriter:
         codes = [self._read(op, source) for source in op.sources]
         inputs: tuple[str, ...]
         if op.kind == "pad":
-            self._freed[head.data_refs[1].name] = None
             return self._pad(op, codes[0], op.sources[0], self.plan.border(op))
         if op.kind == "pool":
             inputs = (codes[0], self._scalar(0.0, op), self._scalar(self.plan.formats[op.tail.name].span, op))
             return self._add(kernels.POOLS[head.op].node(name, inputs, head), op)
+        if carrier(self.graph, op.tail) is not None:
+            return codes[0]
         rest = [str(ref) for ref in head.data_refs[len(codes) :]]
         if head.op in kernels.BYTES:
             return self._in_bytes(name, codes[0], lambda read: head.with_(inputs=(read, *rest)), op)
@@ -75,13 +87,14 @@ class Rewriter:
         source, result = self.plan.formats[op.sources[0]], self.plan.formats[op.tail.name]
         codes, padding = self._with_border(op)
         stored, weights = self._weights_of(op)
-        bias = self._bias_of(op) - source.shift * weights.sums + result.shift
+        assert op.affine is not None
+        bias = op.affine.offset - source.shift * weights.sums + result.shift
         low = self._constant(f"{stored}_low", -weights.peaks, DType.FLOAT, op)
         high = self._constant(f"{stored}_high", weights.peaks, DType.FLOAT, op)
         ends = [self._scalar(0.0, op), self._scalar(source.span, op), low, high]
         ends += [self._scalar(0.0, op), self._scalar(result.span, op)]
         kernel = kernels.CONV if op.kind == "conv" else kernels.DEPTHWISE
-        head = op.head if op.affine is None else None
+        head = op.head if op.kind != "affine" else None
         summand: list[str] = []
         if op.summand is not None:
             kernel, added = kernels.CONV_SUM, self.plan.formats[op.summand]
@@ -99,11 +112,9 @@ class Rewriter:
 
     def _with_border(self, op: Op) -> tuple[str, dict[str, Attr]]:
         """What a layer reads, and its attributes of padding: a kernel surrounds it with code 0, where that is zero."""
-        if op.affine is not None:
+        if op.kind == "affine":
             return self._read(op, op.sources[0]), {key: _ONE_PIXEL[key] for key in ("strides", "padding")}
         codes, pads, zero = self._read(op, op.sources[0]), self.plan.pads(op), self.plan.formats[op.sources[0]].zero
-        if op.pad is not None:
-            self._freed[op.pad.data_refs[1].name] = None
         if op.border is None and (pads is None or not zero or not any(map(any, pads))):
             return codes, {"padding": op.head.attrs["padding"]}
         assert pads is not None
@@ -133,7 +144,11 @@ class Rewriter:
         if source not in self._codes:
             format = self.plan.formats[source]
             ends = (self._scalar(-format.shift, op), self._scalar(format.span - format.shift, op))
-            made = kernels.QUANTIZE.node(self.edit.free_name(f"{source}_int8"), (source, *ends), self.graph[source])
+            carried = carrier(self.graph, self.graph[source])
+            read = source if carried is None else str(carried.source)
+            if carried is not None:
+                self._passed[source] = None
+            made = kernels.QUANTIZE.node(self.edit.free_name(f"{source}_int8"), (read, *ends), self.graph[source])
             self._codes[source] = self.edit.add(made, (source,))
         return self._codes[source]
 
@@ -158,33 +173,23 @@ class Rewriter:
 
     def _weights_of(self, op: Op) -> tuple[str, Weights]:
         """The constant of a layer's codes, and these."""
-        if op.affine is not None:
-            scale = op.affine.scale
+        scale = op.affine.scale if op.affine is not None else np.ones(1)
+        if op.kind == "affine":
             codes = (np.sign(scale) * 127).astype(np.int8).reshape(1, 1, -1, 1)
             peaks = np.maximum(np.abs(scale), _LEAST_PEAK).astype(np.float32)
             return self._constant(f"{op.head.name}_int8_scale", codes, DType.QINT8, op), Weights(codes, peaks, scale)
         ref, turned = op.head.data_refs[1], op.head.flag("transpose_b")
-        if (ref.name, turned) not in self._weights:
-            tensor = self.graph.constant(op.head, 1)
+        key = (ref.name, turned, scale.tobytes())
+        if key not in self._weights:
+            tensor, steps = weights_of(self.graph, op.head), steps_of(self.graph, op.head)
             assert tensor is not None
-            found = encode(op.head, tensor.array.T if turned else tensor.array, self._without_vnni)
-            name = self._constant(f"{ref.name}_int8", found.codes, DType.QINT8, op)
-            self._weights[ref.name, turned] = name, found
-            self._freed[ref.name] = None
-        return self._weights[ref.name, turned]
-
-    def _bias_of(self, op: Op) -> np.ndarray | float:
-        if op.affine is not None:
-            self._freed.update(dict.fromkeys(op.affine.constants))
-            offset: np.ndarray = op.affine.offset
-            return offset
-        if op.bias is None:
-            return 0.0
-        self._freed[op.bias.name] = None
-        step = next(node for node in op.nodes[1:] if op.bias in node.data_refs)
-        tensor = self.graph.constant(step, step.data_refs.index(op.bias))
-        assert tensor is not None
-        return tensor.array.reshape(-1).astype(np.float64)
+            array = (tensor.array * scale.reshape(_behind_space(op.head, tensor.array))).astype(np.float32)
+            if steps is not None:
+                steps = by_channel(op.head, steps.T if turned else steps)[0] * np.abs(scale)
+            found = encode(op.head, array.T if turned else array, self._without_vnni, steps)
+            name = self.edit.free_name(f"{ref.name}_int8")
+            self._weights[key] = self._constant(name, found.codes, DType.QINT8, op), found
+        return self._weights[key]
 
     def _scalar(self, value: float, op: Op) -> str:
         """A constant that the whole graph shares."""
@@ -218,3 +223,8 @@ class Rewriter:
 
     def _add(self, node: Node, op: Op) -> str:
         return self.edit.add(node, self._origins(op))
+
+
+def _behind_space(layer: Node, weights: np.ndarray) -> tuple[int, ...]:
+    """The shape of a vector over the output channels beside the weights."""
+    return (1, 1, *weights.shape[2:]) if layer.op == "DepthwiseConv2dNative" else (-1,)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.memo import by_identity
+from compressor_gui.core.passes.carried_ranges import weights_of
 from compressor_gui.core.shapes import BROADCAST, SAME_AS_FIRST, infer_shapes
 
 
@@ -72,7 +73,7 @@ def _broadcast(own: Size, column: tuple[Size, ...]) -> Size:
 
 def _slid(graph: ModelGraph, node: Node, sizes: Sizes) -> Sizes:
     """What is left when a window is slid over all but the batch and the channels; empty where that is not so."""
-    weights = graph.constant(node, 1)
+    weights = weights_of(graph, node)
     window = node.ints("ksize") or (1, *(weights.array.shape[:2] if weights is not None else ()), 1)
     if not len(sizes) == len(window) == len(node.ints("strides")) == 4 or node.text("data_format", "NHWC") != "NHWC":
         return ()

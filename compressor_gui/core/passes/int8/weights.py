@@ -29,8 +29,9 @@ def by_channel(layer: Node, weights: np.ndarray) -> np.ndarray:
     return weights.reshape(-1, shape[2] * shape[3] if layer.op == "DepthwiseConv2dNative" else shape[-1])
 
 
-def encode(layer: Node, weights: np.ndarray, without_vnni: bool) -> Weights:
-    """Symmetric codes with a step for each output channel.
+def encode(layer: Node, weights: np.ndarray, without_vnni: bool, steps: np.ndarray | None = None) -> Weights:
+    """Symmetric codes with a step for each output channel; not finer than ``steps``, one for each channel, which are
+    those of weights that were rounded before.
 
     Before VNNI, the processor's instruction (``vpmaddubsw``) adds the products of two neighbours of the input channels
     in 16 bits, and clips. ``without_vnni`` makes steps so wide that this does not happen. A depthwise layer does not
@@ -38,6 +39,8 @@ def encode(layer: Node, weights: np.ndarray, without_vnni: bool) -> Weights:
     """
     matrix = by_channel(layer, weights)
     least = _pairs(weights) / _LARGEST_PAIR * 127 if without_vnni and layer.op != "DepthwiseConv2dNative" else None
+    if steps is not None:
+        least = np.maximum(steps * 127, 0 if least is None else least)
     codes, peaks = encode_symmetric(matrix, 1, least)
     sums = codes.sum(axis=0, dtype=np.int64) * (peaks.astype(np.float64) / 127)
     return Weights(codes.reshape(weights.shape), peaks, sums)
