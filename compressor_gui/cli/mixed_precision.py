@@ -93,7 +93,8 @@ def mixed_precision(
 
     What each layer costs alone is swept (or remembered); the assignments that promise least noise for their bytes are
     measured with all layers together, and corrected, until the cheapest one that meets the target is found. Compared
-    is with MODEL behind its --recipe. Where no assignment meets it, the exit code is 1, and the best one is told.
+    is with MODEL behind its --recipe. Where no assignment meets it the best one is told, nothing is written, and the
+    exit code is 1.
 
     \b
     Examples:
@@ -121,9 +122,9 @@ def mixed_precision(
         made = request.model_with(step)
         timed = engine.run(Latency(made, model, runs=runs, nodes=0), console.progress) if runs and step else None
     recipe = Recipe.from_json(made.recipe) if made.recipe else Recipe()
-    if output:
+    if output and found.met:
         pbio.write_graph(Replayer(source).replay(recipe).graph, output, model.path)
-    if save_recipe:
+    if save_recipe and found.met:
         dataclasses.replace(recipe, sha256=digest(content)).save(save_recipe)
     if chart:
         save_chart(_chart(found, model), chart)

@@ -113,6 +113,13 @@ def test_each_layer_has_its_own_bits() -> None:
     assert third.name in {layer.name for layer in find_layers(done.graph)}
 
 
+def test_what_is_unpacked_at_every_run_is_said() -> None:
+    weights = np.zeros((2049, 1280), np.float32)
+    weights[0] = 1
+    assert "every run" in applied(all_in(4), dense(weights)).notes[0]
+    assert applied(all_in(4), dense(weights[:2048])).notes == ()
+
+
 def test_twice_finds_nothing_to_do() -> None:
     once = applied(all_in(4), small_net()).graph
     again = applied(all_in(4), once)

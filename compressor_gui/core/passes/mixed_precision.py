@@ -22,6 +22,9 @@ from compressor_gui.core.values import DType, Tensor
 WIDTHS = (32, *range(16, 1, -1))
 """The numbers of bits that a layer's weights can have: 32 leaves them as they are."""
 
+FOLDED_BYTES = 10 << 20
+"""The largest constant that TensorFlow folds when a session begins (core/common_runtime/constant_folding.cc)."""
+
 
 @dataclass(frozen=True)
 class MixedPrecision(Pass):
@@ -57,6 +60,7 @@ class MixedPrecision(Pass):
         own = self._own(layers)
         edit = Edit(graph)
         refused: dict[str, list[str]] = {}
+        unfolded: list[str] = []
         for layer in layers:
             bits = own.get(layer.name, self.rest)
             reason = _reason_against(layer, bits)
@@ -64,7 +68,11 @@ class MixedPrecision(Pass):
                 refused.setdefault(reason, []).append(layer.name)
             elif bits < 32:
                 _store(edit, layer, bits)
-        return result(edit, (f"Left alone, as {reason}: {some(names)}." for reason, names in refused.items()))
+                unfolded += [layer.name] if layer.tensor.nbytes > FOLDED_BYTES else []
+        notes = [f"Left alone, as {reason}: {some(names)}." for reason, names in refused.items()]
+        if unfolded:
+            notes.append(f"Unpacked at every run, as TensorFlow folds constants of up to 10 MB: {some(unfolded)}.")
+        return result(edit, notes)
 
     def _own(self, layers: Iterable[Layer]) -> dict[str, int]:
         """Layer -> its own number of bits."""
