@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from compressor_gui.core.caution import Cautious, Ran
+from compressor_gui.core.distilling import Distill
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import CheckExport, EngineInfo, Hello
 from compressor_gui.core.measure import (
@@ -44,7 +45,7 @@ def _hello(_request: Hello, _job: Job) -> EngineInfo:
 
 
 def _job(place: str) -> Callable[[Any, Job], Any]:
-    """The handler at ``module.function``, imported with the first request that needs it."""
+    """The handler at ``module.function``, where the module may lie in a package; imported when first needed."""
 
     def handle(request: Request, job: Job) -> Any:
         job.progress(0, 0, "starting TensorFlow")
@@ -70,6 +71,7 @@ HANDLERS: Handlers = {
     PruneRetrain: _job("train.prune_retrain.prune_retrain"),
     FindPrecision: _job("mixed_precision.mixed_precision"),
     LayerNoise: _job("noise.layer_noise"),
+    Distill: _job("train.distill.distill"),
     Transfer: _job("transfer.transfer"),
 }
 
