@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor_gui.core import units
-from compressor_gui.core.captions import ACTIVATIONS, AFFINE, BRIEF, WEIGHTED, detail, family, is_quantized, title
+from compressor_gui.core.captions import ACTIVATIONS, AFFINE, BRIEF, WEIGHTED, detail, family, title
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.names import shared_scope
+from compressor_gui.core.region_boxes import IslandBoxes, RegionBoxes, island_boxes, region_boxes
+from compressor_gui.core.regions import Region, regions
 
 Kind = Literal["op", "fused", "scope"]
 
@@ -60,22 +62,6 @@ class Box:
         return self.members[: len(self.members) - self.constants]
 
 
-@dataclass(frozen=True)
-class Region:
-    """Boxes that pass 8-bit tensors among them: how many nodes, and how many of these turn from or to float."""
-
-    boxes: tuple[int, ...]
-    nodes: int
-    borders: int
-    number: int
-
-    @property
-    def caption(self) -> str:
-        """``8-bit region 4 · 17 nodes · 1 border``."""
-        word = "border" if self.borders == 1 else "borders"
-        return f"8-bit region {self.number} · {self.nodes} nodes · {self.borders} {word}"
-
-
 @dataclass(frozen=True, eq=False)
 class Folded:
     """Boxes and the edges between them.
@@ -90,7 +76,8 @@ class Folded:
     edges: NDArray[np.int32]
     tensors: tuple[tuple[str, ...], ...]
     owner: Mapping[str, int]
-    regions: tuple[Region, ...]
+    regions: tuple[RegionBoxes, ...]
+    islands: tuple[IslandBoxes, ...]
     scopes: Mapping[str, int]
     open_scopes: frozenset[str]
 
@@ -120,8 +107,10 @@ def fold(
     constants: bool = False,
     chains: bool = True,
     apart: Collection[str] = (),
+    found: Sequence[Region] | None = None,
 ) -> Folded:
-    """Fold a graph; ``open_scopes`` None opens what :func:`readable_scopes` would.
+    """Fold a graph; ``open_scopes`` None opens what :func:`readable_scopes` would. ``found``: its 8-bit regions, where
+    they are known already.
 
     ``constants``: draw constants as boxes. ``chains``: draw a layer (convolution, bias, activation) as one box, but for
     the nodes in ``apart``, which keep boxes of their own.
@@ -153,7 +142,9 @@ def fold(
         owner.update(dict.fromkeys(boxes[-1].members, len(boxes) - 1))
     inside = {name for box in boxes for name in box.members[len(box.ops) :]}
     edges, tensors = _edges(graph, owner, inside)
-    return Folded(tuple(boxes), edges, tensors, owner, _regions(graph, owner), scopes, opened)
+    found = regions(graph) if found is None else found
+    inner = region_boxes(graph, found, owner), island_boxes(found, owner)
+    return Folded(tuple(boxes), edges, tensors, owner, *inner, scopes, opened)
 
 
 # --- boxes -----------------------------------------------------------------------------------------------------------
@@ -344,7 +335,7 @@ def readable_scopes(scopes: Mapping[str, int], paths: Iterable[tuple[str, ...]])
     return frozenset(opened)
 
 
-# --- edges and regions -----------------------------------------------------------------------------------------------
+# --- edges -----------------------------------------------------------------------------------------------------------
 
 
 def _edges(
@@ -364,30 +355,3 @@ def _edges(
                 found[str(ref)] = None
     edges = np.array(list(flows), np.int32).reshape(-1, 2)
     return edges, tuple(tuple(found) for found in flows.values())
-
-
-def _regions(graph: ModelGraph, owner: Mapping[str, int]) -> tuple[Region, ...]:
-    """Connected sets of 8-bit nodes that compute on 8 bits; weights that are only stored so don't count."""
-    group: dict[str, str] = {node.name: node.name for node in graph.nodes if is_quantized(node.op)}
-
-    def root(name: str) -> str:
-        while group[name] != name:
-            group[name] = group[group[name]]
-            name = group[name]
-        return name
-
-    for node in graph.nodes:
-        if node.name in group and node.op != "QuantizeV2":
-            for ref in node.data_refs:
-                if ref.name in group and graph[ref.name].op != "Dequantize":
-                    group[root(node.name)] = root(ref.name)
-    sets: dict[str, list[str]] = {}
-    for name in group:
-        sets.setdefault(root(name), []).append(name)
-    found: list[Region] = []
-    for names in sets.values():
-        borders = sum(graph[name].op in ("QuantizeV2", "Dequantize") for name in names)
-        boxes = tuple(sorted({owner[name] for name in names}))
-        if len(names) > borders and len(boxes) > 1:
-            found.append(Region(boxes, len(names), borders, len(found) + 1))
-    return tuple(found)

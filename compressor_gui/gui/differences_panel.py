@@ -1,4 +1,4 @@
-"""The differences between original and compressed, grouped by the step that made them."""
+"""The differences between original and compressed, grouped by the step that made them, and the float islands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from compressor_gui.core import units
 from compressor_gui.core.diff import Diff, NodeDiff
+from compressor_gui.core.region_boxes import cost_words
+from compressor_gui.core.regions import Island, islands
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import BODY, SMALL, UNIT, Theme, font
@@ -31,6 +34,9 @@ MOST = 2000
 KEYS = "N next · P previous"
 
 MARKS = {"added": "+", "removed": "−", "changed": "•"}
+ISLAND = "island"
+_BADGES = {**{change: (f"change_{change}", mark) for change, mark in MARKS.items()}, ISLAND: ("region_8bit_line", "~")}
+"""What a row is about -> the token of its badge's colour, and its mark."""
 
 
 class _Row(QStyledItemDelegate):
@@ -51,14 +57,14 @@ class _Row(QStyledItemDelegate):
         rect: QRect = option.rect.adjusted(UNIT, 0, -UNIT * 3, 0)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        change = index.data(CHANGE)
-        painter.setBrush(QBrush(theme.color(f"change_{change}")))
+        color, mark = _BADGES[index.data(CHANGE)]
+        painter.setBrush(QBrush(theme.color(color)))
         painter.setPen(Qt.PenStyle.NoPen)
         badge = QRect(rect.left(), rect.center().y() - 6, 13, 13)
         painter.drawEllipse(badge)
         painter.setPen(QColor("#ffffff" if theme.name == "light" else "#10151d"))
         painter.setFont(font(SMALL, font().Weight.Bold))
-        painter.drawText(badge, int(Qt.AlignmentFlag.AlignCenter), MARKS[change])
+        painter.drawText(badge, int(Qt.AlignmentFlag.AlignCenter), mark)
         detail = str(index.data(DETAIL) or "")
         painter.setFont(font(BODY))
         width = painter.fontMetrics().horizontalAdvance(detail)
@@ -67,13 +73,15 @@ class _Row(QStyledItemDelegate):
         painter.drawText(right, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), detail)
         left = rect.adjusted(UNIT * 5, 0, -width - UNIT * 3, 0)
         painter.setPen(theme.color("text"))
-        name = painter.fontMetrics().elidedText(str(index.data(NODE)), Qt.TextElideMode.ElideMiddle, left.width())
+        whole, island = str(index.data(NODE)), index.data(CHANGE) == ISLAND  # of a sentence the beginning tells most
+        elide = Qt.TextElideMode.ElideRight if island else Qt.TextElideMode.ElideMiddle
+        name = painter.fontMetrics().elidedText(whole, elide, left.width())
         painter.drawText(left, int(Qt.AlignmentFlag.AlignVCenter), name)
         painter.restore()
 
 
 class DifferencesPanel(QWidget):
-    """A tree: step -> its nodes. Choosing one selects it in the graph."""
+    """A tree: step -> its nodes, and before them what is float between 8 bits. Choosing one selects it in the graph."""
 
     quantize_requested = Signal()
 
@@ -144,6 +152,9 @@ class DifferencesPanel(QWidget):
             )  # fmt: skip
             self.stack.setCurrentWidget(self.empty)
             return
+        found = islands(state.regions)
+        if found:
+            self.model.appendRow(_islands_item(found))
         by_step = state.other is None
         names = [step.transform.name for step in state.made.recipe.steps] if state.made else []
         for (step, name), nodes in _groups(diff, names, by_step):
@@ -184,6 +195,25 @@ def _groups(diff: Diff, names: Sequence[str], by_step: bool) -> list[tuple[tuple
         for key in keys:
             groups.setdefault(key, []).append(node)
     return sorted(groups.items())
+
+
+def _islands_item(found: Sequence[Island]) -> QStandardItem:
+    """The float islands, those that cost most first."""
+    item = QStandardItem()
+    item.setData("Float islands", NODE)
+    item.setData(ISLAND, CHANGE)
+    item.setData(f"{len(found):,} · numbers converted", DETAIL)
+    item.setToolTip("Float operations between 8-bit ones: numbers are turned to float for them, and back")
+    for island in sorted(found, key=lambda one: -(one.elements or 0)):
+        child = QStandardItem()
+        child.setData(island.nodes[0], Qt.ItemDataRole.UserRole)
+        child.setData(island.reason, NODE)
+        child.setData(ISLAND, CHANGE)
+        child.setData("?" if island.elements is None else units.amount(island.elements), DETAIL)
+        shown = "\n".join(island.nodes[:12])
+        child.setToolTip(f"{island.reason}\nIt costs {cost_words(island)}\n{shown}")
+        item.appendRow(child)
+    return item
 
 
 def _group_item(step: int | None, title: str, nodes: list[NodeDiff]) -> QStandardItem:

@@ -19,6 +19,7 @@ from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.layers import Layer
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.recipe import Recipe, Replayer
+from compressor_gui.core.regions import Region, regions
 from compressor_gui.core.stats import Magnitudes
 from compressor_gui.gui.background import Background, Superseded
 from compressor_gui.gui.history import History
@@ -83,19 +84,20 @@ class Document(QObject):
         """Compare with a second file; None goes back to comparing with the recipe's result."""
         before = self.state.source
         if path is None or before is None:
-            self.set(other=None, other_diff=None)
+            self.set(other=None, other_diff=None, other_regions=())
             return
         self.set(loading=Path(path).name, error=None)
 
-        def work() -> tuple[Source, Diff]:
+        def work() -> tuple[Source, Diff, tuple[Region, ...]]:
             other = load_source(Path(path))
-            return other, diff_graphs(before.graph, other.graph)
+            return other, diff_graphs(before.graph, other.graph), regions(other.graph)
 
-        def done(result: tuple[Source, Diff]) -> None:
+        def done(result: tuple[Source, Diff, tuple[Region, ...]]) -> None:
             if self.state.source is not before:  # another model was opened meanwhile
                 self.compare_with(path)
                 return
-            self.set(other=result[0], other_diff=result[1], loading="", view="compare")
+            other, diff, eight_bit = result
+            self.set(other=other, other_diff=diff, other_regions=eight_bit, loading="", view="compare")
 
         self.background.run(work, done, self._open_failed)
 

@@ -17,6 +17,7 @@ from compressor_gui.core.layers import Layer
 from compressor_gui.core.names import short_names
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.recipe import Recipe, Replay, Replayer, digest
+from compressor_gui.core.regions import Region, regions
 from compressor_gui.core.stats import Magnitudes
 from compressor_gui.core.verify import verify
 from compressor_gui.gui.measure.measured import Measured
@@ -49,6 +50,8 @@ class Made:
     diff: Diff
     late: Mapping[str, str]
     """Source layers that the prune step finds in 8 bits already -> the sentence that says so."""
+    regions: tuple[Region, ...]
+    """The 8-bit regions, with the float islands that tear them apart."""
 
     @property
     def size(self) -> int:
@@ -71,6 +74,7 @@ class State:
     other: Source | None = None
     """A second file to compare with instead of the recipe's result."""
     other_diff: Diff | None = None
+    other_regions: tuple[Region, ...] = ()
     magnitudes: Mapping[str, Magnitudes] = field(default_factory=dict)
     """Layer name -> its table of magnitudes, once counted."""
     data: DataSpec | None = None
@@ -102,6 +106,11 @@ class State:
         """The difference between the graphs compared."""
         return self.other_diff if self.other else self.made.diff if self.made else None
 
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The 8-bit regions of the graph on the right of a comparison."""
+        return self.other_regions if self.other else self.made.regions if self.made else ()
+
 
 def load_source(path: Path) -> Source:
     """Read, verify and describe a file. Raises CompressorError."""
@@ -120,7 +129,8 @@ def make(replayer: Replayer, recipe: Recipe, progress: Callable[[int, int, str],
         _ = layer.summary  # counted here, so that the window never has to
     graphs = (replay.source, *(stage.after for stage in replay.stages))
     sizes = tuple(pbio.byte_size(graph) for graph in graphs)
-    return Made(recipe, replay, found, sizes, diff_replay(replay), late_layers(replay))
+    eight_bit = regions(replay.graph, replay.left)
+    return Made(recipe, replay, found, sizes, diff_replay(replay), late_layers(replay), eight_bit)
 
 
 def late_layers(replay: Replay) -> dict[str, str]:

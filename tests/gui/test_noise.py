@@ -44,7 +44,7 @@ def amount(canvas: Canvas, node: str) -> float:
 def tip(canvas: Canvas, node: str) -> str:
     assert canvas.scene is not None
     box = canvas.scene.picture.folded.owner[node]
-    return canvas._tip(canvas.to_widget(canvas.scene.rect(box).center()))
+    return canvas.tip(canvas.to_widget(canvas.scene.rect(box).center()))
 
 
 def rows(window: MainWindow) -> list[QTreeWidgetItem]:

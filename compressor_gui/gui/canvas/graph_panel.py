@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from compressor_gui.core.diff import Diff
 from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.regions import Region
 from compressor_gui.gui.canvas import picture as pictures
 from compressor_gui.gui.canvas.colouring import COLORS, TIPS, ColorBy, colour, depends_on
 from compressor_gui.gui.canvas.export import export_scenes
@@ -39,6 +40,8 @@ class Subject:
     before: ModelGraph
     after: ModelGraph | None
     diff: Diff | None
+    regions: tuple[Region, ...]
+    """The 8-bit regions of ``after``."""
     folding: Folding
 
     def is_same(self, other: Subject | None) -> bool:
@@ -53,10 +56,10 @@ class Subject:
         if self.after is None or self.diff is None:
             return (pictures.single(self.before, self.folding),)
         if self.view == "compare":
-            return pictures.pair(self.before, self.after, self.diff, self.folding)
+            return pictures.pair(self.before, self.after, self.diff, self.folding, self.regions)
         if self.view == "overlay":
-            return (pictures.overlay(self.before, self.after, self.diff, self.folding),)
-        return (pictures.single(self.after, self.folding, self.diff),)
+            return (pictures.overlay(self.before, self.after, self.diff, self.folding, self.regions),)
+        return (pictures.single(self.after, self.folding, self.diff, found=self.regions),)
 
 
 class GraphPanel(QWidget):
@@ -307,7 +310,7 @@ class GraphPanel(QWidget):
         diff = state.diff if after is not None else None
         if state.view != "original" and (after is None or diff is None) and self._shown is not None:
             return  # its result is on the way: what is shown stays until then
-        self._wanted = Subject(state.view, state.source.graph, after, diff, self._folding)
+        self._wanted = Subject(state.view, state.source.graph, after, diff, state.regions, self._folding)
         self._draw()
 
     def _draw(self) -> None:

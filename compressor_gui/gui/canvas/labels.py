@@ -56,7 +56,8 @@ class Letters:
 def caption(painter: QPainter, letters: Letters, frame: Frame, color: QColor, backs: list[QColor], size: int) -> None:
     """A frame's caption; ``backs`` are painted behind it, over the edges that would strike it through."""
     shown, metrics = letters.font(size, QFont.Weight.DemiBold)
-    text = metrics.elidedText(frame.caption, Qt.TextElideMode.ElideMiddle, frame.rect.width() - 24)
+    elide = Qt.TextElideMode.ElideMiddle if frame.scope else Qt.TextElideMode.ElideRight
+    text = metrics.elidedText(frame.caption, elide, frame.rect.width() - 24)
     at = frame.corner + QPointF(14, (7 if size <= SMALL else 2) + metrics.ascent())  # large ones need the room
     painter.setPen(Qt.PenStyle.NoPen)
     for back in backs:
@@ -72,7 +73,11 @@ def edge_texts(
     """What flows along edges, beside the arrow's end, where there is room; the ``lit`` ones first."""
     shown, metrics = letters.font(SMALL)
     painter.setFont(shown)
-    taken = [QRectF(f.corner.x() + 10, f.corner.y() + 4, 200, 16) for f in scene.frames if f.rect.intersects(view)]
+    taken = [
+        QRectF(f.corner.x() + 10, f.corner.y() + 4, 200, 16)
+        for f in (*scene.frames, *scene.islands)
+        if f.rect.intersects(view)
+    ]
     strong = set(lit.tolist())
     back = theme.color("graph_canvas", 0.85)
     for edge in sorted(texts, key=lambda edge: edge not in strong):

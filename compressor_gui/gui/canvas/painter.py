@@ -165,6 +165,11 @@ class Painter:
                 painter.setPen(pen)
                 painter.setBrush(self.theme.color("region_8bit_fill", 0.75))
                 painter.drawPath(frame.path)
+        painter.setPen(_cosmetic(self.theme.color("region_8bit_line"), 1.2))
+        painter.setBrush(self.theme.color("graph_canvas"))
+        for frame in scene.islands:
+            if frame.rect.intersects(view):
+                painter.drawPath(frame.path)
 
     def _captions(self, painter: QPainter, scene: Scene, view: QRectF, scale: float) -> None:
         theme, size = self.theme, SMALL if scale >= TWO_LINES else 15
@@ -173,6 +178,7 @@ class Painter:
         for frames, color, back in (
             (scene.scopes, theme.color("text_secondary"), scope),
             (scene.regions, line, region),
+            (scene.islands, theme.color("text_secondary"), canvas),
         ):
             for frame in frames:
                 if frame.rect.intersects(view):

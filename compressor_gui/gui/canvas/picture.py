@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,7 @@ from compressor_gui.core.diff import Diff
 from compressor_gui.core.fold import Folded, fold
 from compressor_gui.core.graph import ModelGraph, Node, parse_ref
 from compressor_gui.core.layout import Layout, aligned, layout
+from compressor_gui.core.regions import Region, regions
 from compressor_gui.core.shapes import infer_shapes
 from compressor_gui.core.values import DType, Shape
 
@@ -85,29 +86,41 @@ def tensor_type(node: Node, port: int) -> str:
 # --- making them -----------------------------------------------------------------------------------------------------
 
 
-def single(graph: ModelGraph, folding: Folding, diff: Diff | None = None, *, before: bool = False) -> Picture:
-    """One graph; with a diff, its boxes are marked (``before``: the graph is the one compared from).
+def single(
+    graph: ModelGraph,
+    folding: Folding,
+    diff: Diff | None = None,
+    *,
+    before: bool = False,
+    found: Sequence[Region] | None = None,
+) -> Picture:
+    """One graph; with a diff, its boxes are marked (``before``: the graph is the one compared from). ``found``: its
+    8-bit regions, where they are known already.
 
     A layer whose nodes were taken apart has a box for each, so that it can be seen what became of them.
     """
     changes = {} if diff is None else node_changes(diff, before)
-    folded = _fold(graph, folding, changes)
+    folded = _fold(graph, folding, changes, found)
     return Picture(graph, folded, layout(folded), box_marks(folded, changes))
 
 
-def _fold(graph: ModelGraph, folding: Folding, changes: Mapping[str, int]) -> Folded:
+def _fold(graph: ModelGraph, folding: Folding, changes: Mapping[str, int], found: Sequence[Region] | None) -> Folded:
     apart = {name for name, change in changes.items() if change == REMOVED}
-    return fold(graph, folding.open_scopes, constants=folding.constants, chains=folding.chains, apart=apart)
+    return fold(
+        graph, folding.open_scopes, constants=folding.constants, chains=folding.chains, apart=apart, found=found
+    )
 
 
-def pair(before: ModelGraph, after: ModelGraph, diff: Diff, folding: Folding) -> tuple[Picture, Picture]:
-    """Two graphs whose corresponding boxes stand at the same height."""
+def pair(
+    before: ModelGraph, after: ModelGraph, diff: Diff, folding: Folding, found: Sequence[Region] | None = None
+) -> tuple[Picture, Picture]:
+    """Two graphs whose corresponding boxes stand at the same height. ``found``: the 8-bit regions of ``after``."""
     left = single(before, folding, diff, before=True)
     if folding.open_scopes is None:
         folding = Folding(
             left.folded.open_scopes | _new_scopes(left, after, folding), folding.constants, folding.chains
         )
-    right = single(after, folding, diff)
+    right = single(after, folding, diff, found=found)
     pairs = corresponding(left, right, diff)
     layouts = aligned(left.layout, right.layout, pairs)
     return (
@@ -123,11 +136,14 @@ def _new_scopes(left: Picture, after: ModelGraph, folding: Folding) -> frozenset
     return frozenset(fold(after, (), constants=folding.constants, chains=folding.chains).scopes)
 
 
-def overlay(before: ModelGraph, after: ModelGraph, diff: Diff, folding: Folding) -> Picture:
-    """Both graphs in one: everything of the compressed one, and what was removed where it stood."""
+def overlay(
+    before: ModelGraph, after: ModelGraph, diff: Diff, folding: Folding, found: Sequence[Region] | None = None
+) -> Picture:
+    """Both graphs in one: everything of the compressed one, and what was removed where it stood. ``found``: the 8-bit
+    regions of ``after``."""
     union = united(before, after, diff)
     changes = {**node_changes(diff, True), **node_changes(diff, False)}
-    folded = _fold(union, folding, changes)
+    folded = _fold(union, folding, changes, regions(after) if found is None else found)
     return Picture(union, folded, layout(folded), box_marks(folded, changes))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -16,6 +17,7 @@ from compressor_gui.core.layout import BOX_HEIGHT, BOX_WIDTH, ROW
 from compressor_gui.gui.canvas.picture import Picture
 
 REGION_MARGIN = 16.0
+ISLAND_MARGIN = 6.0
 CAPTION_SPACE = 14.0
 _LARGEST_OUTLINE = 300
 """A region of more boxes is always a rectangle: joining outlines takes time that grows with their square."""
@@ -245,30 +247,53 @@ class Scene:
 
     @cached_property
     def regions(self) -> tuple[Frame, ...]:
-        """The 8-bit regions: rectangles, or outlines of their boxes where a rectangle would hold strangers."""
-        frames = []
-        for region in self.picture.folded.regions:
-            boxes = list(region.boxes)
-            rect = self.rect_of(boxes).adjusted(*_margins(CAPTION_SPACE))
-            path, corner = QPainterPath(), rect.topLeft()
-            if len(self.boxes_in(rect)) == len(boxes) or len(boxes) > _LARGEST_OUTLINE:
-                path.addRoundedRect(rect, 10, 10)
-            else:
-                path = self._outline(boxes)
-                top = min(boxes, key=lambda box: (self.y[box], self.x[box]))
-                corner.setX(self.rect(top).left() - REGION_MARGIN)
-            frames.append(Frame(rect, path, corner, region.caption))
-        return tuple(frames)
+        """The 8-bit regions: rectangles, or outlines of their boxes where a rectangle would hold strangers. A float
+        island is none: it has a frame of its own in there."""
+        folded = self.picture.folded
+        inside = {box for island in folded.islands for box in island.boxes}
+        half = (ROW - BOX_HEIGHT) / 2  # so far boxes grow until those in neighbouring rows meet
+        margins = (REGION_MARGIN, REGION_MARGIN + CAPTION_SPACE, REGION_MARGIN)
+        grown = (REGION_MARGIN, half, half)
+        return tuple(self._frame(region.boxes, region.caption, margins, grown, inside) for region in folded.regions)
 
-    def _outline(self, boxes: list[int]) -> QPainterPath:
-        """Boxes that grow until those in neighbouring rows meet; the uppermost have room for a caption."""
+    @cached_property
+    def islands(self) -> tuple[Frame, ...]:
+        """The float islands, in frames so narrow that arrows show above and below."""
+        margins = (ISLAND_MARGIN, ISLAND_MARGIN + CAPTION_SPACE, ISLAND_MARGIN)
+        grown = (ISLAND_MARGIN, (ROW - BOX_HEIGHT) / 2, (ROW - BOX_HEIGHT) / 2)
+        return tuple(self._frame(one.boxes, one.caption, margins, grown) for one in self.picture.folded.islands)
+
+    def _frame(
+        self,
+        boxes: Sequence[int],
+        caption: str,
+        margins: tuple[float, float, float],
+        grown: tuple[float, float, float],
+        allowed: Set[int] = frozenset(),
+    ) -> Frame:
+        """A frame around boxes: a rectangle with ``margins`` (at the sides, above, below), or where that would hold
+        others than the ``allowed`` ones, the outline of the boxes ``grown`` by as much."""
+        side, above, below = margins
+        rect = self.rect_of(list(boxes)).adjusted(-side, -above, side, below)
+        path, corner = QPainterPath(), rect.topLeft()
+        held = set(self.boxes_in(rect).tolist())
+        if held <= allowed | set(boxes) or len(boxes) > _LARGEST_OUTLINE:
+            path.addRoundedRect(rect, 10, 10)
+        else:
+            path = self._outline(boxes, grown, above)
+            top = min(boxes, key=lambda box: (self.y[box], self.x[box]))
+            corner.setX(self.rect(top).left() - side)
+        return Frame(rect, path, corner, caption)
+
+    def _outline(self, boxes: Sequence[int], grown: tuple[float, float, float], first: float) -> QPainterPath:
+        """The outline of boxes that are ``grown``; the uppermost, by ``first`` upward, have room for a caption."""
         path = QPainterPath()
-        grow = (ROW - BOX_HEIGHT) / 2
-        top = self.y[boxes].min()
+        side, above, below = grown
+        top = self.y[list(boxes)].min()
         for box in boxes:
             one = QPainterPath()
-            above = max(grow, REGION_MARGIN + CAPTION_SPACE) if self.y[box] == top else grow
-            one.addRect(self.rect(box).adjusted(-REGION_MARGIN, -above, REGION_MARGIN, grow))
+            up = max(above, first) if self.y[box] == top else above
+            one.addRect(self.rect(box).adjusted(-side, -up, side, below))
             path = path.united(one)
         return path.simplified()
 

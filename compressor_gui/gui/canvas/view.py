@@ -20,12 +20,12 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QStyle, QToolTip, QWidget
 
-from compressor_gui.core import units
 from compressor_gui.gui.canvas.minimap import Minimap
 from compressor_gui.gui.canvas.motion import Motion, View
 from compressor_gui.gui.canvas.painter import EDGE_TEXT, Look, Painter
 from compressor_gui.gui.canvas.picture import Picture
 from compressor_gui.gui.canvas.scene import Scene, Way
+from compressor_gui.gui.canvas.tips import box_tip, edge_tip
 from compressor_gui.gui.theme import Theme
 
 MIN_ZOOM, MAX_ZOOM = 0.004, 3.0
@@ -360,25 +360,20 @@ class Canvas(QWidget):
             self.zoom_by(1 + event.value(), event.position())
             return True
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
-            QToolTip.showText(event.globalPos(), self._tip(QPointF(event.pos())), self)
+            QToolTip.showText(event.globalPos(), self.tip(QPointF(event.pos())), self)
             return True
         return super().event(event)
 
-    def _tip(self, point: QPointF) -> str:
+    def tip(self, point: QPointF) -> str:
+        """What is said of the box or the edge under a point of the widget."""
         if self.scene is None:
             return ""
-        picture, at = self.scene.picture, self.to_scene(point)
+        at = self.to_scene(point)
         box = self.scene.box_at(at)
         if box >= 0:
-            found = picture.folded.boxes[box]
-            name = found.id.rstrip("/")
-            size = f"{units.size(found.bytes)} of constants" if found.bytes else ""
-            said = self.look.tips.get(box, "")
-            shown = [f"{picture.graph[node].op}  {node}" for node in found.members[:12]]
-            more = [f"and {len(found.members) - 12} more"] if len(found.members) > 12 else []
-            return "\n".join(filter(None, [name, size, said, "", *shown, *more]))
+            return box_tip(self.scene.picture, box, self.look.tips.get(box, ""))
         edge = self.scene.edge_at(at, 5 / self.zoom)
-        return "\n".join([picture.tensor_text(edge), *picture.folded.tensors[edge]]) if edge >= 0 else ""
+        return edge_tip(self.scene.picture, edge) if edge >= 0 else ""
 
     # -- keys ----------------------------------------------------------------------------------------------------
 
