@@ -15,7 +15,6 @@ from compressor_gui.core.passes import Param, Pass
 _EXAMPLES = {
     "flag": "true",
     "names": "'a,b'",
-    "amounts": "{'layer': 0.5}",
     "ranges": "{'node': [0, 6]}",
     "renames": "{'old': 'new'}",
     "text": "'text'",
@@ -105,6 +104,8 @@ def _example(kind: type[Pass]) -> str:
                 return f"({key}={value:g})"
         if spec.choices:
             return f"({key}={spec.choices[-1]})"
+        if spec.kind == "amounts":
+            return f"({key}={{'layer': {max(0.5, spec.minimum or 0):g}}})"
         if spec.kind in _EXAMPLES:
             return f"({key}={_EXAMPLES[spec.kind]})"
     return ""

@@ -171,4 +171,4 @@ def test_what_makes_no_sense_is_said(
 
 def test_answers_travel() -> None:
     line = json.loads(event_line(1, Done(FOUND)))
-    assert build(line["with"], Precision, "it") == FOUND
+    assert build(line["with"]["result"], Precision, "it") == FOUND
