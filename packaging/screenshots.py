@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # fused int8 runs on any processor that takes pictures
 
 from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtGui import QImage
@@ -19,10 +20,12 @@ from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
 from compressor_gui.core import layout
 from compressor_gui.core.passes import BY_NAME
+from compressor_gui.gui.assistant.opening import open_assistant
 from compressor_gui.gui.main_window import MainWindow, apply_theme
 from compressor_gui.gui.measure.calibrate_dialog import CalibrateDialog
 from compressor_gui.gui.measure.predictions_dialog import PredictionsDialog
 from compressor_gui.gui.measure.suggest_dialog import SuggestDialog
+from compressor_gui.gui.ranges.dialog import RangesDialog
 from compressor_gui.gui.settings import Settings
 from compressor_gui.gui.theme import Choice, Theme, load_fonts
 
@@ -114,6 +117,24 @@ def measure(window: MainWindow) -> None:
     save_dialog(window, PredictionsDialog, "predictions-light")
 
 
+def quantize(window: MainWindow) -> None:
+    """The assistant's first and last step, and the ranges as plots."""
+    shown = open_assistant(window)
+    wait(lambda: shown.draft.subject is not None)
+    save(shown, "assistant-light")
+    shown.show_step(3)
+    wait(lambda: shown.result_page.run is not None and shown.result_page.run.usable, 300_000)
+    save(shown, "assistant-result-light")
+    run = shown.result_page.run
+    if run is not None and run.calibration is not None:
+        plots = RangesDialog(run.ranges, run.calibration.histograms, window.theme, shown)
+        plots.show()
+        plots.editor.nodes.choose(list(run.ranges)[-1])
+        save(plots, "ranges-light")
+        plots.close()
+    shown.reject()
+
+
 def save_dialog(window: MainWindow, kind: type[QDialog], name: str) -> None:
     """Write a picture of an open dialog, and close it."""
     dialog = window.findChild(kind)
@@ -141,6 +162,7 @@ def main() -> None:
             if name == "light" and window.document.state.data is not None:
                 os.environ["XDG_CACHE_HOME"] = str(Path(folder) / name)  # a sweep that is new shows its progress
                 measure(window)
+                quantize(window)
             window.close()
     layout.close()
 

@@ -6,6 +6,9 @@ import os
 import platform
 from pathlib import Path
 
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+"""The variable that turns TensorFlow's oneDNN kernels on or off."""
+
 
 def processor() -> str:
     """The processor's name, as the system gives it; empty where it does not."""
@@ -33,3 +36,9 @@ def has_vnni() -> bool | None:
     except OSError:
         return None
     return bool({"avx512_vnni", "avx_vnni"}.intersection(text.split()))
+
+
+def onednn_is_on() -> bool:
+    """Whether TensorFlow uses oneDNN here: where the variable says so, or else by itself with VNNI."""
+    said = os.environ.get(ONEDNN)
+    return has_vnni() is not False if said is None else said == "1"

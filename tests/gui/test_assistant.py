@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from compressor_gui.core import pbio
+from compressor_gui.core.machine import ONEDNN
 from compressor_gui.core.measure import Calibrate, Calibration, Evaluate, Latency, Preview
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.prune import Prune
@@ -18,6 +19,7 @@ from compressor_gui.core.passes.quantize_weights import QuantizeWeights
 from compressor_gui.core.protocol import Cancelled, Done, Failed, Progress
 from compressor_gui.core.recipe import Recipe, Replayer
 from compressor_gui.gui.assistant.dialog import AssistantDialog
+from compressor_gui.gui.assistant.page import step_words
 from compressor_gui.gui.export_dialog import ExportDialog
 from compressor_gui.gui.main_window import MainWindow
 from compressor_gui.gui.measure.data_dialog import DataDialog
@@ -127,7 +129,7 @@ def test_escape_changes_nothing_and_stops_the_work(
     to_result(qtbot, shown, engine)
     number, _ = engine.find(Calibrate)
     qtbot.keyClick(shown, Qt.Key.Key_Escape)
-    assert not shown.isVisible()
+    assert not any(found.isVisible() for found in opened.findChildren(AssistantDialog))
     assert number in engine.cancelled
     engine.say(Calibrate, Cancelled())
     assert opened.document.state.recipe is before.recipe
@@ -331,8 +333,27 @@ def test_another_model_closes_it(qtbot: QtBot, opened: MainWindow, engine: FakeE
     before = opened.document.state.source
     opened.open(model_file)
     qtbot.waitUntil(lambda: opened.document.state.source is not before)
-    assert not shown.isVisible()
+    assert not any(found.isVisible() for found in opened.findChildren(AssistantDialog))
     settle(qtbot, opened)
+
+
+def test_a_step_counts_its_ranges() -> None:
+    ranges = {"a": (0.0, 1.0), "b": (0.0, 2.0)}
+    assert step_words(FuseInt8(ranges, skip=("c",))) == "fuse_int8(2 ranges, skip=[c])"  # type: ignore[arg-type]
+    assert step_words(FuseInt8({"a": (0.0, 1.0)})) == "fuse_int8(1 range)"  # type: ignore[arg-type]
+    assert step_words(QuantizeWeights()) == "quantize_weights"
+
+
+def test_a_processor_without_onednn_is_said(
+    qtbot: QtBot, opened: MainWindow, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ONEDNN, "0")
+    shown = open_it(qtbot, opened)
+    assert f"{ONEDNN}=1" in shown.what.cards["fused"].facts.text()
+    monkeypatch.setenv(ONEDNN, "1")
+    shown.what.show_draft()
+    assert ONEDNN not in shown.what.cards["fused"].facts.text()
+    shown.reject()
 
 
 def test_the_menu_beside_the_button_has_the_passes(opened: MainWindow) -> None:

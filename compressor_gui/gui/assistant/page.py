@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QRadioButton, QVBoxLayout, QWidget
 
+from compressor_gui.core import units
 from compressor_gui.core.passes.base import Pass
 from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.assistant.draft import Draft
@@ -53,6 +55,16 @@ def wrapped(text: str, role: str = "") -> QLabel:
     return out
 
 
+def step_words(transform: Pass) -> str:
+    """A step as the recipe has it, its ranges only counted: ``fuse_int8(33 ranges, skip=[conv1])``."""
+    ranges = getattr(transform, "ranges", ())
+    if not ranges:
+        return transform.label().removesuffix("()")
+    name, _, rest = replace(transform, ranges=()).label().partition("(")  # type: ignore[call-arg]
+    parts = filter(None, (units.counted(len(ranges), "range"), rest.removesuffix(")")))
+    return f"{name}({', '.join(parts)})"
+
+
 class Steps(QWidget):
     """A recipe's steps, one a line."""
 
@@ -75,7 +87,7 @@ class Steps(QWidget):
             row.setContentsMargins(0, 0, 0, 0)
             row.setSpacing(UNIT * 2)
             row.addWidget(label(str(number), "secondary"), 0, Qt.AlignmentFlag.AlignTop)
-            row.addWidget(wrapped(transform.label().removesuffix("()"), "strong"), 1)
+            row.addWidget(wrapped(step_words(transform), "strong"), 1)
             line.setToolTip(transform.summary)
             self._column.addWidget(line)
 

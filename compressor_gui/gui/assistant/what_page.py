@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QHBoxLayout, QHeaderView, QPushButton, QTreeWidget
 
 from compressor_gui.core import units
 from compressor_gui.core.assistant import Goal
+from compressor_gui.core.machine import ONEDNN, onednn_is_on
 from compressor_gui.gui.assistant.draft import Draft
 from compressor_gui.gui.assistant.page import Card, Cards, Page, wrapped
 from compressor_gui.gui.theme import UNIT, Theme
@@ -141,6 +142,8 @@ class WhatPage(Page):
             if subject is not None and not subject.refusal:
                 size = subject.estimated_size(choices.skip)
                 facts = (f"≈ {units.size(size)} instead of {units.size(subject.size)}", *facts)
+            if goal == "fused" and not onednn_is_on():
+                facts = (*facts, f"on this processor only with {ONEDNN}=1")
             card.say(facts)
             card.setEnabled(subject is None or not subject.refusal)
         for button in (self.all_button, self.ends_button):
