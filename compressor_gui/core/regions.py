@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from compressor_gui.core.graph import CONTROL_FLOW, ModelGraph, Node
+from compressor_gui.core.graph import CONTROL_FLOW, ModelGraph, Node, Ref
 from compressor_gui.core.op_outputs import output_types
 from compressor_gui.core.passes.eightbit import plan as classic
 from compressor_gui.core.passes.int8 import match as fused
@@ -25,7 +25,10 @@ BORDERS = ("QuantizeV2", "Dequantize")
 """The conversions between float and 8 bits."""
 
 _CODES = frozenset((DType.QUINT8, DType.QINT8, DType.QINT32))
-_BYTES = frozenset((DType.UINT8, DType.INT8))
+_INTEGERS = frozenset((DType.UINT8, DType.INT8, DType.INT32))
+"""What a Bitcast makes of codes, for operations that have no kernel for these."""
+_ASK = ("ArgMax", "ArgMin", "Rank", "Shape", "Size")
+"""Read codes, and put out other integers."""
 _FLOATS = frozenset((DType.FLOAT, DType.HALF, DType.BFLOAT16, DType.DOUBLE))
 _TOLD = 4
 _CONVERTED_BYTES = 5
@@ -129,21 +132,21 @@ class _Search:
 
     # -- 8 bits ----------------------------------------------------------------------------------------------------
 
-    def _eight_bit_nodes(self) -> dict[str, bool]:
-        """8-bit node -> whether its first output is 8-bit too. A constant is none: stored weights join nothing."""
-        found: dict[str, bool] = {}
+    def _eight_bit_nodes(self) -> dict[str, frozenset[int]]:
+        """8-bit node -> which of its outputs are 8-bit. A constant is none: stored weights join nothing."""
+        found: dict[str, frozenset[int]] = {}
         for node in self.graph.topological():
             if node.op == "Const" or node.op in CONTROL_FLOW:
                 continue
-            types = output_types(node)
-            reads = any(found.get(ref.name, False) and ref.port == 0 for ref in node.data_refs)
-            makes = types is not None and len(types) > 0 and (types[0] in _CODES or (types[0] in _BYTES and reads))
+            reads = any(ref.port in found.get(ref.name, ()) for ref in node.data_refs)
+            carried = _CODES | _INTEGERS if reads and node.op not in _ASK else _CODES
+            makes = frozenset(at for at, kind in enumerate(output_types(node) or ()) if kind in carried)
             if makes or reads:
                 found[node.name] = makes
         return found
 
     def _passes_codes(self, source: str, port: int) -> bool:
-        return port == 0 and self.coded.get(source, False)
+        return port in self.coded.get(source, ())
 
     def _computes(self, names: Iterable[str]) -> bool:
         return any(self.graph[name].op not in BORDERS for name in names)
@@ -155,13 +158,18 @@ class _Search:
         order = self.graph.topological()
         behind: set[str] = set()
         for node in order:
-            reached = any(ref.name in home or ref.name in behind for ref in node.data_refs)
+            reached = any(ref.name in behind or self._puts_out_float(ref, home) for ref in node.data_refs)
             if reached and node.name not in home and self._is_float(node):
                 behind.add(node.name)
         for node in reversed(order):
             if node.name in behind and any(user in home or user in self._inland for user in self._readers(node.name)):
                 self._inland.add(node.name)
         return [node.name for node in order if node.name in self._inland]
+
+    def _puts_out_float(self, ref: Ref, home: Mapping[str, int]) -> bool:
+        """Whether that is the value of an 8-bit node, and not an end of its range."""
+        value = ref.port == 0 and self.graph[ref.name].op != "RequantizationRange"
+        return value and ref.name in home and ref.port not in self.coded[ref.name]
 
     def _is_float(self, node: Node) -> bool:
         """Whether a node carries floats on; one that only finds the range of a QuantizeV2 is part of the conversion."""

@@ -25,8 +25,9 @@ class QuantizeNodes(Pass):
     """Replace the float operations that have a classic 8-bit kernel; or, in other modes, only round.
 
     Covered are Conv2D, MatMul, BiasAdd, BatchNormWithGlobalNormalization, MaxPool, AvgPool, Relu, Relu6, Reshape,
-    Concat and ConcatV2. Quantize and Dequantize nodes stand at the borders of 8-bit regions only; the graph's outputs
-    keep their names and stay float32.
+    Concat and ConcatV2; and where they link these, Add, AddV2, Mul, Pad, MirrorPad, Mean, Max, the resizes, Split,
+    SplitV, Slice, StridedSlice, Transpose, Squeeze, ExpandDims, DepthToSpace and SpaceToDepth. Quantize and Dequantize
+    nodes stand at the borders of 8-bit regions only; the graph's outputs keep their names and stay float32.
     """
 
     name: ClassVar[str] = "quantize_nodes"
@@ -56,6 +57,12 @@ class QuantizeNodes(Pass):
     )
     input_min: float = param(0.0, "number", "Input minimum", "What the code 0 of a quantized input stands for.")
     input_max: float = param(1.0, "number", "Input maximum", "What the code 255 of a quantized input stands for.")
+    classic: bool = param(
+        False,
+        "flag",
+        "Classic",
+        "Only the operations that TensorFlow 1.x's tool replaces, without those that link them.",
+    )
     skip: Names = param((), "names", "Skip", "Operations, scopes of them, or layers, that stay in float.")
 
     def __post_init__(self) -> None:
@@ -76,7 +83,7 @@ class QuantizeNodes(Pass):
         if self.mode == "quantize":
             return modes.pass_through_8_bits(graph)
         skipped = skipped_names(graph, self.skip, self.name)
-        plan = Plan(graph, skipped, self.quantized_input)
+        plan = Plan(graph, skipped, self.quantized_input, self.classic)
         fallback = None
         if self.fallback_min is not None and self.fallback_max is not None:
             fallback = (self.fallback_min, self.fallback_max)
@@ -86,7 +93,7 @@ class QuantizeNodes(Pass):
         if self.quantized_input and not plan.placeholders:
             notes.append("No placeholder is float32, so none became quint8.")
         edit = Rewriter(plan, fallback, (self.input_min, self.input_max)).run()
-        return result(edit, notes, left=skipped_nodes(graph, skipped))
+        return result(edit, notes, left={**plan.left, **skipped_nodes(graph, skipped)})
 
     def _check_mode(self) -> None:
         """Refuse parameters that the mode does not read."""
@@ -96,7 +103,7 @@ class QuantizeNodes(Pass):
             raise PassError(f"mode {self.mode} has 8 bits, and bitdepth={self.bitdepth}", where=self.name, hint=hint)
         if self.mode == "round" and self.bitdepth < 2:
             raise PassError("mode round needs a bitdepth of 2 at least", where=self.name, hint="one bit has no zero")
-        for key in ("fallback_min", "fallback_max", "quantized_input", "skip"):
+        for key in ("fallback_min", "fallback_max", "quantized_input", "classic", "skip"):
             if self.mode != "eightbit" and key in self.chosen():
                 words = f"{key} is for mode eightbit, and mode={self.mode}"
                 raise PassError(words, where=self.name, hint="leave it out")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from compressor_gui.core.graph import ModelGraph, Node, Ref
 from compressor_gui.core.shapes import infer_shapes
@@ -52,7 +52,9 @@ class Kernel:
 
     ``suffix`` is appended to the operation's name; ``wide`` says that the result is qint32 and has to be requantized;
     ``types`` are attributes that are always the same, ``copied`` those taken from the float operation. ``plain`` is the
-    index of the one data input that stays as it is (negative: from the end), or None.
+    index of the one data input that stays as it is (negative: from the end), or None; ``only`` that of the one that
+    does not. ``form``: ``ranged`` kernels read and put out ranges beside the codes; see :class:`.LinkBuilder` for the
+    others.
     """
 
     op: str
@@ -61,10 +63,14 @@ class Kernel:
     types: Mapping[str, Attr] = field(default_factory=dict)
     copied: tuple[str, ...] = ()
     plain: int | None = None
+    only: int | None = None
+    form: Literal["ranged", "codes", "bytes", "pad", "mean"] = "ranged"
     arrange: Arrange = _ranges_behind
 
     def tensor_inputs(self, node: Node) -> list[int]:
         """The indices of the data inputs that are quantized."""
+        if self.only is not None:
+            return [self.only]
         count = len(node.data_refs)
         return [index for index in range(count) if self.plain is None or index != self.plain % count]
 

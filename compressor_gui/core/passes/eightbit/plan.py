@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from compressor_gui.core.graph import ModelGraph, Node, Ref
+from compressor_gui.core.graph import ModelGraph, Node, Ref, parse_ref
 from compressor_gui.core.memo import by_identity
 from compressor_gui.core.passes.eightbit.constants import can_be_stored
 from compressor_gui.core.passes.eightbit.kernels import KERNELS, Kernel, is_float, refusal
+from compressor_gui.core.passes.eightbit.links import LINKS, NO_KERNEL, refused_link
 from compressor_gui.core.passes.wording import some
 from compressor_gui.core.values import DType, Tensor
 
@@ -20,54 +21,75 @@ class Plan:
     """The decisions for one graph (``graph``, and its nodes in topological ``order``).
 
     ``kernels``: operation -> its 8-bit kernel; ``quantized``: operation -> the indices of what it reads in 8 bits.
-    ``notes``: why covered operations stay in float, as sentences. ``placeholders``: those that will be fed as quint8.
-    ``ranges``: operation with a qint32 result -> the two references that hold its range, from a FakeQuant behind it.
-    ``home``: 8-bit operation -> the node that its float value goes by: that FakeQuant, else itself. ``merged``: such a
-    FakeQuant -> the 8-bit operation in front of it. ``read``: what is read in 8 bits (see :meth:`root`). ``dropped``:
-    Identity and the like that are left out, as all their readers read the 8-bit tensor in front.
+    ``notes``: why covered operations stay in float, as sentences; ``left``: the same of links (see :mod:`.links`), by
+    name; ``classic``: there are none of these. ``measured``: Shapes that read codes. ``placeholders``: those that will
+    be fed as quint8. ``ranges``: operation with a qint32 result -> the two references that hold its range, from a
+    FakeQuant behind it. ``home``: 8-bit operation -> the node that its float value goes by: that FakeQuant, else
+    itself. ``merged``: such a FakeQuant -> the 8-bit operation in front of it. ``read``: what is read in 8 bits (see
+    :meth:`root`). ``dropped``: Identity and the like that are left out, as all their readers read the 8-bit tensor in
+    front.
     """
 
-    def __init__(self, graph: ModelGraph, skip: Iterable[str] = (), quantized_input: bool = False) -> None:
+    def __init__(
+        self, graph: ModelGraph, skip: Iterable[str] = (), quantized_input: bool = False, classic: bool = False
+    ) -> None:
         self.graph = graph
         self.order = graph.topological()
         self.notes: list[str] = []
+        self.left: dict[str, str] = {}
         self.placeholders = self._fed_as_quint8() if quantized_input else ()
         self.kernels = self._chosen(frozenset(skip))
+        if not classic:
+            self.kernels |= self._links(frozenset(skip))
         self.quantized = {name: frozenset(kernel.tensor_inputs(graph[name])) for name, kernel in self.kernels.items()}
         self.home = {name: name for name in self.kernels}
         self.ranges: dict[str, tuple[str, str]] = {}
         self.merged: dict[str, str] = {}
         self._merge_fake_quants()
-        self._roots: dict[str, str | None] = {}
+        self._roots: dict[Ref, str | None] = {}
         found = (self.root(graph[name].refs[at]) for name, read in self.quantized.items() for at in sorted(read))
         self.read = dict.fromkeys(name for name in found if name is not None)
+        self.measured = () if classic else tuple(node.name for node in graph.nodes if self._measures_codes(node))
         self.dropped: set[str] = set()
         self._drop_pass_throughs()
 
     def root(self, ref: Ref) -> str | None:
-        """The node that an 8-bit form of this tensor comes from, seen through Identity and the like.
+        """The output that an 8-bit form of this tensor comes from, seen through Identity and the like.
 
-        That is an 8-bit operation, a constant that can be stored in 8 bits (or a FakeQuant of one), a placeholder that
-        is fed as quint8, or a Dequantize that was there before; None where the tensor exists in float only.
+        That is one of an 8-bit operation, a constant that can be stored in 8 bits (or a FakeQuant of one), a
+        placeholder that is fed as quint8, or a Dequantize that was there before; None where the tensor exists in float
+        only.
         """
-        passed: list[str] = []
-        while ref.port == 0 and ref.name not in self._roots:
-            passed.append(ref.name)
+        passed: list[Ref] = []
+        while ref not in self._roots:
+            passed.append(ref)
             node = self.graph[ref.name]
             if node.op not in PASS_THROUGH or len(node.refs) != 1:
-                self._roots[ref.name] = self._own_root(node)
+                self._roots[ref] = self._own_root(node, ref)
                 break
             ref = node.refs[0]
-        found = self._roots.get(ref.name) if ref.port == 0 else None
+        found = self._roots[ref]
         self._roots.update(dict.fromkeys(passed, found))
         return found
 
-    def wants_float(self, name: str) -> bool:
-        """Whether a node's value is still read as float32, or is a result of the graph."""
+    def ports(self, name: str) -> list[int]:
+        """The outputs of an 8-bit operation that something reads, and the first."""
+        read = {self.graph[user].refs[index].port for user, index in self.graph.consumers[name]}
+        return sorted({0, *read} - {-1})
+
+    def wants_float(self, name: str, port: int = 0) -> bool:
+        """Whether a node's output is still read as float32, or is a result of the graph."""
         users = self.graph.consumers[name]
-        if name in self.graph.outputs or not users:
+        if port == 0 and (name in self.graph.outputs or not users):
             return True
-        return any(not self._reads_in_eight_bits(self.graph[user], index) for user, index in users)
+        reads = [(self.graph[user], index) for user, index in users]
+        return any(n.refs[at].port == port and not self._reads_in_eight_bits(n, at) for n, at in reads)
+
+    def is_rectified(self, name: str) -> bool:
+        """Whether only Relus read a link: then no codes need be spent on what is below zero."""
+        users = [self.graph[user] for user, _ in self.graph.consumers[name]]
+        rectified = all(user.op in ("Relu", "Relu6") and user.name in self.kernels for user in users)
+        return rectified and self.graph[name].op in LINKS and not self.wants_float(name)
 
     def has_control_readers(self, name: str) -> bool:
         """Whether a node is waited for."""
@@ -75,7 +97,7 @@ class Plan:
 
     def _reads_in_eight_bits(self, user: Node, index: int) -> bool:
         """Also true of an input that only waits, and of readers that go away."""
-        if user.refs[index].control or user.name in self.dropped:
+        if user.refs[index].control or user.name in self.dropped or user.name in self.measured:
             return True
         if user.name in self.kernels:
             return index in self.quantized[user.name]
@@ -83,7 +105,9 @@ class Plan:
             return index == 0
         return user.op == "FakeQuantWithMinMaxVars" and user.name in self.read
 
-    def _own_root(self, node: Node) -> str | None:
+    def _own_root(self, node: Node, ref: Ref) -> str | None:
+        if ref.port:
+            return str(ref) if node.name in self.kernels else None
         if node.name in self.merged:
             return self.merged[node.name]
         if node.name in self.kernels or node.name in self.placeholders or is_way_back(self.graph, node):
@@ -114,6 +138,54 @@ class Plan:
             self.notes.append(f"{reason}: {some(names)} {'stays' if len(names) == 1 else 'stay'} in float.")
         return chosen
 
+    def _links(self, skip: frozenset[str]) -> dict[str, Kernel]:
+        """Those operations that link: all that they read, constants not counted, and one of their readers is 8-bit."""
+        found = {
+            node.name: LINKS.get(node.op)
+            for node in self.graph.nodes
+            if node.op in PASS_THROUGH or (node.op in LINKS and self._can_link(node, skip))
+        }
+        waiting = list(found)
+        while waiting:
+            name = waiting.pop()
+            if name not in found or (why := self._unlinked(name, found)) is None:
+                continue
+            if found.pop(name) is not None:
+                self.left[name] = f"{self.graph[name].op} {why}"
+            waiting += [user for user, _ in self.graph.consumers[name] if user in found]
+            waiting += [ref.name for ref in self.graph[name].data_refs if ref.name in found]
+        return {name: kernel for name, kernel in found.items() if kernel is not None}
+
+    def _can_link(self, node: Node, skip: frozenset[str]) -> bool:
+        if not is_float(node) or finds_range(self.graph, node) or not skip.isdisjoint(scopes(node.name)):
+            return False
+        return _refused(self.graph, node, LINKS[node.op]) is None
+
+    def _unlinked(self, name: str, found: Mapping[str, Kernel | None]) -> str | None:
+        """What an operation that could be 8-bit does not link; None where it does."""
+        node, kernel = self.graph[name], found[name]
+        read = [0] if kernel is None else kernel.tensor_inputs(node)
+        for index in read:
+            source = self.graph[node.data_refs[index].name]
+            made = source.name in self.kernels or source.name in found or source.name in self.placeholders
+            if not made and self.graph.constant(node, index) is None and not is_way_back(self.graph, source):
+                return "reads what is float"
+        for user, at in self.graph.consumers[name]:
+            reader = self.graph[user]
+            taken = self.kernels.get(user) or found.get(user)
+            if reader.refs[at].control:
+                continue
+            if (taken is not None and at in taken.tensor_inputs(reader)) or (user in found and found[user] is None):
+                return None
+        return "is read by nothing that is 8-bit"
+
+    def _measures_codes(self, node: Node) -> bool:
+        """Whether a Shape reads what is 8-bit: that has the shape of its float value."""
+        if node.op != "Shape" or not is_float(node):
+            return False
+        root = self.root(node.refs[0])
+        return root is not None and self.graph[parse_ref(root).name].op in ({*KERNELS, *LINKS})
+
     def _merge_fake_quants(self) -> None:
         """Let a FakeQuant give its range to the Requantize in front of it, with what keeps the clamp in between."""
         for node in self.graph.nodes:
@@ -141,19 +213,20 @@ class Plan:
 
 def why_float(graph: ModelGraph, node: Node) -> str:
     """Why a float operation has no 8-bit form, as the beginning of a sentence; for what has one, why it may be left."""
-    kernel = KERNELS.get(node.op)
+    kernel = KERNELS.get(node.op) or LINKS.get(node.op)
     if kernel is None:
-        return f"{node.op} has no 8-bit kernel"
+        return NO_KERNEL.get(node.op, f"{node.op} has no 8-bit kernel")
     if not is_float(node):
         return f"{node.op} of another type than float32 has no 8-bit kernel"
-    return _refused(graph, node, kernel) or f"{node.op} was skipped by name"
+    otherwise = "was skipped by name" if node.op in KERNELS else "would link nothing, or was skipped by name"
+    return _refused(graph, node, kernel) or f"{node.op} {otherwise}"
 
 
 def _refused(graph: ModelGraph, node: Node, kernel: Kernel) -> str | None:
     """Why a covered operation can't become 8-bit."""
     if node.name in loop_nodes(graph):
         return f"{node.op} in a while loop"
-    reason = refusal(graph, node)
+    reason = refused_link(graph, node) if node.op in LINKS else refusal(graph, node)
     if reason is not None:
         return reason
     values = [graph.constant(node, index) for index in kernel.tensor_inputs(node)]

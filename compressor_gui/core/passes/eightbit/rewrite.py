@@ -13,11 +13,13 @@ import numpy as np
 from compressor_gui.core.graph import Attrs, Edit, Node, Ref
 from compressor_gui.core.passes.eightbit.constants import store
 from compressor_gui.core.passes.eightbit.kernels import RANGE_SUFFIX, REQUANTIZE_SUFFIX, EightBit, concat_axis
+from compressor_gui.core.passes.eightbit.links import LinkBuilder
 from compressor_gui.core.passes.eightbit.plan import Plan, constant_of, fake_quant_range
 from compressor_gui.core.values import Attr, DType, Tensor
 
 Range = tuple[float, float]
 _MIN_FIRST: dict[str, Attr] = {"T": DType.QUINT8, "mode": b"MIN_FIRST"}
+_LEAST = 1e-6
 _PAIR = "its Dequantize/Quantize pair cancelled: who reads it reads 8 bits"
 
 
@@ -49,6 +51,11 @@ class Rewriter:
                 self._placeholder(node)
             elif node.name in self.plan.read:
                 self._made[node.name] = self._dequantized(node) if node.op == "Dequantize" else self._constant(node)
+        for name in self.plan.measured:
+            node = self.graph[name]
+            root = self.plan.root(node.refs[0])
+            assert root is not None
+            self.edit.replace(node.with_(inputs=(self._made[root].codes, *node.inputs[1:]), attrs={"T": DType.QUINT8}))
         for name in self.plan.dropped:
             self.edit.remove(name, _PAIR)
         for node in self.graph.nodes:
@@ -113,16 +120,31 @@ class Rewriter:
                 borders[ref] = self._way_in(node, ref, reduction)
             tensors[index] = borders[ref] if root is None else self._made[root]
         plain = [self._plain(node, index) for index in range(len(node.data_refs)) if index not in tensors]
-        inputs = [*kernel.arrange(list(tensors.values()), plain), *_controls(node)]
-        made = _node(node.name + kernel.suffix, kernel.op, inputs, kernel.attrs(node))
-        out = EightBit.of(self._add(made, node.name))
+        if kernel.form == "ranged":
+            inputs = [*kernel.arrange(list(tensors.values()), plain), *_controls(node)]
+            made = _node(node.name + kernel.suffix, kernel.op, inputs, kernel.attrs(node))
+            out = EightBit.of(self._add(made, node.name))
+        else:
+            ((at, source),) = tensors.items()
+            inputs = [source.codes if index == at else text for index, text in enumerate(node.inputs)]
+            out = LinkBuilder(self.graph, lambda new: self._add(new, node.name)).build(node, kernel, source, inputs)
         if kernel.wide:
             out = self._requantize(node, out)
         self._made[node.name] = out
+        for port in self.plan.ports(node.name)[1:]:
+            self._other_output(node, port, out)
         home = self.plan.home[node.name]
         self._way_back(home, out, (node.name,), _PAIR)
         if home != node.name:
             self._remove(node.name, f"its value goes by the name of the FakeQuant behind it, {home}", out)
+
+    def _other_output(self, node: Node, port: int, first: EightBit) -> None:
+        """An output behind the first has the same range; a Dequantize of its own stands in its place."""
+        name = f"{node.name}:{port}"
+        made = self._made[name] = first._replace(codes=f"{first.codes}:{port}")
+        if self.plan.wants_float(node.name, port):
+            back = _node(f"{node.name}_eightbit_dequantize_{port}", "Dequantize", made, _MIN_FIRST)
+            self.edit.rewire(name, self._add(back, node.name))
 
     def _plain(self, node: Node, index: int) -> str:
         """An input that stays as it is: a shape, or the axis of a concatenation, which has to count from the front."""
@@ -164,9 +186,20 @@ class Rewriter:
             found = Node.make(node.name + RANGE_SUFFIX, "RequantizationRange", wide, Tinput=DType.QINT32)
             name = self._add(found, node.name)
             limits = (name, f"{name}:1")
+            if self.plan.is_rectified(node.name):
+                limits = self._rectified(node, f"{name}:1")
         types: dict[str, Attr] = {"Tinput": DType.QINT32, "out_type": DType.QUINT8}
         made = _node(node.name + REQUANTIZE_SUFFIX, "Requantize", (*wide, *limits), types)
         return EightBit.of(self._add(made, node.name))
+
+    def _rectified(self, node: Node, high: str) -> tuple[str, str]:
+        """The part of a range that is above zero; a narrow one where there is none, which Requantize would refuse."""
+        ends = [
+            self._add(Node.const(f"{node.name}_eightbit_{name}", Tensor.of(value, DType.FLOAT)), node.name)
+            for name, value in (("requant_min", 0.0), ("least_max", _LEAST))
+        ]
+        most = Node.make(f"{node.name}_eightbit_requant_max", "Maximum", (high, ends[1]), T=DType.FLOAT)
+        return ends[0], self._add(most, node.name)
 
     def _way_back(self, name: str, made: EightBit, origins: Sequence[str], reason: str) -> None:
         """Give the float value of ``made`` the name ``name``, or remove that node where nobody reads it."""
