@@ -20,6 +20,7 @@ from compressor_gui.core.mixed_job import FindPrecision, LayerOptions, MeasuredP
 from compressor_gui.core.passes import Pass
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.mixed_precision import stored_bytes
+from compressor_gui.core.passes.wording import some
 from compressor_gui.core.pbio import byte_size
 from compressor_gui.core.rounding import simulate
 from compressor_gui.core.serve import Job
@@ -43,6 +44,9 @@ def mixed_precision(request: FindPrecision, job: Job) -> Precision:
         else:
             options, fixed, notes = _stored(request, measurer.graph, job)
         path, measured, target, baseline = _search(request, pareto(options, fixed), measurer, job)
+        if request.fused:
+            best, _ = chosen({at: point.value for at, point in measured.items()}, target)
+            notes = _left_in_float(request, measurer.graph, path.bits(best))
     return Precision(
         "sqnr_db" if request.max_drop is None else "top1",
         target,
@@ -173,6 +177,16 @@ def _fused(request: FindPrecision, measure: _Measurer, job: Job) -> Options:
         noise = share(_worst(measure(alone)[0]))
         options[layer.name] = [Option(32, layer.multiply_adds or layer.parameters, 0.0), Option(8, 0, noise)]
     return options
+
+
+def _left_in_float(request: FindPrecision, graph: ModelGraph, bits: dict[str, int]) -> tuple[str, ...]:
+    """A note on the layers that may be int8, but are none because their conversions would cost more than they gain."""
+    step = request.step(bits)
+    left = {layer.name for layer in find_layers(step.run(graph).graph)} if step else set()
+    names = [layer.short for layer in find_layers(graph) if layer.name in left and bits.get(layer.name) == 8]
+    return (
+        (f"fuse_int8 leaves in float, as their conversions cost more than they gain: {some(names)}",) if names else ()
+    )
 
 
 def _table(name: str, options: Iterable[Option]) -> LayerOptions:
