@@ -9,6 +9,7 @@ import click
 
 import compressor_gui
 from compressor_gui.cli.calibrate import calibrate
+from compressor_gui.cli.choose_regions import choose_regions
 from compressor_gui.cli.compress import compress
 from compressor_gui.cli.console import Commands
 from compressor_gui.cli.diff import diff
@@ -55,6 +56,7 @@ for command in (
     passes,
     latency,
     calibrate,
+    choose_regions,
     evaluate,
     experiment,
     noise,

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from compressor_gui.core.caution import Cautious, Ran
+from compressor_gui.core.choose import ChooseRegions
 from compressor_gui.core.distilling import Distill
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import CheckExport, EngineInfo, Hello
@@ -73,6 +74,7 @@ HANDLERS: Handlers = {
     LayerNoise: _job("noise.layer_noise"),
     Distill: _job("train.distill.distill"),
     Transfer: _job("transfer.transfer"),
+    ChooseRegions: _job("choose_regions.choose_regions"),
 }
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ Feeds = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
-class _Subject:
+class Subject:
     """A model that is ready to run: what it is fed, what it computes, and the peak memory of loading and warming it."""
 
     model: Model
@@ -52,9 +52,9 @@ def latency(request: Latency, job: Job) -> LatencyResult:
     if request.batch < 1 or request.runs < 1 or request.threads < 0:
         raise CompressorError("batch and runs must be at least 1, and threads 0 or more")
     with contextlib.ExitStack() as stack:
-        subjects = [_warm(ref, request.batch, job, stack) for ref in filter(None, (request.model, request.against))]
+        subjects = [warm(ref, request.batch, job, stack) for ref in filter(None, (request.model, request.against))]
         job.progress(0, request.runs, "timing")
-        times = _in_turns([subject.run for subject in subjects], request.runs, job)
+        times = in_turns([subject.run for subject in subjects], request.runs, job)
         timings = [_timing(s, ts, request.nodes, job) for s, ts in zip(subjects, times, strict=True)]
     model, against = timings[0], timings[1] if len(timings) > 1 else None
     return LatencyResult(
@@ -68,7 +68,7 @@ def latency(request: Latency, job: Job) -> LatencyResult:
     )
 
 
-def _warm(ref: ModelRef, batch: int, job: Job, stack: contextlib.ExitStack) -> _Subject:
+def warm(ref: ModelRef, batch: int, job: Job, stack: contextlib.ExitStack) -> Subject:
     """Load a model and run it until it runs as fast as it will."""
     name = Path(ref.path).name
     job.progress(0, 0, f"loading {name}")
@@ -89,10 +89,10 @@ def _warm(ref: ModelRef, batch: int, job: Job, stack: contextlib.ExitStack) -> _
     for number in range(WARM_RUNS):
         job.progress(number, WARM_RUNS, f"warming up {name}")
         run()
-    return _Subject(model, feeds, fetches, run, _peak())
+    return Subject(model, feeds, fetches, run, _peak())
 
 
-def _in_turns(actions: list[Callable[[], Any]], runs: int, job: Job) -> list[list[float]]:
+def in_turns(actions: list[Callable[[], Any]], runs: int, job: Job) -> list[list[float]]:
     """Seconds of every run of every action; what else the machine does falls on all of them."""
     seconds: list[list[float]] = [[] for _ in actions]
     for number in range(runs):
@@ -105,7 +105,7 @@ def _in_turns(actions: list[Callable[[], Any]], runs: int, job: Job) -> list[lis
     return seconds
 
 
-def _timing(subject: _Subject, seconds: list[float], nodes: int, job: Job) -> Timing:
+def _timing(subject: Subject, seconds: list[float], nodes: int, job: Job) -> Timing:
     median = statistics.median(seconds)
     return Timing(
         median_ms=1e3 * median,
@@ -116,7 +116,7 @@ def _timing(subject: _Subject, seconds: list[float], nodes: int, job: Job) -> Ti
     )
 
 
-def _note(subject: _Subject, batch: int) -> str:
+def _note(subject: Subject, batch: int) -> str:
     if subject.batch == batch:
         return ""
     return f"{Path(subject.model.ref.path).name} has a fixed batch of {subject.batch}; it was timed with that"
@@ -130,7 +130,7 @@ def _processors() -> int:
 # --- nodes -----------------------------------------------------------------------------------------------------------
 
 
-def _slowest(subject: _Subject, count: int, job: Job) -> tuple[tuple[str, str, float], ...]:
+def _slowest(subject: Subject, count: int, job: Job) -> tuple[tuple[str, str, float], ...]:
     """The nodes with the longest median time: name, kernel, milliseconds."""
     traced = subject.model.loaded.prepared(subject.fetches, subject.feeds, traced=True)
     found: dict[tuple[str, str], list[float]] = defaultdict(list)

@@ -60,8 +60,7 @@ class FuseInt8(Pass):
             words = f"there is no node {strangers[0]!r}, of which a range is given"
             hint = "take the ranges of this model, measured behind the same passes"
             raise PassError(words, where=self.name, hint=hint)
-        skipped = skipped_names(graph, self.skip, self.name)
-        plan = Plan(graph, dict(self.ranges), skipped, self.everywhere)
+        plan = self._plan(graph)
         notes = list(plan.notes)
         if plan.ops:
             notes.append(
@@ -70,14 +69,24 @@ class FuseInt8(Pass):
             )
         else:
             notes.append("Nothing in this graph gains from fused int8 operations.")
-        left = {**plan.left, **skipped_nodes(graph, skipped)}
+        left = {**plan.left, **skipped_nodes(graph, skipped_names(graph, self.skip, self.name))}
         return result(Rewriter(plan, self.without_vnni).run(), notes, left=left)
 
     def limits(self, graph: ModelGraph) -> dict[str, tuple[float, float]]:
         """Node of ``graph`` whose value is in codes -> what the lowest and the highest code stand for."""
-        plan = Plan(graph, dict(self.ranges), skipped_names(graph, self.skip, self.name), self.everywhere)
+        plan = self._plan(graph)
         return {name: (-format.shift, format.span - format.shift) for name, format in plan.formats.items()}
+
+    def regions(self, graph: ModelGraph) -> tuple[tuple[str, ...], ...]:
+        """The operations of ``graph`` that become 8-bit, those together that hand codes to each other.
+
+        A MatMul is a region of its own: it puts out float.
+        """
+        return self._plan(graph).regions
 
     def activations(self, graph: ModelGraph) -> tuple[str, ...]:
         """The nodes of ``graph`` whose ranges are needed."""
         return activations(graph, skipped_names(graph, self.skip, self.name))
+
+    def _plan(self, graph: ModelGraph) -> Plan:
+        return Plan(graph, dict(self.ranges), skipped_names(graph, self.skip, self.name), self.everywhere)

@@ -80,7 +80,7 @@ def choose_formats(ops: Iterable[Op], ranges: Mapping[str, Range]) -> tuple[dict
     What a concatenation reads has one format, which reaches as far as all of it. That fails where a Relu among it would
     no longer end at its own end: at zero, or at 6.
     """
-    groups = _Groups()
+    groups = Groups()
     clamps: dict[str, float] = {}
     known: dict[str, Range] = {}
     ops = tuple(ops)
@@ -119,8 +119,8 @@ def _with_zero(limits: Range) -> Range:
     return min(limits[0], 0.0), max(limits[1], 0.0)
 
 
-class _Groups:
-    """Sets of tensors that share a format."""
+class Groups:
+    """Sets of tensors, told by their names."""
 
     def __init__(self) -> None:
         self._parent: dict[str, str] = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from compressor_gui.core.graph import ModelGraph, Ref
 from compressor_gui.core.passes.carried_ranges import carried_ranges, weights_of
 from compressor_gui.core.passes.int8.cost import Costs, worthwhile
-from compressor_gui.core.passes.int8.formats import Format, Range, choose_formats, handed_on, wanted_ranges
+from compressor_gui.core.passes.int8.formats import Format, Groups, Range, choose_formats, handed_on, wanted_ranges
 from compressor_gui.core.passes.int8.lent import sums_that_copy
 from compressor_gui.core.passes.int8.match import Matcher, Op, Pads, norms_left
 from compressor_gui.core.passes.wording import some
@@ -37,6 +37,18 @@ class Plan:
         self.ops, self.formats = self._that_fit(kept, ranges) if kept else ((), {})
         self.copying = sums_that_copy(graph, self.ops)
         self._write_notes()
+
+    @property
+    def regions(self) -> tuple[tuple[str, ...], ...]:
+        """The heads of operations that hand codes to each other; a MatMul, which hands on none, is alone."""
+        groups, made = Groups(), {op.tail.name for op in self.ops if op.in_codes}
+        for op in self.ops:
+            for source in made.intersection(op.sources) if op.in_codes else ():
+                groups.join(source, op.tail.name)
+        found: dict[str, list[str]] = {}
+        for op in self.ops:
+            found.setdefault(groups.root(op.tail.name), []).append(op.head.name)
+        return tuple(map(tuple, found.values()))
 
     def pads(self, op: Op) -> Pads | None:
         """The zeros around what a layer reads; None where that depends on an unknown size."""
