@@ -130,6 +130,7 @@ def quantize(window: MainWindow) -> None:
         plots = RangesDialog(run.ranges, run.calibration.histograms, window.theme, shown)
         plots.show()
         plots.editor.nodes.choose(list(run.ranges)[-1])
+        plots.editor.fields[1].setValue(plots.editor.fields[1].value() * 0.6)
         save(plots, "ranges-light")
         plots.close()
     shown.reject()

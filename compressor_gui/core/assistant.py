@@ -65,7 +65,8 @@ class Subject:
 @dataclass(frozen=True)
 class Choices:
     """What the user has chosen. ``skip`` are the weights of layers that stay in float; ``stored`` counts for the
-    classic operations only, for the fused ones have no other ranges; ``method`` is one of measure.METHODS."""
+    classic operations only, for the fused ones have no other ranges; ``method`` is one of measure.METHODS;
+    ``measured``: 8-bit regions that turn out slower than float stay in float."""
 
     goal: Goal = "fused"
     skip: tuple[str, ...] = ()
@@ -75,12 +76,18 @@ class Choices:
     fold: bool = True
     per_channel: bool = True
     everywhere: bool = False
+    measured: bool = True
     without_vnni: bool = False
 
     @property
     def calibrates(self) -> bool:
         """Whether ranges are measured on examples."""
         return self.goal == "fused" or (self.goal == "classic" and self.stored)
+
+    @property
+    def times_regions(self) -> bool:
+        """Whether each 8-bit region is timed against itself in float."""
+        return self.goal == "fused" and self.measured
 
 
 def examine(source: ModelGraph, recipe: Recipe) -> Subject:

@@ -8,6 +8,7 @@ from typing import Any
 from PySide6.QtCore import QBuffer, QIODevice
 from PySide6.QtGui import QColor, QImage
 
+from compressor_gui.core.choose import ChooseRegions, ChosenRegions, RegionGain
 from compressor_gui.core.jobs import EngineInfo, Hello, OutputCheck
 from compressor_gui.core.measure import (
     BITS,
@@ -134,11 +135,16 @@ def reply(request: Request) -> Any:
         return Calibration(
             request.data.limit, request.method, dict.fromkeys(names, (-1.0, 9.0)), dict.fromkeys(names, histogram())
         )
+    if isinstance(request, ChooseRegions):
+        regions = (RegionGain(("conv", "bias"), 1.3, 0.4, True), RegionGain(("dense",), 0.9, -0.1, False))
+        return ChosenRegions(("dense",), regions, 8.9, 3.5, 3.4, 1, request.runs)
     if isinstance(request, Sensitivity):
         return SensitivityResult("top1", 0.95, 100, (layer_curve("conv"), layer_curve("dense", 8.0)), 3.0)
     if isinstance(request, LayerNoise):
         conv = NodeNoise(("conv", "bias", "relu"), "Conv2D · Bias · Relu", 12.0, 12.0)
-        return LayerNoiseResult((conv, NodeNoise(("dense", "dense_bias"), "MatMul · Bias", 10.0, 36.0)), 10, seconds=2.0)
+        return LayerNoiseResult(
+            (conv, NodeNoise(("dense", "dense_bias"), "MatMul · Bias", 10.0, 36.0)), 10, seconds=2.0
+        )
     assert isinstance(request, Latency)
     timing = Timing(3.4, 4.0, 290.0, (("conv", "Conv2D", 2.0), ("dense", "MatMul", 0.5)), 400_000_000)
     slow = Timing(8.9, 9.9, 110.0, (("conv", "Conv2D", 7.0),), 300_000_000)

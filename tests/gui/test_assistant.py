@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from compressor_gui.core import pbio
+from compressor_gui.core.choose import ChooseRegions
 from compressor_gui.core.machine import ONEDNN
 from compressor_gui.core.measure import Calibrate, Calibration, Evaluate, Latency, Preview
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
@@ -69,6 +70,7 @@ def to_result(qtbot: QtBot, shown: AssistantDialog, engine: FakeEngine) -> None:
 def measure_all(qtbot: QtBot, shown: AssistantDialog, engine: FakeEngine, window: MainWindow) -> None:
     """Answer what the last step asks."""
     answer_ranges(engine, window)
+    engine.answer(ChooseRegions)
     qtbot.waitUntil(lambda: engine.waits(Evaluate))
     engine.answer(Evaluate)
     engine.answer(Latency)
@@ -90,6 +92,7 @@ def test_fused_from_the_button_to_the_recipe(
     request = answer_ranges(engine, opened)
     assert request.data.limit == 10
     assert request.method == "minmax"
+    assert "ranges" in engine.answer(ChooseRegions).model.recipe
     qtbot.waitUntil(lambda: engine.waits(Evaluate))
     assert page.file.how.text() == "measured"
     asked = engine.answer(Evaluate)
@@ -100,7 +103,8 @@ def test_fused_from_the_button_to_the_recipe(
     assert facts(page.outputs)["softmax"] == "28.0 dB · same class 97.0 %"
     engine.answer(Latency)
     assert page.speed.value.text() == "2.60 × faster"
-    assert [stage.status for stage in page.run.stages] == ["done"] * 4
+    assert [stage.status for stage in page.run.stages] == ["done"] * 5
+    assert "1 8-bit region, dense (0.90 ×)" in page.notes.text()
     assert opened.document.state.recipe is before.recipe  # nothing has changed yet
     assert opened.document.state.measured.evaluations == before.measured.evaluations
     qtbot.mouseClick(shown.use_button, LEFT)
@@ -108,6 +112,7 @@ def test_fused_from_the_button_to_the_recipe(
     (step,) = opened.document.state.recipe.active
     assert isinstance(step, FuseInt8)
     assert dict(step.ranges)["relu"] == (0.0, 9.0)
+    assert step.skip == ("dense",)  # the one that was slower
     assert opened.status.accuracy.text() == "top-1 95.0 → 91.0 %"
     assert not opened.status.accuracy.property("stale")
     assert opened.status.latency.text() == "latency 8.9 → 3.4 ms"
@@ -261,10 +266,11 @@ def test_stop_keeps_what_there_is_and_the_same_choices_are_not_measured_twice(
     shown = open_it(qtbot, opened)
     to_result(qtbot, shown, engine)
     answer_ranges(engine, opened)
+    engine.answer(ChooseRegions)
     qtbot.waitUntil(lambda: engine.waits(Evaluate))
     qtbot.mouseClick(shown.result_page.stop_button, LEFT)
     engine.say(Evaluate, Cancelled())
-    assert [stage.status for stage in shown.result_page.run.stages] == ["done", "done", "stopped", "stopped"]
+    assert [stage.status for stage in shown.result_page.run.stages] == ["done"] * 3 + ["stopped"] * 2
     assert shown.use_button.isEnabled()
     qtbot.mouseClick(shown.back_button, LEFT)
     qtbot.mouseClick(shown.next_button, LEFT)
@@ -287,6 +293,7 @@ def test_ranges_are_edited_before_the_recipe_is_used(
     edited.editor.nodes.choose("relu")
     drag_end(edited.editor, 1, 4.0, 2.0)
     qtbot.mouseClick(edited.apply_button, LEFT)
+    engine.say(ChooseRegions, Failed("it does not run"))  # then all regions stay in 8 bits
     qtbot.waitUntil(lambda: engine.waits(Evaluate))
     assert not engine.waits(Calibrate)
     assert shown.result_page.speed.value.text() == "–"
@@ -329,7 +336,7 @@ def test_a_quantized_graph_is_refused(qtbot: QtBot, opened: MainWindow, engine: 
 
 
 def test_another_model_closes_it(qtbot: QtBot, opened: MainWindow, engine: FakeEngine, model_file: Path) -> None:
-    shown = open_it(qtbot, opened)
+    open_it(qtbot, opened)
     before = opened.document.state.source
     opened.open(model_file)
     qtbot.waitUntil(lambda: opened.document.state.source is not before)
@@ -405,7 +412,7 @@ def test_from_opening_a_file_to_the_fused_graph(qtbot: QtBot, lenet: MainWindow,
     qtbot.mouseClick(shown.next_button, LEFT)
     page = shown.result_page
     qtbot.waitUntil(lambda: page.run.running is None, timeout=PATIENCE)
-    assert [stage.status for stage in page.run.stages] == ["done"] * 4, page.problem.text()
+    assert [stage.status for stage in page.run.stages] == ["done"] * 5, page.problem.text()
     assert page.run.evaluation.accuracy.top1 > page.run.evaluation.against.top1 - 0.01
     assert min(one.check.sqnr_db for one in page.run.evaluation.fidelity) > 20
     qtbot.mouseClick(shown.export_button, LEFT)

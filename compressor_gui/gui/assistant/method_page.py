@@ -23,8 +23,13 @@ _OPTIONS = {
         "Tool has it.",
     ),
     "costly": (
-        "Leave in float what would be slower",
-        "A model of the costs weighs each 8-bit region against the conversions around it.",
+        "Leave in float what is not worth it",
+        "A model of the costs weighs each operation against the conversions around it.",
+    ),
+    "measured": (
+        "Time each 8-bit region",
+        "One that makes the network slower than in float, on this computer, stays in float: processors differ, and a "
+        "model of the costs only guesses.",
     ),
     "without_vnni": (
         "For processors without VNNI too",
@@ -116,6 +121,7 @@ class MethodPage(Page):
             "fold": (subject is not None and subject.folded is not None, choices.fold),
             "per_channel": (choices.goal == "weights", choices.per_channel),
             "costly": (choices.goal == "fused", not choices.everywhere),
+            "measured": (choices.goal == "fused", choices.measured),
             "without_vnni": (choices.goal == "fused", choices.without_vnni),
         }
         for key, (visible, on) in shown.items():

@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from compressor_gui.core import units
+from compressor_gui.core.choose import ChosenRegions
 from compressor_gui.core.jobs import EXACT_DB
 from compressor_gui.core.measure import Evaluation
 from compressor_gui.gui.assistant.draft import Draft
@@ -161,7 +162,8 @@ class ResultPage(Page):
         failures = [f"{stage.title}: {stage.words}" for stage in run.stages if stage.status == "failed"]
         self.problem.setText("\n\n".join(failures))
         self.problem.setVisible(bool(failures))
-        notes = [note for stage in run.made.replay.stages for note in stage.result.notes] if run.made else []
+        notes = [_regions_left(run.regions)] if run.regions and run.regions.skip else []
+        notes += [note for stage in run.made.replay.stages for note in stage.result.notes] if run.made else []
         self.notes.setText("\n".join(notes))
         self.notes_title.setVisible(bool(notes))
         self.recipe.show_recipe(run.recipe)
@@ -221,6 +223,15 @@ class ResultPage(Page):
             facts.append(Fact("difference of top-1", f"{real}, p = {found.mcnemar_p:.2g}", "McNemar's exact test"))
         self.outputs.show_facts(facts)
         self.outputs_title.setVisible(bool(facts))
+
+
+def _regions_left(found: ChosenRegions) -> str:
+    """Which regions were slower in 8 bits, and by how much."""
+    slow = sorted((one for one in found.regions if not one.kept), key=lambda one: one.gain)
+    names = ", ".join(f"{one.operations[0]} ({one.gain:.2f} ×)" for one in slow[:4])
+    more = f" and {len(slow) - 4} more" if len(slow) > 4 else ""
+    regions = units.counted(len(slow), "8-bit region")
+    return f"Left in float, as the network is faster so here: {regions}, {names}{more}."
 
 
 def _pending(run: Run, key: str) -> str:

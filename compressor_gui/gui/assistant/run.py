@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, Signal
 
 from compressor_gui.core import units
 from compressor_gui.core.assistant import write
+from compressor_gui.core.choose import ChooseRegions, ChosenRegions, with_skipped
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.measure import Calibrate, Calibration, Evaluate, Evaluation, Latency, LatencyResult
 from compressor_gui.core.protocol import Request
@@ -22,7 +23,7 @@ from compressor_gui.gui.measure.words import headline, latency_words
 from compressor_gui.gui.state import Made, make
 
 Status = Literal["waits", "running", "done", "failed", "stopped", "left out"]
-Key = Literal["calibrate", "recipe", "accuracy", "latency"]
+Key = Literal["calibrate", "regions", "recipe", "accuracy", "latency"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Run(QObject):
         self.ranges: Mapping[str, Limits] = {}
         self.edited = False
         """Whether ranges were changed by hand."""
+        self.regions: ChosenRegions | None = None
         self.recipe: Recipe = write(self.subject, self.choices)
         self.made: Made | None = None
         self.evaluation: Evaluation | None = None
@@ -62,10 +64,17 @@ class Run(QObject):
     def _planned(self) -> list[Stage]:
         few = f"{self.choices.images:,} images" if self.choices.images else "all images"
         calibrate = [Stage("calibrate", f"Measure ranges on {few}")] if self.choices.calibrates else []
+        regions = [Stage("regions", "Time each 8-bit region")] if self.choices.times_regions else []
         accuracy = Stage("accuracy", "Compare with the original")
         if self.data is None:
             accuracy = replace(accuracy, status="left out", words="no data was chosen")
-        return [*calibrate, Stage("recipe", "Write the recipe"), accuracy, Stage("latency", "Measure the speed")]
+        return [
+            *calibrate,
+            *regions,
+            Stage("recipe", "Write the recipe"),
+            accuracy,
+            Stage("latency", "Measure the speed"),
+        ]
 
     @property
     def running(self) -> Stage | None:
@@ -92,7 +101,7 @@ class Run(QObject):
     def edit_ranges(self, ranges: Mapping[str, Limits]) -> None:
         """Take ranges that were changed by hand, and measure again."""
         self.ranges, self.edited = ranges, True
-        self.made = self.evaluation = self.latency = None
+        self.made = self.evaluation = self.latency = self.regions = None
         calibrate, *rest = self._planned()
         self.stages = [replace(calibrate, status="done", words="edited by hand"), *rest]
         self._next()
@@ -113,8 +122,9 @@ class Run(QObject):
         stage = next((stage for stage in self.stages if stage.status == "waits"), None)
         if stage is not None:
             self._mark(stage.key, "running")
-            work = {
+            work: dict[Key, Callable[[], None]] = {
                 "calibrate": self._calibrate,
+                "regions": self._choose_regions,
                 "recipe": self._make,
                 "accuracy": self._compare,
                 "latency": self._time,
@@ -169,9 +179,23 @@ class Run(QObject):
                             scheduler=measurer.settings.scheduler)  # fmt: skip
         self._ask("calibrate", "Calibrating", request, done)
 
+    def _choose_regions(self) -> None:
+        measurer = self.draft.measurer
+
+        def done(found: ChosenRegions) -> str:
+            self.regions = found
+            kept = sum(region.kept for region in found.regions)
+            return f"{kept} of {units.counted(len(found.regions), 'region')} in 8 bits"
+
+        recipe = write(self.subject, self.choices, self.ranges)
+        self._ask("regions", "Timing 8-bit regions", ChooseRegions(measurer.compressed(recipe)), done)
+
     def _make(self) -> None:
         source = self.draft.source
-        recipe = self.recipe = write(self.subject, self.choices, self.ranges)
+        recipe = write(self.subject, self.choices, self.ranges)
+        if self.regions is not None:
+            recipe = with_skipped(recipe, self.regions.skip)
+        self.recipe = recipe
 
         def done(made: Made) -> None:
             if not self._closed and self.running is not None:
