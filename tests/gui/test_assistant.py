@@ -117,6 +117,7 @@ def test_fused_from_the_button_to_the_recipe(
     assert not opened.status.accuracy.property("stale")
     assert opened.status.latency.text() == "latency 8.9 → 3.4 ms"
     assert facts(panel.ranges.facts)["in the recipe"].endswith("10 images, minmax")
+    assert "of an earlier recipe" not in facts(panel.ranges.facts)
     press(qtbot, opened, Qt.Key.Key_Z, CTRL)
     settle(qtbot, opened)
     assert not opened.document.state.recipe.steps

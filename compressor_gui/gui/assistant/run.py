@@ -235,8 +235,7 @@ class Run(QObject):
         """Give the document the recipe, as one step to undo, and what was measured with it."""
         document, measurer, recipe = self.draft.document, self.draft.measurer, self.recipe
         if self.calibration is not None:
-            measured_on = write(self.subject, self.choices)
-            measurer.keep_calibration(Of(self.calibration, measured_on, self.data), self.choices.images)
+            measurer.keep_calibration(Of(self.calibration, recipe, self.data), self.choices.images)
         measured = document.state.measured
         if self.evaluation is not None:
             measured = measured.with_evaluation(Of(self.evaluation, recipe, self.data))
