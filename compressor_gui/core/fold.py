@@ -18,15 +18,17 @@ from compressor_gui.core import units
 from compressor_gui.core.captions import ACTIVATIONS, AFFINE, BRIEF, WEIGHTED, detail, family, title
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.names import shared_scope
+from compressor_gui.core.packing import packed_size
 from compressor_gui.core.region_boxes import IslandBoxes, RegionBoxes, island_boxes, region_boxes
 from compressor_gui.core.regions import Region, regions
+from compressor_gui.core.values import DType
 
 Kind = Literal["op", "fused", "scope"]
 
 PURE = {
-    "Identity", "Cast", "Reshape", "Transpose", "ExpandDims", "Squeeze", "Dequantize", "DecodeCompressed", "DecodeRaw",
-    "Gather", "GatherV2", "Add", "AddV2", "Sub", "Mul", "RealDiv", "Neg", "Rsqrt", "Sqrt", "Pack", "Concat", "ConcatV2",
-    "Fill", "Range", "Pad", "Slice", "StridedSlice",
+    "Identity", "Cast", "Bitcast", "Reshape", "Transpose", "ExpandDims", "Squeeze", "Dequantize", "DecodeCompressed",
+    "DecodeRaw", "Gather", "GatherV2", "Add", "AddV2", "Sub", "Mul", "RealDiv", "Neg", "Rsqrt", "Sqrt", "Pack",
+    "Concat", "ConcatV2", "Fill", "Range", "Pad", "Slice", "StridedSlice",
 }  # fmt: skip
 """Ops whose result is a constant where all that they read is: how weights are stored, and arithmetic on them."""
 OPEN_UP_TO = 200
@@ -249,10 +251,17 @@ def _box(group: _Group, shared: str, scope: str, graph: ModelGraph) -> Box:
 
 
 def _stored(group: _Group, graph: ModelGraph) -> str:
-    """The type of the largest tensor that a Dequantize among the constants reads."""
-    codes = (graph.constant(node, 0) for node in group.constants if node.op == "Dequantize")
-    largest = max((tensor for tensor in codes if tensor is not None), key=lambda t: t.nbytes, default=None)
-    return str(largest.dtype.label) if largest is not None else ""
+    """The type of the largest 8-bit tensor, packed or not, that a Dequantize among the constants reads."""
+    best, most = "", 0
+    for node in group.constants:
+        codes = graph.producer(node, 0) if node.op == "Dequantize" else None
+        if codes is None:
+            continue
+        size = codes.tensor.nbytes if codes.tensor is not None else packed_size(graph, codes) or 0
+        dtype = node.dtype("T")
+        if size > most and dtype in (DType.QINT8, DType.QUINT8):
+            best, most = dtype.label, size
+    return best
 
 
 def _bytes(group: _Group) -> int:

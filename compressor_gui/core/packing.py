@@ -104,6 +104,8 @@ def packed_size(graph: ModelGraph, node: Node) -> int | None:
 
 def _stream(graph: ModelGraph, node: Node) -> tuple[Tensor | None, bytes | None]:
     """Shape and stream of what ``node`` unpacks."""
+    if node.op != "Bitcast":
+        return None, None
     way, found = [node], graph.producer(node, 0)
     while found is not None and found.op != "Const" and len(way) < len(_LONG_WAY):
         way.append(found)

@@ -15,6 +15,7 @@ from typing import Any
 
 from compressor_gui.core.graph import CONTROL_FLOW, ModelGraph, Node, Ref
 from compressor_gui.core.op_outputs import output_types
+from compressor_gui.core.packing import packed_size
 from compressor_gui.core.passes.eightbit import plan as classic
 from compressor_gui.core.passes.int8 import match as fused
 from compressor_gui.core.passes.int8.kernels import FUSED_OPS
@@ -112,6 +113,7 @@ class _Search:
     def __init__(self, graph: ModelGraph, left: Mapping[str, str]) -> None:
         self.graph = graph
         self.left = left
+        self._place = {name: at for at, name in enumerate(graph)}
         self.coded = self._eight_bit_nodes()
         self._inland: set[str] = set()
 
@@ -133,10 +135,11 @@ class _Search:
     # -- 8 bits ----------------------------------------------------------------------------------------------------
 
     def _eight_bit_nodes(self) -> dict[str, frozenset[int]]:
-        """8-bit node -> which of its outputs are 8-bit. A constant is none: stored weights join nothing."""
+        """8-bit node -> which of its outputs are 8-bit. A constant, packed or not, is none: stored weights join
+        nothing."""
         found: dict[str, frozenset[int]] = {}
         for node in self.graph.topological():
-            if node.op == "Const" or node.op in CONTROL_FLOW:
+            if node.op == "Const" or node.op in CONTROL_FLOW or packed_size(self.graph, node) is not None:
                 continue
             reads = any(ref.port in found.get(ref.name, ()) for ref in node.data_refs)
             carried = _CODES | _INTEGERS if reads and node.op not in _ASK else _CODES
@@ -185,7 +188,7 @@ class _Search:
         for name in names:
             reason = self.left.get(name) or why_float(self.graph, self.graph[name])
             reasons.setdefault(reason, []).append(name)
-        conversions = [node.name for node in self.graph.nodes if node.name in shore and node.op in BORDERS]
+        conversions = sorted((n for n in shore if self.graph[n].op in BORDERS), key=self._place.__getitem__)
         sizes = [self._elements(name) for name in conversions]
         elements = None if None in sizes else sum(size for size in sizes if size is not None)
         return Island(

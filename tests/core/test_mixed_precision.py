@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressor_gui.core.errors import PassError
+from compressor_gui.core.fold import fold
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.layers import find_layers
 from compressor_gui.core.packing import pack, unpacked
 from compressor_gui.core.passes import make
 from compressor_gui.core.passes.mixed_precision import WIDTHS, MixedPrecision, stored_bytes
 from compressor_gui.core.pbio import byte_size
+from compressor_gui.core.regions import regions
 from compressor_gui.core.values import DType
 from tests.support import Net, applied, const, graph, graphs, node, placeholder, real_model, run_tf, sqnr_db
 
@@ -180,6 +182,15 @@ def test_damaged_streams_are_no_codes() -> None:
         broken = ModelGraph([changed if found.name == name else found for found in after.nodes])
         assert unpacked(broken, broken["w_quantized_const"]) is None
         assert find_layers(broken) == ()
+
+
+def test_packed_weights_are_one_box_with_their_layer_and_no_8_bit_region() -> None:
+    for bits, label in ((4, "qint8"), (10, "")):
+        after = applied(all_in(bits), dense(normal(64, 64))).graph
+        boxes = {box.id: box for box in fold(after).boxes}
+        assert set(boxes) == {"x", "y"}
+        assert boxes["y"].stored == label
+        assert regions(after) == ()
 
 
 @given(graphs(), st.sampled_from(WIDTHS))
