@@ -11,7 +11,7 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter
 
 from compressor_gui.core.captions import BRIEF
 from compressor_gui.core.layout import BOX_HEIGHT, BOX_WIDTH
-from compressor_gui.gui.canvas.scene import Frame, Ints, Scene
+from compressor_gui.gui.canvas.scene import Frame, Frames, Ints, Scene
 from compressor_gui.gui.theme import SMALL, Theme, font
 
 MAP_LABELS = 150
@@ -68,16 +68,19 @@ def caption(painter: QPainter, letters: Letters, frame: Frame, color: QColor, ba
 
 
 def edge_texts(
-    painter: QPainter, letters: Letters, theme: Theme, scene: Scene, view: QRectF, texts: Mapping[int, str], lit: Ints
+    painter: QPainter,
+    letters: Letters,
+    theme: Theme,
+    scene: Scene,
+    frames: Frames,
+    view: QRectF,
+    texts: Mapping[int, str],
+    lit: Ints,
 ) -> None:
     """What flows along edges, beside the arrow's end, where there is room; the ``lit`` ones first."""
     shown, metrics = letters.font(SMALL)
     painter.setFont(shown)
-    taken = [
-        QRectF(f.corner.x() + 10, f.corner.y() + 4, 200, 16)
-        for f in (*scene.frames, *scene.islands)
-        if f.rect.intersects(view)
-    ]
+    taken = [QRectF(frame.corner.x() + 10, frame.corner.y() + 4, 200, 16) for kind in frames for frame in kind]
     strong = set(lit.tolist())
     back = theme.color("graph_canvas", 0.85)
     for edge in sorted(texts, key=lambda edge: edge not in strong):
@@ -95,14 +98,21 @@ def edge_texts(
 
 
 def map_labels(
-    painter: QPainter, letters: Letters, theme: Theme, scene: Scene, boxes: Ints, view: QRectF, scale: float
+    painter: QPainter,
+    letters: Letters,
+    theme: Theme,
+    scene: Scene,
+    frames: Frames,
+    boxes: Ints,
+    view: QRectF,
+    scale: float,
 ) -> None:
     """From afar: names of frames and scopes, and names and ops of the boxes with most weights, over nothing else."""
     kinds, graph = scene.picture.folded.boxes, scene.picture.graph
     wanted = [
         (frame.rect.topRight() + QPointF(6 / scale, 8 / scale), frame.caption.partition(" · ")[0], True)
-        for frame in scene.frames
-        if frame.rect.intersects(view) and frame.rect.height() * scale > 26
+        for frame in (*frames.scopes, *frames.regions)
+        if frame.rect.height() * scale > 26
     ]
     for box in scene.most_telling(boxes, MAP_LABELS).tolist():
         kind = kinds[box]

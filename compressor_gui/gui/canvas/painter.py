@@ -14,7 +14,7 @@ from PySide6.QtGui import QColor, QFont, QImage, QPainter, QPainterPath, QPen, Q
 from compressor_gui.core.layout import BOX_HEIGHT, BOX_WIDTH
 from compressor_gui.gui.canvas.labels import Letters, caption, edge_texts, map_labels
 from compressor_gui.gui.canvas.picture import ADDED, CHANGED, REMOVED
-from compressor_gui.gui.canvas.scene import Ints, Scene
+from compressor_gui.gui.canvas.scene import Frames, Ints, Scene
 from compressor_gui.gui.theme import BODY, RADIUS, SMALL, Theme
 
 NO_TEXT, TWO_LINES, EDGE_TEXT = 0.35, 0.75, 0.8
@@ -126,12 +126,13 @@ class Painter:
         painter.translate(-view.left(), -view.top())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, scale >= SMOOTH)
         painter.setRenderHint(QPainter.RenderHint.TextAntialiasing, True)
-        self._frames(painter, scene, view, scale)
+        frames = scene.frames_in(view)
+        self._frames(painter, frames, scale)
         boxes = scene.boxes_in(view)
         colors = self._colors(scene, look)
         self._edges(painter, scene, view, scale, look)
         if scale >= NO_TEXT:
-            self._captions(painter, scene, view, scale)
+            self._captions(painter, frames, scale)
         if scale < DOTS:
             self._dots(painter, scene, boxes, colors, view, scale)
         else:
@@ -145,44 +146,44 @@ class Painter:
             if scale >= EDGE_TEXT:
                 texts = {edge: picture.tensor_text(edge) for edge in scene.edges_in(view).tolist()} | texts
             lit = np.fromiter(look.edge_texts, np.int64)
-            edge_texts(painter, self.letters, self.theme, scene, view, texts, lit)
+            edge_texts(painter, self.letters, self.theme, scene, frames, view, texts, lit)
         painter.restore()
         if scale < NO_TEXT:
-            map_labels(painter, self.letters, self.theme, scene, boxes, view, scale)
+            map_labels(painter, self.letters, self.theme, scene, frames, boxes, view, scale)
 
     # -- frames --------------------------------------------------------------------------------------------------
 
-    def _frames(self, painter: QPainter, scene: Scene, view: QRectF, scale: float) -> None:
-        for frame in scene.scopes:
-            if frame.rect.intersects(view):
-                painter.setPen(_cosmetic(self.theme.color("hairline")))
-                painter.setBrush(self.theme.color("op_other_fill", 0.28))
-                painter.drawPath(frame.path)
-        for frame in scene.regions:
-            if frame.rect.intersects(view):
-                pen = _cosmetic(self.theme.color("region_8bit_line"), 1.2)
-                pen.setDashPattern([4, 3])
-                painter.setPen(pen)
-                painter.setBrush(self.theme.color("region_8bit_fill", 0.75))
-                painter.drawPath(frame.path)
+    def _frames(self, painter: QPainter, frames: Frames, scale: float) -> None:
+        painter.setPen(_cosmetic(self.theme.color("hairline")))
+        painter.setBrush(self.theme.color("op_other_fill", 0.28))
+        for frame in frames.scopes:
+            painter.drawPath(frame.path)
+        pen = _cosmetic(self.theme.color("region_8bit_line"), 1.2)
+        if scale >= SMOOTH:
+            pen.setDashPattern([4, 3])
+        painter.setPen(pen)
+        painter.setBrush(self.theme.color("region_8bit_fill", 0.75))
+        for frame in frames.regions:
+            painter.drawPath(frame.path)
         painter.setPen(_cosmetic(self.theme.color("region_8bit_line"), 1.2))
         painter.setBrush(self.theme.color("graph_canvas"))
-        for frame in scene.islands:
-            if frame.rect.intersects(view):
-                painter.drawPath(frame.path)
+        if scale < SMOOTH:
+            painter.drawRects([frame.rect for frame in frames.islands])
+            return
+        for frame in frames.islands:
+            painter.drawPath(frame.path)
 
-    def _captions(self, painter: QPainter, scene: Scene, view: QRectF, scale: float) -> None:
+    def _captions(self, painter: QPainter, frames: Frames, scale: float) -> None:
         theme, size = self.theme, SMALL if scale >= TWO_LINES else 15
         canvas, scope = theme.color("graph_canvas"), theme.color("op_other_fill", 0.28)
-        region, line = theme.color("region_8bit_fill", 0.75), theme.color("region_8bit_line")
-        for frames, color, back in (
-            (scene.scopes, theme.color("text_secondary"), scope),
-            (scene.regions, line, region),
-            (scene.islands, theme.color("text_secondary"), canvas),
+        region, line, quiet = theme.color("region_8bit_fill", 0.75), theme.color("region_8bit_line"), "text_secondary"
+        for some, color, back in (
+            (frames.scopes, theme.color(quiet), scope),
+            (frames.regions, line, region),
+            (frames.islands, theme.color(quiet), canvas),
         ):
-            for frame in frames:
-                if frame.rect.intersects(view):
-                    caption(painter, self.letters, frame, color, [canvas, back], size)
+            for frame in some:
+                caption(painter, self.letters, frame, color, [canvas, back], size)
 
     # -- edges ---------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,14 @@ class Frame:
     corner: QPointF
     caption: str
     scope: str = ""
+
+
+class Frames(NamedTuple):
+    """Some frames, kind by kind."""
+
+    scopes: list[Frame]
+    regions: list[Frame]
+    islands: list[Frame]
 
 
 class Scene:
@@ -342,8 +350,21 @@ class Scene:
 
     @property
     def frames(self) -> tuple[Frame, ...]:
-        """All frames."""
+        """All frames but those of islands, which stand inside or between the others."""
         return (*self.scopes, *self.regions)
+
+    def frames_in(self, view: QRectF) -> Frames:
+        """The frames that a rectangle touches: there may be thousands."""
+        kinds = (self.scopes, self.regions, self.islands)
+        pairs = zip(kinds, self._frame_bounds, strict=True)
+        return Frames(*([frames[at] for at in _touched(bounds, view)] for frames, bounds in pairs))
+
+    @cached_property
+    def _frame_bounds(self) -> tuple[Floats, ...]:
+        """For scopes, regions and islands the rectangles' (frames, 4): left, top, right, bottom."""
+        kinds = (self.scopes, self.regions, self.islands)
+        rects = ([f.rect.getCoords() for f in frames] for frames in kinds)
+        return tuple(np.array(found, np.float64).reshape(-1, 4) for found in rects)
 
     # -- lists for batched drawing -------------------------------------------------------------------------------
 
@@ -356,6 +377,13 @@ class Scene:
         """Every box's rectangle, made once."""
         lefts, tops = (self.x - BOX_WIDTH / 2).tolist(), (self.y - BOX_HEIGHT / 2).tolist()
         return [QRectF(x, y, BOX_WIDTH, BOX_HEIGHT) for x, y in zip(lefts, tops, strict=True)]
+
+
+def _touched(bounds: Floats, view: QRectF) -> list[int]:
+    left, top, right, bottom = bounds.T
+    inside = (left <= view.right()) & (right >= view.left()) & (top <= view.bottom()) & (bottom >= view.top())
+    found: list[int] = np.flatnonzero(inside).tolist()
+    return found
 
 
 def _margins(caption: float, side: float = REGION_MARGIN) -> tuple[float, float, float, float]:
