@@ -1,6 +1,6 @@
 """Train two networks with batch normalisation on Fashion-MNIST and freeze them into ``resources/samples``.
 
-    .venv/bin/python packaging/train_fashion.py [--only resnet-20] [--fashion ../shared/fashion] [--epochs 12]
+    .venv/bin/python packaging/train_fashion.py [--only resnet-20] [--fashion ../shared/fashion]
 
 ``resnet-20`` has the shape that K. He et al. (Deep residual learning for image recognition, 2015) use for small
 pictures: three stages of three blocks with 16, 32 and 64 channels, projections where the size changes.
@@ -128,10 +128,11 @@ def mobilenet_v2_small(network: Network, x: tf.Tensor) -> tf.Tensor:
     return network.classifier(x)
 
 
-NETWORKS: dict[str, Callable[[Network, tf.Tensor], tf.Tensor]] = {
-    "resnet-20": resnet_20,
-    "mobilenet-v2-small": mobilenet_v2_small,
+NETWORKS: dict[str, tuple[Callable[[Network, tf.Tensor], tf.Tensor], int]] = {
+    "resnet-20": (resnet_20, 12),
+    "mobilenet-v2-small": (mobilenet_v2_small, 8),
 }
+"""Name -> the network, and how many epochs it is trained."""
 
 
 def pictures(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -149,7 +150,8 @@ def train(name: str, images: np.ndarray, labels: np.ndarray, epochs: int) -> dic
     """All weights by name, after training by gradient descent with momentum, its rate rising and falling once."""
     tf.keras.utils.set_random_seed(1)
     network, steps = Network(), len(images) // BATCH
-    NETWORKS[name](network, tf.zeros([1, 28, 28, 1]))
+    layers, _ = NETWORKS[name]
+    layers(network, tf.zeros([1, 28, 28, 1]))
     variables = [weight for weight in network.weights.values() if weight.trainable]
     network.training = True
     rate = tf.keras.optimizers.schedules.CosineDecay(
@@ -162,7 +164,7 @@ def train(name: str, images: np.ndarray, labels: np.ndarray, epochs: int) -> dic
     @tf.function
     def step(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            logits = NETWORKS[name](network, tf.cast(x[..., tf.newaxis], tf.float32) / 255)
+            logits = layers(network, tf.cast(x[..., tf.newaxis], tf.float32) / 255)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(y, tf.int32), logits))
             total = loss + 5e-4 * tf.add_n([tf.nn.l2_loss(weight) for weight in decayed])
         optimizer.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
@@ -183,7 +185,7 @@ def freeze(name: str, weights: dict[str, np.ndarray]) -> tf.compat.v1.GraphDef:
     """The network as a graph from ``input`` to ``output`` (softmax) whose weights are constants."""
     with tf.Graph().as_default() as graph:
         images = tf.compat.v1.placeholder(tf.float32, [None, 28, 28, 1], name="input")
-        tf.nn.softmax(NETWORKS[name](Network(weights), images), name="output")
+        tf.nn.softmax(NETWORKS[name][0](Network(weights), images), name="output")
     return graph.as_graph_def()
 
 
@@ -191,7 +193,7 @@ def main() -> None:
     """Train both networks, or only one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=NETWORKS, help="train this one alone")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, help="instead of each network's own number")
     parser.add_argument("--fashion", type=Path, default=SAMPLES.parents[2] / "shared" / "fashion", help="the IDX files")
     parser.add_argument("-o", "--output", type=Path, default=SAMPLES, help="the folder of the frozen graphs")
     options = parser.parse_args()
@@ -202,7 +204,8 @@ def main() -> None:
     pictures_folder.mkdir(parents=True, exist_ok=True)
     write_pictures(pictures_folder, test_images, test_labels)
     for name in [options.only] if options.only else NETWORKS:
-        weights = train(name, *read_pictures(options.fashion, "train"), options.epochs)
+        epochs = options.epochs or NETWORKS[name][1]
+        weights = train(name, *read_pictures(options.fashion, "train"), epochs)
         finish(name, options.output, freeze(name, weights), test_images, test_labels)
 
 
