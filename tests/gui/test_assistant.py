@@ -87,7 +87,6 @@ def test_fused_from_the_button_to_the_recipe(
     assert not shown.use_button.isEnabled()
     assert page.file.how.text() == "estimated"
     engine.say(Calibrate, Progress(5, 10, "measuring activations"))
-    assert page.stages.bar is not None
     assert page.stages.bar.value() == 500
     request = answer_ranges(engine, opened)
     assert request.data.limit == 10

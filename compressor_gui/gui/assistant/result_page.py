@@ -193,9 +193,9 @@ class ResultPage(Page):
             self.accuracy.show_number(units.percent(after.top1), f"top-1{was}, on {after.n:,} examples")
         elif found.fidelity:
             worst = min(found.fidelity, key=lambda one: one.check.sqnr_db).check
-            many = f" of the worst of {len(found.fidelity)} outputs" if len(found.fidelity) > 1 else ""
-            self.accuracy.show_number(_decibel(worst.sqnr_db), f"SQNR{many}, on {after.n:,} examples",
-                                      bad=worst.sqnr_db < _POOR_DB)  # fmt: skip
+            what = "SQNR of the worst output" if len(found.fidelity) > 1 else "SQNR"
+            words = f"{what}, {units.counted(after.n, 'example')}"
+            self.accuracy.show_number(_decibel(worst.sqnr_db), words, bad=worst.sqnr_db < _POOR_DB)
 
     def _show_speed(self, run: Run) -> None:
         found = run.latency
@@ -230,6 +230,9 @@ def _regions_left(found: ChosenRegions) -> str:
     slow = sorted((one for one in found.regions if not one.kept), key=lambda one: one.gain)
     names = ", ".join(f"{one.operations[0]} ({one.gain:.2f} ×)" for one in slow[:4])
     more = f" and {len(slow) - 4} more" if len(slow) > 4 else ""
+    if len(slow) == len(found.regions):
+        words = "No 8-bit region makes the network faster on this computer, so all stay in float"
+        return f"{words}. For a small file choose 8-bit weights, or don't time the regions."
     regions = units.counted(len(slow), "8-bit region")
     return f"Left in float, as the network is faster so here: {regions}, {names}{more}."
 

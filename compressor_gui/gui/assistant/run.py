@@ -12,6 +12,7 @@ from compressor_gui.core import units
 from compressor_gui.core.assistant import write
 from compressor_gui.core.choose import ChooseRegions, ChosenRegions, with_skipped
 from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.jobs import EXACT_DB
 from compressor_gui.core.measure import Calibrate, Calibration, Evaluate, Evaluation, Latency, LatencyResult
 from compressor_gui.core.protocol import Request
 from compressor_gui.core.ranges_file import Limits
@@ -214,6 +215,9 @@ class Run(QObject):
 
         def done(found: Evaluation) -> str:
             self.evaluation = found
+            if found.accuracy.top1 is None and found.fidelity:
+                worst = min(one.check.sqnr_db for one in found.fidelity)
+                return "equal to the original" if worst >= EXACT_DB else f"SQNR {worst:.1f} dB at least"
             return headline(found)
 
         request = Evaluate(measurer.compressed(self.recipe), self.data, measurer.original(),

@@ -47,11 +47,17 @@ class Tile(QFrame):
 class _Mark(QWidget):
     """How a stage stands: a ring, a dot, a check mark or a cross."""
 
-    def __init__(self, status: Status, theme: Theme) -> None:
+    def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self._status, self._theme = status, theme
+        self._status: Status = "waits"
+        self._theme = theme
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        self.setAccessibleName(status)
+        theme.changed.connect(self.update)
+
+    def show_status(self, status: Status) -> None:
+        """Show how it stands."""
+        self._status = status
+        self.update()
 
     def sizeHint(self) -> QSize:
         """A small square."""
@@ -83,49 +89,68 @@ class _Mark(QWidget):
         painter.end()
 
 
+class _Line(QWidget):
+    """One stage: its mark, its title, and below what came of it, or the bar while it runs."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 2, 0, 2)
+        row.setSpacing(UNIT * 2)
+        self._mark = _Mark(theme)
+        row.addWidget(self._mark, 0, Qt.AlignmentFlag.AlignTop)
+        column = QVBoxLayout()
+        column.setSpacing(2)
+        self._title = label("")
+        self._words = label("", "small")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        for widget in (self._title, self._words, self.bar):
+            column.addWidget(widget)
+        row.addLayout(column, 1)
+
+    def show_stage(self, stage: Stage) -> None:
+        """Show how a stage stands."""
+        running = stage.status == "running"
+        words = stage.words if stage.status in ("done", "left out") else _ENDED.get(stage.status, "")
+        self._mark.show_status(stage.status)
+        self._title.setText(stage.title)
+        restyle(self._title, role="strong" if running else "")
+        self._words.setText(words)
+        restyle(self._words, role="error" if stage.status == "failed" else "small")
+        self._words.setVisible(bool(words) and not running)
+        self.bar.setVisible(running)
+        self.setAccessibleName(f"{stage.title}: {stage.status} {stage.words}".strip())
+
+
 class StageList(QWidget):
     """The stages of a run, the one under way with its bar."""
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self._theme = theme
-        self._shown: list[Stage] = []
-        self.bar: QProgressBar | None = None
+        self._lines: list[_Line] = []
+        self._running = 0
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(UNIT)
-        theme.changed.connect(self.update)
+
+    @property
+    def bar(self) -> QProgressBar:
+        """The bar of the stage that is under way, or was last."""
+        return self._lines[self._running].bar
 
     def show_run(self, run: Run) -> None:
         """Show the stages of a run."""
-        if run.stages != self._shown:
-            self._shown = run.stages
+        if len(self._lines) != len(run.stages):
             clear(self._column)
-            self.bar = None
-            for stage in run.stages:
-                self._column.addWidget(self._line(stage))
-        if self.bar is not None:
-            done, total = run.progress
-            self.bar.setRange(0, 1000 if total else 0)
-            self.bar.setValue(int(1000 * done / total) if total else 0)
-
-    def _line(self, stage: Stage) -> QWidget:
-        line = QWidget()
-        line.setAccessibleName(f"{stage.title}: {stage.status} {stage.words}".strip())
-        row = QHBoxLayout(line)
-        row.setContentsMargins(0, 2, 0, 2)
-        row.setSpacing(UNIT * 2)
-        row.addWidget(_Mark(stage.status, self._theme), 0, Qt.AlignmentFlag.AlignTop)
-        column = QVBoxLayout()
-        column.setSpacing(2)
-        column.addWidget(label(stage.title, "strong" if stage.status == "running" else ""))
-        if stage.status == "running":
-            self.bar = QProgressBar()
-            self.bar.setTextVisible(False)
-            column.addWidget(self.bar)
-        else:
-            words = stage.words if stage.status in ("done", "left out") else _ENDED.get(stage.status, "")
-            if words:
-                column.addWidget(label(words, "error" if stage.status == "failed" else "small"))
-        row.addLayout(column, 1)
-        return line
+            self._lines = [_Line(self._theme) for _ in run.stages]
+            for line in self._lines:
+                self._column.addWidget(line)
+        for at, (line, stage) in enumerate(zip(self._lines, run.stages, strict=True)):
+            line.show_stage(stage)
+            if stage.status == "running":
+                self._running = at
+                done, total = run.progress
+                line.bar.setRange(0, 1000 if total else 0)
+                line.bar.setValue(int(1000 * done / total) if total else 0)
