@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -93,11 +93,13 @@ def _conditional(graph: ModelGraph) -> set[str]:
 @dataclass(frozen=True)
 class Place:
     """Where a value is: ``tensor`` (``name`` or ``name:port``), in codes where there are ``limits``: what the lowest
-    and the highest code stand for, as numbers or as the names of tensors. ``mode`` as in :class:`.Dequantizer`."""
+    and the highest code stand for, as numbers or as the names of tensors. ``mode`` as in :class:`.Dequantizer`.
+    ``factors``: by what the original's value is multiplied along the last axis (None: nothing)."""
 
     tensor: str
     limits: tuple[str | float, str | float] | None = None
     mode: str = "MIN_COMBINED"
+    factors: np.ndarray | None = field(default=None, compare=False)
 
     @property
     def fetched(self) -> tuple[str, ...]:
@@ -143,11 +145,14 @@ def places(replay: Replay, wanted: Mapping[str, Node]) -> dict[str, Place]:
     """
     graph = replay.graph
     spans: dict[str, tuple[float, float]] = {}
+    factors: dict[str, np.ndarray] = {}
     for stage in replay.stages:
         if isinstance(stage.transform, FuseInt8):
             spans |= stage.transform.limits(stage.before)
+        for name, by in stage.transform.factors(stage.before).items():
+            factors[name] = factors.get(name, np.float64(1)) * by
     found = {name: _place(graph, node, spans) for name, node in wanted.items()}
-    return {name: place for name, place in found.items() if place is not None}
+    return {name: replace(place, factors=factors.get(name)) for name, place in found.items() if place is not None}
 
 
 def _place(graph: ModelGraph, node: Node, spans: Mapping[str, tuple[float, float]]) -> Place | None:

@@ -166,13 +166,19 @@ class _Measuring:
             if place.limits is not None:
                 limits = {**read, **{tensor: values[tensor] for tensor in place.made_with}}
                 told[name] = self._codes(name, limits).values(told[name])
+            if place.factors is not None:
+                told[name] = told[name] / place.factors
         return told
 
     def _given_values(self, original: Values, found: Values) -> dict[str, np.ndarray]:
         """What the placeholders get: the original's values, in codes over the limits that were ``found``."""
         given: dict[str, np.ndarray] = {}
         for name, place in self._places.items():
-            value = original[name] if place.limits is None else self._codes(name, found).codes(original[name])
+            value = original[name]
+            if place.factors is not None:
+                value = (value * place.factors).astype(np.float32)
+            if place.limits is not None:
+                value = self._codes(name, found).codes(value)
             given[self._given[place.tensor]] = value
             given |= {self._given[limit]: found[limit] for limit in place.made_with[1:]}
         return given

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from compressor_gui.cli import cli
 from compressor_gui.core.compare import sqnr_db
-from compressor_gui.core.counterparts import chains
+from compressor_gui.core.counterparts import Place, chains, places
 from compressor_gui.core.data import DataSpec, guess
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import EXACT_DB
@@ -28,7 +28,6 @@ from compressor_gui.core.recipe import Recipe, Replayer
 from compressor_gui.core.serve import Job, Stop
 from compressor_gui.core.values import DType
 from tests.core.test_data import SAMPLES
-from tests.engine.test_samples import digits
 from tests.support import SHARED, const, graph, needs_shared, node, placeholder, run_tf, tensorflow
 
 pytestmark = pytest.mark.tensorflow
@@ -63,6 +62,13 @@ def calibrated(recipe: Recipe, model: ModelRef = LENET, data: DataSpec = FEW) ->
     return with_ranges(recipe, calibrate(request, Job(1, lambda *_: None)).ranges)
 
 
+def images() -> np.ndarray:
+    """What FEW describes."""
+    from compressor_gui.engine.dataset import open_dataset
+
+    return next(iter(open_dataset(FEW, GRAPH, 50))).feeds["input"]
+
+
 def ends() -> list[str]:
     return [chain.end for chain in chains(GRAPH)]
 
@@ -77,9 +83,9 @@ def test_nothing_differs_where_nothing_was_done() -> None:
 @pytest.mark.parametrize("batch", [7, 50])
 def test_the_numbers_are_those_of_numpy_however_the_batches_are_cut(batch: int) -> None:
     recipe = of("prune(sparsity=0.9)")
-    images = digits(SAMPLES, "t10k-1000")[0][:50]
-    before = run_tf(GRAPH, {"input": images}, ends())
-    after = run_tf(Replayer(GRAPH).replay(recipe).graph, {"input": images}, ends())
+    fed = {"input": images()}
+    before = run_tf(GRAPH, fed, ends())
+    after = run_tf(Replayer(GRAPH).replay(recipe).graph, fed, ends())
     found = measured(recipe, batch=batch)
     for one in found.nodes:
         assert one.sqnr_db == pytest.approx(sqnr_db(before[one.name], after[one.name]), abs=1e-3)
@@ -116,8 +122,8 @@ def test_classic_codes_are_read_as_tensorflow_reads_them(stored: bool) -> None:
     if stored:
         recipe = calibrated(recipe)
     after = Replayer(GRAPH).replay(recipe).graph
-    images = digits(SAMPLES, "t10k-1000")[0][:50]
-    before = run_tf(GRAPH, {"input": images}, ends())
+    fed = {"input": images()}
+    before = run_tf(GRAPH, fed, ends())
     found = measured(recipe, batch=50)
     assert found.missing == ()
     inside = [one for one in found.nodes if one.name not in after]
@@ -126,7 +132,7 @@ def test_classic_codes_are_read_as_tensorflow_reads_them(stored: bool) -> None:
         codes = next(name for name in (f"{one.name}_eightbit_quantized", f"{one.name}_eightbit_requantize")
                      if name in after)  # fmt: skip
         reader = node("told", "Dequantize", codes, f"{codes}:1", f"{codes}:2", T=DType.QUINT8, mode=b"MIN_FIRST")
-        told = run_tf(graph(*after.nodes, reader), {"input": images}, ["told"])["told"]
+        told = run_tf(graph(*after.nodes, reader), fed, ["told"])["told"]
         assert one.sqnr_db == pytest.approx(sqnr_db(before[one.name], told), abs=0.05)
 
 
@@ -138,6 +144,17 @@ def test_fused_codes_stand_for_what_the_float_graph_computes() -> None:
     layers = {one.what: one for one in found.nodes if "Conv2D" in one.what or "MatMul" in one.what}
     assert layers
     assert all(one.sqnr_db > 20 and (one.own_db or 0) > 20 for one in layers.values())
+
+
+@pytest.mark.parametrize(("steps", "least"), [(("equalize_layers",), 100), (("equalize_layers", "quantize_nodes"), 15)])
+def test_channels_that_were_rescaled_are_compared_at_the_originals_scale(steps: tuple[str, ...], least: float) -> None:
+    found = measured(of(*steps))
+    assert any(place.factors is not None for place in _places(of(*steps)).values())
+    assert all(one.sqnr_db > least and (one.own_db or 0) > least for one in found.nodes)
+
+
+def _places(recipe: Recipe) -> dict[str, Place]:
+    return places(Replayer(GRAPH).replay(recipe), {chain.end: chain.nodes[-1] for chain in chains(GRAPH)})
 
 
 @needs_shared

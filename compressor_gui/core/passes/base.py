@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from compressor_gui.core.collector import collector_paused
 from compressor_gui.core.errors import CompressorError, PassError
 from compressor_gui.core.graph import Edit, ModelGraph
@@ -123,6 +125,11 @@ class Pass:
     def run(self, graph: ModelGraph) -> PassResult:
         """The transformed graph; ``graph`` stays as it is. Raises PassError where the parameters don't fit it."""
         raise NotImplementedError
+
+    def factors(self, graph: ModelGraph) -> dict[str, np.ndarray]:
+        """Node of ``graph`` -> by what the pass multiplies its value along the last axis, as one that rescales channels
+        does, which takes it back where they are read. Most passes leave values as they are."""
+        return {}
 
     @classmethod
     def params(cls) -> dict[str, Param]:
