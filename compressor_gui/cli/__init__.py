@@ -8,6 +8,7 @@ import sys
 import click
 
 import compressor_gui
+from compressor_gui.cli.adaround import adaround
 from compressor_gui.cli.calibrate import calibrate
 from compressor_gui.cli.choose_regions import choose_regions
 from compressor_gui.cli.compress import compress
@@ -25,6 +26,7 @@ from compressor_gui.cli.latency import latency
 from compressor_gui.cli.mixed_precision import mixed_precision
 from compressor_gui.cli.noise import noise
 from compressor_gui.cli.passes import passes
+from compressor_gui.cli.prune_channels import prune_channels
 from compressor_gui.cli.prune_retrain import prune_retrain
 from compressor_gui.cli.render import render
 from compressor_gui.cli.sensitivity import sensitivity, suggest_command
@@ -56,6 +58,7 @@ for command in (
     passes,
     latency,
     calibrate,
+    adaround,
     choose_regions,
     evaluate,
     experiment,
@@ -65,6 +68,7 @@ for command in (
     suggest_command,
     prune_retrain,
     mixed_precision,
+    prune_channels,
     distill,
     transfer,
     import_command,

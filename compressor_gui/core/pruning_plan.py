@@ -42,7 +42,8 @@ class Plan:
         """What to do behind these points, of which the first is the model as it came; None: the run is done."""
         if self.goal.max_drop is not None:
             return self._probe(points)
-        start, done, end = 1 - points[0].sparsity, len(points) - 1, self._end()
+        start, done = 1 - points[0].sparsity, len(points) - 1
+        end = min(start, self._end())
         total = self.total(start, end)
         if done >= total:
             return None
@@ -51,9 +52,10 @@ class Plan:
         return Next(start * (end / start) ** ((done + 1) / total), done)
 
     def total(self, start: float, end: float) -> int:
-        """How many steps lead from one density to another."""
+        """How many steps lead from one density to another; where nothing is to be pruned, those that are asked for
+        only train."""
         if end >= start:
-            return 0
+            return self._steps
         if not self._iterative:
             return self._steps or 1
         return self._steps or max(1, math.ceil(math.log(start / end) / math.log(FACTOR) - 1e-9))

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from compressor_gui.core.adaround import Adaround
 from compressor_gui.core.caution import Cautious, Ran
+from compressor_gui.core.channel_pruning import PruneChannels
 from compressor_gui.core.choose import ChooseRegions
 from compressor_gui.core.distilling import Distill
 from compressor_gui.core.errors import CompressorError
@@ -71,7 +73,9 @@ HANDLERS: Handlers = {
     Sensitivity: _job("sensitivity.sensitivity"),
     PruneRetrain: _job("train.prune_retrain.prune_retrain"),
     FindPrecision: _job("mixed_precision.mixed_precision"),
+    Adaround: _job("adaround.adaround"),
     LayerNoise: _job("noise.layer_noise"),
+    PruneChannels: _job("train.prune_channels.prune_channels"),
     Distill: _job("train.distill.distill"),
     Transfer: _job("transfer.transfer"),
     ChooseRegions: _job("choose_regions.choose_regions"),
