@@ -1,8 +1,9 @@
-"""How long fused int8 networks take, as a part of what they take in float.
+"""How long fused int8 networks take, as a part of what they take in float, and how accurate the trained ones are.
 
-Float and int8 run in turns in one process, with oneDNN for both and Grappler as it comes. What is printed is the median
-of the ratios of neighbouring runs. The limits are for two cores with AVX-512 VNNI; without VNNI the processor does not
-allow them for networks of dense convolutions.
+Float and int8 run in turns in one process, with oneDNN for both and Grappler as it comes; so do TensorFlow Lite's float
+and int8 beside them. What is printed is the median of the ratios of neighbouring runs. The limits are for two cores
+with AVX-512 VNNI; without VNNI the processor does not allow them for networks of dense convolutions. Accuracy is the
+SQNR on five photographs, ranges from ten others.
 """
 
 from __future__ import annotations
@@ -12,19 +13,22 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from compressor_gui.core.data import DataSpec
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes import apply, parse
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.pbio import parse_graph, read_graph, to_bytes
 from compressor_gui.core.values import Shape
+from tests.benchmarks.int8_peers import TensorFlowLite
 from tests.benchmarks.report import Row, main
-from tests.support import SHARED, tensorflow
+from tests.support import SHARED, sqnr_db, tensorflow
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # before TensorFlow is imported, which happens later
 
@@ -37,6 +41,13 @@ MUST = {
     "blazepose-heavy": (1.3, 1.6),
 }
 """How many times faster than float, batch 1 and batch 8."""
+
+PICTURES = {
+    "posenet": DataSpec("images", "", input="image", height=385, width=385, mean=127.5, std=127.5),
+    "blazepose-heavy": DataSpec("images", "", input="input_1", height=256, width=256, mean=0.0, std=255.0),
+}
+"""How the trained networks take photographs."""
+CALIBRATION = 10
 
 _NO_REMAPPER = ("blazepose-heavy",)
 """In float these end TensorFlow 2.21 when Grappler's remapper is on."""
@@ -101,12 +112,25 @@ def runner(name: str, model: ModelGraph, outputs: tuple[str, ...], fetch: bool) 
         return session.make_callable(wanted, feed_list=[f"{model.inputs[0]}:0"])  # type: ignore[no-any-return]
 
 
-def fused(name: str, model: ModelGraph, picture: np.ndarray) -> ModelGraph:
-    """The int8 graph, with ranges from one picture: they do not matter to the time."""
+def fused(name: str, model: ModelGraph, pictures: Sequence[np.ndarray]) -> ModelGraph:
+    """The int8 graph, with the extremes over all pictures as ranges."""
     wanted = FuseInt8().activations(model)
-    found = runner(name, model, wanted, fetch=True)(picture)
-    limits = ((min(float(v.min()), 0.0), max(float(v.max()), 0.01)) for v in found)
-    return apply(FuseInt8(tuple(zip(wanted, limits, strict=True))), model).graph
+    limits = dict.fromkeys(wanted, (0.0, 0.01))
+    run = runner(name, model, wanted, fetch=True)
+    for picture in pictures:
+        for node, values in zip(wanted, run(picture), strict=True):
+            low, high = limits[node]
+            limits[node] = min(float(values.min()), low), max(float(values.max()), high)
+    return apply(FuseInt8(tuple(limits.items())), model).graph
+
+
+def photographs(name: str, model: ModelGraph) -> list[np.ndarray]:
+    """Those of ../shared, as the network takes them."""
+    tensorflow()  # before the engine imports it
+    from compressor_gui.engine.dataset import open_dataset
+
+    spec = replace(PICTURES[name], path=str(SHARED / "images"))
+    return [dict(batch.feeds)[model.inputs[0]] for batch in open_dataset(spec, model, 1)]
 
 
 def ratios(runs: tuple[Run, Run], picture: np.ndarray) -> tuple[float, float, float]:
@@ -125,20 +149,56 @@ def ratios(runs: tuple[Run, Run], picture: np.ndarray) -> tuple[float, float, fl
 def measure() -> Iterator[Row]:
     """Every network at batch 1 and 8."""
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    remark = "" if "vnni" in flags else ", no VNNI"
+    remark = f"VNNI: {'yes' if 'vnni' in flags else 'no'}, load {os.getloadavg()[0]:.1f}"
     for name, model in networks():
         shape = model[model.inputs[0]].shape()
         assert shape is not None
         assert shape.dims is not None
         one = np.random.default_rng(0).uniform(-1, 1, (1, *shape.dims[1:])).astype(np.float32)
-        small = fused(name, model, one)
-        runs = tuple(runner(name, graph, graph.outputs, fetch=False) for graph in (model, small))
+        pictures = photographs(name, model) if name in PICTURES else [one]
+        small = fused(name, model, pictures[:CALIBRATION])
+        peers = lite(model, pictures[:CALIBRATION])
         share = len(to_bytes(small)) / len(to_bytes(model))
         yield Row(f"{name}: bytes of int8 / float", share, "", 0.27)
+        runs = tuple(runner(name, graph, graph.outputs, fetch=False) for graph in (model, small))
         for batch, must in zip((1, 8), MUST[name], strict=True):
-            before, after, part = ratios(runs, np.repeat(one, batch, axis=0))  # type: ignore[arg-type]
-            note = f"{1 / part:.2f} times faster, must be {must}: {before * 1e3:.1f} -> {after * 1e3:.1f} ms{remark}"
-            yield Row(f"{name}, batch {batch}: int8 / float", part, "", 1 / must, note)
+            picture = np.repeat(one, batch, axis=0)
+            before, after, part = ratios((runs[0], runs[1]), picture)
+            beside = tuple(peer.runner(picture.shape) for peer in peers)
+            note = f"{_times(before, after, part)}, must be {must} times; TensorFlow Lite "
+            note += f"{_times(*ratios((beside[0], beside[1]), picture))}; " if beside else "does not convert it; "
+            yield Row(f"{name}, batch {batch}: int8 / float", part, "", 1 / must, note + remark)
+        if len(pictures) > CALIBRATION:
+            yield from accuracy(name, model, small, peers, pictures[CALIBRATION:])
+
+
+def lite(model: ModelGraph, examples: Sequence[np.ndarray]) -> tuple[TensorFlowLite, ...]:
+    """TensorFlow Lite's float and int8; nothing where it does not convert the graph."""
+    try:
+        return TensorFlowLite(model, None), TensorFlowLite(model, examples)
+    except Exception as error:  # the converter has many kinds
+        print(f"TensorFlow Lite: {str(error).splitlines()[0]}", file=sys.stderr)
+        return ()
+
+
+def accuracy(
+    name: str, model: ModelGraph, small: ModelGraph, peers: Sequence[TensorFlowLite], pictures: Sequence[np.ndarray]
+) -> Iterator[Row]:
+    """The SQNR of every output, of the fused graph and of TensorFlow Lite's int8."""
+    float_run, int8_run = (runner(name, graph, graph.outputs, fetch=True) for graph in (model, small))
+    expected, found = ([run(picture) for picture in pictures] for run in (float_run, int8_run))
+    theirs = [peers[1].values(picture) for picture in pictures] if peers else []
+    for at, output in enumerate(model.outputs):
+        whole = np.concatenate([values[at] for values in expected])
+        db = sqnr_db(whole, np.concatenate([values[at] for values in found]))
+        note = ""
+        if theirs:
+            note = f"TensorFlow Lite {sqnr_db(whole, np.concatenate([values[output] for values in theirs])):.1f} dB"
+        yield Row(f"{name}: {output.rpartition('/')[0].rpartition('/')[2] or output}", db, "dB", None, note)
+
+
+def _times(before: float, after: float, part: float) -> str:
+    return f"{1 / part:.2f} times faster ({before * 1e3:.1f} -> {after * 1e3:.1f} ms)"
 
 
 if __name__ == "__main__":

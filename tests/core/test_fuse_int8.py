@@ -104,6 +104,34 @@ def test_sums_without_relu_are_fused_by_a_shift_in_the_bias() -> None:
     np.testing.assert_allclose(value(made, "sum_int8", 2), -format.shift * sums, rtol=1e-4, atol=1e-6)
 
 
+def bottlenecks(blocks: int) -> ModelGraph:
+    """ResNet's shape: blocks of 1x1, 3x3 and 1x1 convolutions with batch norms, the first with a projection, a mean and
+    a dense layer."""
+    net = Net((1, 32, 32, 8)).conv(16, kernel=1).batch_norm().then("Relu")
+    for number in range(blocks):
+        shortcut, shape = net.top, net.shape
+        if number == 0:
+            shortcut = net.conv(32, kernel=1).batch_norm().top
+            net.top, net.shape = "relu", shape
+        net.conv(8, kernel=1).batch_norm().then("Relu").conv(8).batch_norm().then("Relu")
+        net.conv(32, kernel=1).batch_norm().then("AddV2", shortcut, name="sum").then("Relu")
+    net.const("axes", np.array((1, 2)), DType.INT32)
+    net.then("Mean", "axes", keep_dims=False, Tidx=DType.INT32)
+    net.shape = (1, 32)
+    return net.dense(10).bias().then("Softmax").build()
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_residual_network_has_one_way_back_to_float(folded: bool) -> None:
+    source = bottlenecks(4)
+    made = fused(applied(parse("fold_batch_norms"), source).graph if folded else source, 0.0, 6.0).graph
+    counts = ops(made)
+    assert counts["Dequantize"] == 1
+    assert counts["RequantizationRange"] == counts["Requantize"] == counts["QuantizedAvgPool"] == 0
+    assert (counts[CONV], counts[SUM]) == (10, 4)
+    assert made["mean"].inputs[0] == "relu_12"
+
+
 def test_padding_with_zeros_is_written_out_where_zero_is_not_code_zero() -> None:
     net = Net((1, 8, 8, 4)).depthwise().then("Relu")
     shifted, plain = fused(net.build(), -1.0, 3.0).graph, fused(net.build(), 0.0, 3.0).graph
@@ -363,6 +391,16 @@ def test_what_costs_more_than_it_gains_stays_in_float() -> None:
     words = "DepthwiseConv2dNative that would gain less than its conversions cost: depthwise stays in float."
     assert words in done.notes
     assert ops(fused(large, everywhere=False).graph)[CONV] == 1
+
+
+@pytest.mark.parametrize("swish", [False, True])
+def test_an_activation_that_only_float_layers_take_in_counts(swish: bool) -> None:
+    net = Net((1, 56, 56, 96)).conv(96, kernel=1).bias()
+    linear = net.top
+    net.then("Sigmoid" if swish else "Tanh")
+    if swish:
+        net.then("Mul", linear)
+    assert fused(net.build(), everywhere=False).changed is not swish
 
 
 def test_a_region_pays_where_its_parts_do_not() -> None:

@@ -19,9 +19,15 @@ _MULTIPLY_ADD = 0.012
 _DEPTHWISE_OUTPUT = 0.3
 _WEIGHT_OF_ONE_ROW = 0.2
 _SUM = 0.4
+_UNFUSED = 0.9
+"""A number of an activation that has no int8 form, such as the hard swish: Grappler computes it as part of a float
+layer, and in four passes behind a Dequantize."""
 _POOLED = 0.2
 _PADDED = 0.2
 _CONVERTED, _CONVERSION = 0.3, 10_000.0
+
+_GATES = ("Add", "AddV2", "Sigmoid", "Softplus")
+"""What begins the f of hard swish, swish and Mish."""
 
 _UNKNOWN_LENGTH = 64
 """Pixels along an axis of unknown length; an unknown batch is 1."""
@@ -48,12 +54,18 @@ class Costs:
         if weights is None:
             return 0.0
         size, shape = self._size(op.head.name), weights.array.shape
+        lost = _UNFUSED * size if self._is_activated(op.tail.name) else 0.0
         if op.kind == "matmul":
             return _WEIGHT_OF_ONE_ROW * weights.array.size
         if op.kind == "depthwise":
-            return _DEPTHWISE_OUTPUT * size
+            return _DEPTHWISE_OUTPUT * size - lost
         added = _SUM * size if op.summand is not None else 0.0
-        return _MULTIPLY_ADD * size * math.prod(shape[:3]) + added
+        return _MULTIPLY_ADD * size * math.prod(shape[:3]) + added - lost
+
+    def _is_activated(self, name: str) -> bool:
+        """Whether an activation follows that a float layer would take in: ``x * f(x)``, or an Elu."""
+        readers = {self._graph[user].op for user, _ in self._graph.consumers[name]}
+        return readers in ({"Elu"}, {"LeakyRelu"}) or ("Mul" in readers and not readers.isdisjoint(_GATES))
 
     def _size(self, name: str) -> int:
         dims = self._dims(Ref(name, 0, False)) or (1, _UNKNOWN_LENGTH, _UNKNOWN_LENGTH, 1)

@@ -16,6 +16,10 @@ from compressor_gui.core.values import Attr, DType
 _CODES, _WEIGHTS, _FLOAT = DType.QUINT8, DType.QINT8, DType.FLOAT
 
 
+_DEFAULTS: dict[str, Attr] = {"dilations": (1, 1, 1, 1)}
+"""Not written out, for the sake of the file's size."""
+
+
 @dataclass(frozen=True)
 class Kernel:
     """An operation, the attributes that are always the same, and those copied from the float operation."""
@@ -26,7 +30,8 @@ class Kernel:
 
     def node(self, name: str, inputs: Iterable[str], source: Node | None = None, **attrs: Attr) -> Node:
         """A node of this kind; ``source`` is the float operation."""
-        copied = {key: source.attrs[key] for key in self.copied if source is not None and key in source.attrs}
+        theirs = source.attrs if source is not None else {}
+        copied = {key: theirs[key] for key in self.copied if key in theirs and theirs[key] != _DEFAULTS.get(key)}
         device = source.device if source is not None else ""
         return Node(name, self.op, tuple(inputs), Attrs({**self.attrs, **copied, **attrs}), device)
 
