@@ -113,7 +113,8 @@ class Table:
     """The rows in the order of VARIANTS, as far as they were measured, and what they were measured with.
 
     ``data`` and ``calibration`` are the examples' files; both are the same where the ranges come from the examples
-    that accuracy was measured on. ``load`` is the machine's when it began.
+    that accuracy was measured on. ``load`` is the machine's when it began. ``scored``: whether there is an accuracy,
+    which takes labels, and an output with the classes' scores.
     """
 
     model: str
@@ -123,7 +124,7 @@ class Table:
     tensorflow: str = ""
     processor: str = ""
     load: float | None = None
-    labelled: bool = True
+    scored: bool = True
     rows: tuple[Row, ...] = tuple(Row(variant.name, variant.title, examples=variant.examples) for variant in VARIANTS)
 
     def with_row(self, row: Row) -> Table:
@@ -230,7 +231,7 @@ class _Conductor:
         self._table = replace(self._table, tensorflow=info.tensorflow)
         preview = Preview(experiment.model, experiment.data, 1)
         seen: PreviewResult = yield self._ask(preview, "Looking at the data")
-        self._table = replace(self._table, labelled=any(item.label >= 0 for item in seen.items))
+        self._table = replace(self._table, scored=any(item.label >= 0 for item in seen.items))
         for self._at, variant in enumerate(VARIANTS):
             try:
                 yield from self._measure(variant)
@@ -259,17 +260,19 @@ class _Conductor:
             asked = Calibrate(self._model(recipe), few, experiment.method)
             found: Calibration = yield self._ask(asked, f"{variant.title}: {variant.examples:,} examples")
             recipe = with_ranges(recipe, found.ranges)
-            self._keep(found.left_out, examples=found.n)
+            self._keep(found.left_out, _skipped(found), examples=found.n)
         replay = self._replayer.replay(recipe)
         _refuse_idle(variant, replay)
         recipe = _without_idle(recipe, replay)
         self._keep(recipe=recipe, size=pbio.byte_size(replay.graph))
         model, is_float = self._model(recipe), variant is VARIANTS[0]
         against = None if is_float else self._float
-        if self._table.labelled or not is_float:
+        if self._table.scored or not is_float:
             request = Evaluate(model, experiment.data, against, experiment.batch)
             evaluation: Evaluation = yield self._ask(request, f"{variant.title}: accuracy")
             self._keep(evaluation.left_out, _skipped(evaluation), **_quality(evaluation))
+            if evaluation.accuracy.top1 is None:
+                self._table = replace(self._table, scored=False)
         timed: LatencyResult = yield self._ask(
             Latency(model, against, runs=experiment.runs, nodes=0), f"{variant.title}: latency"
         )
@@ -305,5 +308,5 @@ def _quality(found: Evaluation) -> dict[str, Any]:
     return {"accuracy": found.accuracy, "sqnr_db": worst, "mcnemar_p": found.mcnemar_p}
 
 
-def _skipped(found: Evaluation) -> str:
+def _skipped(found: Evaluation | Calibration) -> str:
     return f"{units.counted(len(found.skipped), 'example')} that can't be read were left out" if found.skipped else ""

@@ -25,7 +25,7 @@ def title(row: Row) -> str:
 
 def heads(table: Table) -> tuple[str, ...]:
     """The columns' names, the first of which is that of the rows."""
-    quality = ("top-1", "95 % interval", "recall_5") if table.labelled else ("SQNR of the worst output",)
+    quality = ("top-1", "95 % interval", "recall_5") if table.scored else ("SQNR of the worst output",)
     return ("", *quality, "bytes", "of float", "ms", "speed")
 
 
@@ -35,7 +35,7 @@ def cells(table: Table, row: Row) -> tuple[str, ...]:
 
 
 def _quality(table: Table, row: Row) -> tuple[str, ...]:
-    if not table.labelled:
+    if not table.scored:
         return ("the reference" if row is table.rows[0] else decibel(row.sqnr_db),)
     accuracy = row.accuracy
     if accuracy is None or accuracy.top1 is None:
@@ -76,8 +76,8 @@ def captions(table: Table) -> tuple[str, ...]:
     if not n:
         return ()
     sentences = [f"Measured on {units.counted(n, 'example')} of {Path(table.data).name}."]
-    if not table.labelled:
-        sentences.append("They have no labels: in place of accuracy stands how near the outputs are to float's.")
+    if not table.scored:
+        sentences.append("Without labels and scores of classes: how near the outputs are to float's, and no accuracy.")
     same = table.calibration == table.data
     where = "these same examples" if same else Path(table.calibration).name
     sentences.append(f"Ranges by {table.method} from {where}.")
@@ -129,7 +129,7 @@ def report(table: Table) -> dict[str, Any]:
     """The object that ``experiment --json`` prints."""
     shared = {name: getattr(table, name) for name in ("model", "data", "calibration", "method", "tensorflow")}
     rows = [{**_numbers(table, row), "notes": list(row.notes)} for row in table.rows]
-    return {**shared, "processor": table.processor, "load": table.load, "labelled": table.labelled, "rows": rows}
+    return {**shared, "processor": table.processor, "load": table.load, "scored": table.scored, "rows": rows}
 
 
 def _numbers(table: Table, row: Row) -> dict[str, Any]:
@@ -159,16 +159,16 @@ def _numbers(table: Table, row: Row) -> dict[str, Any]:
 def chart(table: Table, *, width: int = 960, height: int = 250, theme: str = "light") -> str:
     """Two plots as SVG, of this ``height``: quality against the file's size and against latency; empty while nothing
     was measured."""
-    label = "top-1, %" if table.labelled else "SQNR of the worst output, dB"
+    label = "top-1, %" if table.scored else "SQNR of the worst output, dB"
     marks = [mark for row in table.rows if (mark := _mark(table, row))]
     if not marks:
         return ""
     return marks_svg(
-        f"{Path(table.model).stem}: {'accuracy' if table.labelled else 'SQNR'}, size and latency",
+        f"{Path(table.model).stem}: {'accuracy' if table.scored else 'SQNR'}, size and latency",
         ("file, MB", "latency, ms"),
         label,
         marks,
-        subtitle="The bars are 95 % intervals; up and left is better" if table.labelled else "Up and left is better",
+        subtitle="The bars are 95 % intervals; up and left is better" if table.scored else "Up and left is better",
         width=width,
         height=height,
         theme=theme,
@@ -181,7 +181,7 @@ def _mark(table: Table, row: Row) -> Mark | None:
         None if row.size is None else row.size / 1e6,
         None if row.latency is None else row.latency.model.median_ms,
     )
-    if table.labelled:
+    if table.scored:
         if row.accuracy is None or row.accuracy.top1 is None:
             return None
         low, high = row.accuracy.top1_interval or (row.accuracy.top1,) * 2

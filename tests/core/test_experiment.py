@@ -127,7 +127,7 @@ def test_every_variant_is_calibrated_evaluated_and_timed_against_float() -> None
     assert [request.data.limit for request in engine.asked if isinstance(request, Calibrate)] == [10, 1000, 1000]
     assert [row.name for row in table.rows] == NAMES
     assert all(row.accuracy and row.latency and not row.problem for row in table.rows)
-    assert (table.tensorflow, table.labelled, table.rows[1].sqnr_db) == ("9.8.7", True, 12.5)
+    assert (table.tensorflow, table.scored, table.rows[1].sqnr_db) == ("9.8.7", True, 12.5)
 
 
 def test_each_row_is_a_recipe_that_replays_to_its_size() -> None:
@@ -194,8 +194,14 @@ def test_without_labels_the_worst_output_stands_in_place_of_accuracy() -> None:
     assert sum(isinstance(request, Evaluate) for request in engine.asked) == len(VARIANTS) - 1
     assert heads(table) == ("", "SQNR of the worst output", "bytes", "of float", "ms", "speed")
     assert [cells(table, row)[1] for row in table.rows] == ["the reference", *["12.5 dB"] * 5]
-    assert "no labels" in " ".join(captions(table))
+    assert "Without labels" in " ".join(captions(table))
     assert "SQNR of the worst output, dB" in texts(chart(table))
+
+
+def test_labels_without_an_output_of_scores_are_as_none() -> None:
+    engine = FakeEngine(labelled=False)
+    engine.preview = lambda _: PreviewResult((PreviewItem("", "one", 3),), 10, ())  # type: ignore[method-assign]
+    assert heads(conducted(engine))[1] == "SQNR of the worst output"
 
 
 def test_the_table_grows_while_it_is_measured() -> None:

@@ -122,10 +122,14 @@ def test_data_is_dropped_on_the_panel(qtbot: QtBot, panel: MeasurePanel, opened:
     chooser.reject()
 
 
-def test_a_sample_has_its_digits(qtbot: QtBot, window: MainWindow) -> None:
-    window.open(Path(__file__).parents[2] / "resources/samples/lenet-5.pb")
+@pytest.mark.parametrize(("name", "names"), [("lenet-5", ""), ("resnet-20", "classes.txt")])
+def test_a_sample_has_its_pictures(qtbot: QtBot, window: MainWindow, name: str, names: str) -> None:
+    window.open(Path(__file__).parents[2] / f"resources/samples/{name}.pb")
     qtbot.waitUntil(lambda: window.document.state.data is not None)
-    assert window.document.state.data.path.endswith("t10k-1000-images-idx3-ubyte.gz")
+    data = window.document.state.data
+    assert Path(data.path).name == "t10k-1000-images-idx3-ubyte.gz"
+    assert Path(data.path).is_file()
+    assert Path(data.names).name == names
     settle(qtbot, window)
 
 
