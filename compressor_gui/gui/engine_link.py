@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Signal
 
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import Cancelled, Died, Done, EngineClient, Event, Failed, Progress
-from compressor_gui.core.protocol import Piece, Request
+from compressor_gui.core.protocol import Piece, Request, Word
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,11 @@ class EngineLink(QObject):
             self.jobs[number] = replace(self.jobs[number], message="stopping …")
             self.changed.emit()
             self.client.cancel(number)
+
+    def tell(self, number: int, word: Word) -> None:
+        """Let a job that is under way wait, go on, or come to its end with what it has."""
+        if number in self.jobs:
+            self.client.tell(number, word)
 
     def _deliver(self, number: int, event: Event) -> None:
         if number not in self.jobs:
