@@ -121,7 +121,12 @@ def fused(name: str, model: ModelGraph, pictures: Sequence[np.ndarray]) -> Model
         for node, values in zip(wanted, run(picture), strict=True):
             low, high = limits[node]
             limits[node] = min(float(values.min()), low), max(float(values.max()), high)
-    return apply(FuseInt8(tuple(limits.items())), model).graph
+    return apply(FuseInt8(tuple(limits.items()), without_vnni=not has_vnni()), model).graph
+
+
+def has_vnni() -> bool:
+    """Whether the processor says that it has AVX-512 VNNI or AVX-VNNI."""
+    return Path("/proc/cpuinfo").exists() and "vnni" in Path("/proc/cpuinfo").read_text()
 
 
 def photographs(name: str, model: ModelGraph) -> list[np.ndarray]:
@@ -148,8 +153,7 @@ def ratios(runs: tuple[Run, Run], picture: np.ndarray) -> tuple[float, float, fl
 
 def measure() -> Iterator[Row]:
     """Every network at batch 1 and 8."""
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    remark = f"VNNI: {'yes' if 'vnni' in flags else 'no'}, load {os.getloadavg()[0]:.1f}"
+    remark = f"VNNI: {'yes' if has_vnni() else 'no'}, load {os.getloadavg()[0]:.1f}"
     for name, model in networks():
         shape = model[model.inputs[0]].shape()
         assert shape is not None
