@@ -144,7 +144,7 @@ def _clipped(rows: np.ndarray, top: int) -> _Grid:
     peak = np.abs(rows).max(axis=1, keepdims=True).astype(np.float64)
     best, least = np.zeros(0), np.zeros(0)
     for share in np.linspace(1.0, 0.2, 9):
-        step = _short(peak * share / top)
+        step = short_step(peak * share / top)
         grid = _Grid(step, np.full_like(step, -top), np.full_like(step, top))
         error = np.square(grid.nearest(rows) * step - rows).sum(axis=1, keepdims=True, dtype=np.float64)
         better = error < least if least.size else np.full(error.shape, True)
@@ -179,7 +179,7 @@ def _with_zero_point(rows: np.ndarray, one: bool) -> _Grid:
     low = np.minimum(rows.min(axis=along, keepdims=True), 0).astype(np.float64)
     high = np.maximum(rows.max(axis=along, keepdims=True), 0).astype(np.float64)
     zero = np.rint(-low / np.where(high > low, high - low, 1) * 255)
-    step = _short(np.maximum(-low / np.maximum(zero, 1), high / np.maximum(255 - zero, 1)))
+    step = short_step(np.maximum(-low / np.maximum(zero, 1), high / np.maximum(255 - zero, 1)))
     return _Grid(step, (-zero).astype(np.float32), (255 - zero).astype(np.float32))
 
 
@@ -188,11 +188,11 @@ def _symmetric(rows: np.ndarray, least_peaks: np.ndarray | None = None) -> _Grid
     peak = np.maximum(rows.max(axis=1, keepdims=True), -rows.min(axis=1, keepdims=True))
     if least_peaks is not None:
         peak = np.maximum(peak, least_peaks[:, None])
-    step = _short(peak.astype(np.float64) / 127)
+    step = short_step(peak.astype(np.float64) / 127)
     return _Grid(step, np.full_like(step, -127), np.full_like(step, 127))
 
 
-def _short(step: np.ndarray) -> np.ndarray:
+def short_step(step: np.ndarray) -> np.ndarray:
     """Round up to 16 significant bits (1 where it is 0): then level * step and the differences of two such are exact in
     float32, hence so is zero, in whatever order Dequantize computes."""
     bits = step.astype(np.float32).view(np.uint32)

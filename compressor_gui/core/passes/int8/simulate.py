@@ -1,0 +1,64 @@
+"""What an int8 graph computes, as a float graph: rounded weights, and FakeQuants wherever values are in codes.
+
+The sums of the fused kernels are exact on processors with VNNI, so this is what they compute, but for the rounding of
+biases to 32 bits. It runs everywhere, and between its operations floats can be put in and taken out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.passes.carried_ranges import weights_of
+from compressor_gui.core.passes.int8.plan import Plan
+from compressor_gui.core.passes.int8.weights import encode
+from compressor_gui.core.values import DType, Tensor
+
+SUFFIX = "_in_codes"
+"""A tensor's name and this is the name of what its codes stand for."""
+
+
+def simulated(plan: Plan) -> ModelGraph:
+    """The float graph; its outputs are the same nodes, or their FakeQuants."""
+    edit = Edit(plan.graph)
+    for op in plan.ops:
+        if op.kind in ("conv", "depthwise", "matmul"):
+            _round_weights(plan, edit, op.head)
+    made = {op.tail.name for op in plan.ops if op.in_codes}
+    inside = {node.name for op in plan.ops for node in op.swallowed}
+    outputs = {name: name for name in plan.graph.outputs}
+    for name in plan.formats:
+        coded = _fake_quant(plan, edit, name)
+        for reader, at in plan.graph.consumers[name]:
+            if (name in made or reader in inside) and not plan.graph[reader].refs[at].control:
+                inputs = list(edit[reader].inputs)
+                inputs[at] = coded
+                edit.replace(edit[reader].with_(inputs=inputs))
+        if name in made and name in outputs:
+            outputs[name] = coded
+    return edit.finish(outputs.values())
+
+
+def _round_weights(plan: Plan, edit: Edit, layer: Node) -> None:
+    weights = weights_of(plan.graph, layer)
+    assert weights is not None
+    turned = layer.flag("transpose_b")
+    array = weights.array.T if turned else weights.array
+    found = encode(layer, array, without_vnni=False)
+    steps = (found.peaks.astype(np.float64) / 127).reshape(
+        (1, *array.shape[2:]) if array.ndim == 4 and layer.op == "DepthwiseConv2dNative" else (-1,)
+    )
+    values = np.asarray(found.codes * steps, np.float32)
+    value = Tensor.of(values.T if turned else values, DType.FLOAT)
+    name = edit.add(Node.const(edit.free_name(f"{layer.name}{SUFFIX}"), value), (layer.name,))
+    edit.replace(layer.with_(inputs=[layer.inputs[0], name, *layer.inputs[2:]]))
+
+
+def _fake_quant(plan: Plan, edit: Edit, name: str) -> str:
+    format = plan.formats[name]
+    ends = [
+        edit.add(Node.const(edit.free_name(f"{name}{SUFFIX}/{end}"), Tensor.of(value, DType.FLOAT)), (name,))
+        for end, value in (("min", -format.shift), ("max", format.span - format.shift))
+    ]
+    made = Node.make(f"{name}{SUFFIX}", "FakeQuantWithMinMaxVars", (name, *ends), num_bits=8, narrow_range=False)
+    return edit.add(made, (name,))

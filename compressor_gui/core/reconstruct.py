@@ -1,0 +1,120 @@
+"""Weights rounded to 8 bits such that a layer's results, not its weights, stay as they are.
+
+A layer is linear in its weights, so the error of its results on examples is a quadratic form whose matrix is H = X^T X,
+the products of what it reads. Three steps, each of them exact or closed form:
+
+- *refit*: the float weights with which the layer, reading what the quantized layers before it make, comes nearest to
+  the results of the float network (least squares, drawn towards the old weights). That takes back part of the noise
+  that has gathered so far.
+- *rounding*: weight by weight, in the order of their importance, each error made good by the weights that still can be
+  changed (Frantar et al., "GPTQ", ICLR 2023; the idea is that of Hassibi & Stork's optimal brain surgeon).
+- *bias*: what is left as the mean of the error goes into the bias.
+
+The aim is AdaRound's (Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization", ICML 2020):
+rounding that is learnt on examples, layer by layer, with the quantized layers before. AdaRound finds it by 10,000 steps
+of gradient descent a layer; this takes one factorisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from compressor_gui.core.rounding import short_step
+
+_DRAWN = 0.01
+"""How strongly the refit is drawn to the old weights, as a part of H's mean diagonal."""
+_DAMPED = 0.01
+"""What is added to H's diagonal for the rounding, as a part of its mean."""
+_TOP = 127
+
+
+class Rounded(NamedTuple):
+    """``weights`` of shape (groups, inputs, outputs), float32 on a grid of int8 with a step for each output; ``bias``,
+    float64 of shape (groups, outputs)."""
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass
+class Moments:
+    """Sums over examples of what a layer reads and of what it should make of it.
+
+    ``groups``: 1 for dense layers, a depthwise layer's channels; ``inputs`` and ``outputs``: of each group.
+    """
+
+    groups: int
+    inputs: int
+    outputs: int
+
+    def __post_init__(self) -> None:
+        self.count = 0
+        self._products = np.zeros((self.groups, self.inputs, self.inputs))
+        self._aims = np.zeros((self.groups, self.inputs, self.outputs))
+        self._read = np.zeros((self.groups, self.inputs, 1))
+        self._aim = np.zeros((self.groups, 1, self.outputs))
+
+    def add(self, read: np.ndarray, aim: np.ndarray) -> None:
+        """Take in rows: ``read`` of shape (groups, rows, inputs), ``aim`` of shape (groups, rows, outputs)."""
+        read, aim = read.astype(np.float64), aim.astype(np.float64)
+        turned = np.ascontiguousarray(np.swapaxes(read, 1, 2))
+        self.count += read.shape[1]
+        self._products += turned @ read
+        self._aims += turned @ aim
+        self._read += turned.sum(axis=2, keepdims=True)
+        self._aim += aim.sum(axis=1, keepdims=True)
+
+    def solve(self, weights: np.ndarray, biased: bool) -> Rounded:
+        """The rounded weights in the place of ``weights``, of shape (groups, inputs, outputs), and their bias: zeros
+        unless the layer is ``biased``, so that it can take the mean error."""
+        count = max(self.count, 1)
+        read, aim = self._read / count, self._aim / count
+        if not biased:
+            read, aim = np.zeros_like(read), np.zeros_like(aim)
+        products = self._products / count - read * np.swapaxes(read, 1, 2)
+        aims = self._aims / count - read * aim
+        rounded = round_on(products, _refitted(products, aims, weights.astype(np.float64)))
+        left = aim - np.swapaxes(read, 1, 2) @ rounded
+        return Rounded(rounded.astype(np.float32), left[:, 0, :])
+
+
+def _refitted(products: np.ndarray, aims: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The minimum of |X w - y|^2 / n + drawn |w - weights|^2."""
+    drawn = _part_of_diagonal(products, _DRAWN)
+    found: np.ndarray = np.linalg.solve(products + drawn * np.eye(products.shape[1]), aims + drawn * weights)
+    return found
+
+
+def round_on(products: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """``weights``, float64 of shape (groups, inputs, outputs), on a grid from -127 to 127 steps, whose step is that of
+    the greatest magnitude of each output; that one lies at the grid's end, so that the grid can be told from the
+    weights. ``products`` is H, of shape (groups, inputs, inputs)."""
+    size = products.shape[1]
+    peak = np.abs(weights).max(axis=1, keepdims=True)
+    step = short_step(peak / _TOP).astype(np.float64)
+    order = np.argsort(-np.diagonal(products, axis1=1, axis2=2).mean(axis=0), kind="stable")
+    damped = products + _part_of_diagonal(products, _DAMPED) * np.eye(size)
+    inverse = np.linalg.inv(damped[:, order][:, :, order])
+    spread = np.swapaxes(np.linalg.cholesky(inverse), 1, 2)
+    rest = (weights / step)[:, order]
+    ends = (np.abs(weights) == peak)[:, order] & (peak > 0)
+    levels = np.empty_like(rest)
+    signs = np.sign(rest)
+    for at in range(size):
+        level = np.clip(np.rint(rest[:, at]), -_TOP, _TOP)
+        level = np.where(ends[:, at], signs[:, at] * _TOP, level)
+        error = (rest[:, at] - level) / spread[:, at, at, None]
+        rest[:, at + 1 :] -= spread[:, at, at + 1 :, None] * error[:, None, :]
+        levels[:, at] = level
+    back = np.empty_like(order)
+    back[order] = np.arange(size)
+    rounded: np.ndarray = levels[:, back] * step
+    return rounded
+
+
+def _part_of_diagonal(products: np.ndarray, part: float) -> np.ndarray:
+    mean = np.trace(products, axis1=1, axis2=2) / products.shape[1]
+    return np.asarray(part * mean + 1e-12)[:, None, None]
