@@ -11,6 +11,7 @@ import numpy as np
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import Edit, ModelGraph, Node
 from compressor_gui.core.layers import Layer, find_layers
+from compressor_gui.core.passes.already import noted_if_idle, stranger
 from compressor_gui.core.passes.base import Amounts, Pass, PassResult, param, result
 from compressor_gui.core.passes.stored_codes import per_channel_pays, store_codes
 from compressor_gui.core.passes.weights import unfit
@@ -57,7 +58,7 @@ class MixedPrecision(Pass):
     def run(self, graph: ModelGraph) -> PassResult:
         """Store the weights. Raises PassError for a layer that does not exist or has two numbers."""
         layers = find_layers(graph)
-        own = self._own(layers)
+        own = self._own(graph, layers)
         edit = Edit(graph)
         refused: dict[str, list[str]] = {}
         unfolded: list[str] = []
@@ -72,9 +73,9 @@ class MixedPrecision(Pass):
         notes = [f"Left alone, as {reason}: {some(names)}." for reason, names in refused.items()]
         if unfolded:
             notes.append(f"Unpacked at every run, as TensorFlow folds constants of up to 10 MB: {some(unfolded)}.")
-        return result(edit, notes)
+        return noted_if_idle(result(edit, notes), graph)
 
-    def _own(self, layers: Iterable[Layer]) -> dict[str, int]:
+    def _own(self, graph: ModelGraph, layers: Iterable[Layer]) -> dict[str, int]:
         """Layer -> its own number of bits."""
         known = {name: layer for layer in layers for name in layer.names}
         found: dict[str, int] = {}
@@ -82,7 +83,7 @@ class MixedPrecision(Pass):
         for name, bits in self.bits:
             if name not in known:
                 hint = did_you_mean(name, known, "name an operation or its weight constant")
-                raise PassError(f"there is no layer {name!r}", where=self.name, hint=hint)
+                raise stranger(graph, f"there is no layer {name!r}", self.name, hint)
             layer = known[name].name
             if (other := named.setdefault(layer, name)) != name:
                 words = f"{other!r} and {name!r} are the same layer"

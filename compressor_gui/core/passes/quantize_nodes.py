@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.passes.already import noted_if_idle
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
 from compressor_gui.core.passes.eightbit import modes
 from compressor_gui.core.passes.eightbit.plan import Plan
@@ -74,6 +75,9 @@ class QuantizeNodes(Pass):
 
     def run(self, graph: ModelGraph) -> PassResult:
         """The 8-bit graph. Raises PassError where ``skip`` names what is not there."""
+        return noted_if_idle(self._run(graph), graph)
+
+    def _run(self, graph: ModelGraph) -> PassResult:
         if self.mode == "weights":
             return modes.store_weights(graph)
         if self.mode == "weights_rounded":

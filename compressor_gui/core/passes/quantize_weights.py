@@ -11,6 +11,7 @@ import numpy as np
 
 from compressor_gui.core.graph import Edit, ModelGraph, Node
 from compressor_gui.core.layers import Layer, find_layers
+from compressor_gui.core.passes.already import noted_if_idle
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
 from compressor_gui.core.passes.eightbit.plan import scopes
 from compressor_gui.core.passes.skipping import skipped_names
@@ -61,7 +62,7 @@ class QuantizeWeights(Pass):
         edit = Edit(graph)
         for node, tensor in chosen:
             self._store(edit, node, tensor.array, layers.get(node.name))
-        return result(edit, notes)
+        return noted_if_idle(result(edit, notes), graph)
 
     def _store(self, edit: Edit, node: Node, array: np.ndarray, layer: Layer | None) -> None:
         axis = layer.channel_axis if layer else None

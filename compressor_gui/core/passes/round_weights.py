@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from compressor_gui.core.graph import Edit, ModelGraph
+from compressor_gui.core.passes.already import noted_if_idle
 from compressor_gui.core.passes.base import Pass, PassResult, param, result
 from compressor_gui.core.passes.weights import choose
 from compressor_gui.core.values import Tensor
@@ -38,7 +39,7 @@ class RoundWeights(Pass):
             value = Tensor(tensor.dtype, _round(tensor.array, self.num_steps))
             if value != tensor:
                 edit.replace(node.with_(attrs={"value": value}))
-        return result(edit, notes)
+        return noted_if_idle(result(edit, notes), graph)
 
 
 def _round(array: np.ndarray, steps: int) -> np.ndarray:

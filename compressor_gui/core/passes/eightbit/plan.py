@@ -229,10 +229,18 @@ def _refused(graph: ModelGraph, node: Node, kernel: Kernel) -> str | None:
     reason = refused_link(graph, node) if node.op in LINKS else refusal(graph, node)
     if reason is not None:
         return reason
+    sources = [graph.producer(node, index) for index in kernel.tensor_inputs(node)]
+    if any(source is not None and _is_stored(graph, source) for source in sources):
+        return f"{node.op} of weights that are stored in 8 bits by another pass"
     values = [graph.constant(node, index) for index in kernel.tensor_inputs(node)]
     if any(value is not None and not can_be_stored(value) for value in values):
         return f"{node.op} of a constant that is empty or not finite"
     return None
+
+
+def _is_stored(graph: ModelGraph, node: Node) -> bool:
+    """Whether that is a constant in codes that the kernels can't read: they would find its range at every run."""
+    return node.op == "Dequantize" and graph.constant(node, 0) is not None and not is_way_back(graph, node)
 
 
 def finds_range(graph: ModelGraph, node: Node) -> bool:
