@@ -5,10 +5,11 @@ It is nothing but that recipe: whatever it does can be undone, edited and replay
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from compressor_gui.core.default_method import without_care
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.passes import apply
@@ -19,8 +20,6 @@ from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.core.passes.quantize_weights import QuantizeWeights
 from compressor_gui.core.pbio import byte_size
-from compressor_gui.core.ranges import with_ranges
-from compressor_gui.core.ranges_file import Limits
 from compressor_gui.core.recipe import Recipe, Replayer
 from compressor_gui.core.values import DType
 
@@ -66,7 +65,8 @@ class Subject:
 class Choices:
     """What the user has chosen. ``skip`` are the weights of layers that stay in float; ``stored`` counts for the
     classic operations only, for the fused ones have no other ranges; ``method`` is one of measure.METHODS;
-    ``measured``: 8-bit regions that turn out slower than float stay in float."""
+    ``measured``: 8-bit regions that turn out slower than float stay in float; ``rounded``: layers are equalized, and
+    their weights rounded on the examples, as the default method does."""
 
     goal: Goal = "fused"
     skip: tuple[str, ...] = ()
@@ -77,12 +77,18 @@ class Choices:
     per_channel: bool = True
     everywhere: bool = False
     measured: bool = True
+    rounded: bool = True
     without_vnni: bool = False
 
     @property
     def calibrates(self) -> bool:
         """Whether ranges are measured on examples."""
         return self.goal == "fused" or (self.goal == "classic" and self.stored)
+
+    @property
+    def rounds(self) -> bool:
+        """Whether weights are rounded on examples."""
+        return self.goal == "fused" and self.rounded
 
     @property
     def times_regions(self) -> bool:
@@ -92,7 +98,8 @@ class Choices:
 
 def examine(source: ModelGraph, recipe: Recipe) -> Subject:
     """Look at what the recipe's other steps make of a file. Raises RecipeError."""
-    base = replace(recipe, steps=tuple(step for step in recipe.steps if not isinstance(step.transform, QUANTIZING)))
+    steps = (step for step in without_care(recipe).steps if not isinstance(step.transform, QUANTIZING))
+    base = replace(recipe, steps=tuple(steps))
     graph = Replayer(source).replay(base).graph
     fold = apply(FoldBatchNorms(), graph)
     quantized = any(one.dequantizer for one in find_layers(graph)) or any(map(_is_eightbit, graph.op_counts))
@@ -108,12 +115,12 @@ def _is_eightbit(op: str) -> bool:
     return op.startswith("Quantized") or op in ("Requantize", "RequantizationRange")
 
 
-def write(subject: Subject, choices: Choices, ranges: Mapping[str, Limits] | None = None) -> Recipe:
-    """The recipe that the choices mean; without ``ranges`` it is what a calibration has to be asked for."""
+def write(subject: Subject, choices: Choices) -> Recipe:
+    """The recipe that the choices mean, but for what is measured: ranges, rounded weights, regions that are slower."""
     recipe = subject.base
     for transform in _passes(subject, choices):
         recipe = recipe.adding(transform)
-    return with_ranges(recipe, ranges) if ranges and choices.calibrates else recipe
+    return recipe
 
 
 def _passes(subject: Subject, choices: Choices) -> tuple[Pass, ...]:

@@ -11,7 +11,6 @@ from compressor_gui.core.assistant import Choices, Goal, Subject, examine, write
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes.fold_batch_norms import FoldBatchNorms
 from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
-from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.core.passes.quantize_weights import QuantizeWeights
@@ -34,26 +33,24 @@ def names(recipe: Recipe) -> list[str]:
     ("goal", "written"),
     [
         ("weights", ["prune", "quantize_weights"]),
-        ("classic", ["prune", "quantize_nodes", "freeze_requantization_ranges"]),
+        ("classic", ["prune", "quantize_nodes"]),
         ("fused", ["prune", "fuse_int8"]),
     ],
 )
 def test_the_recipe_keeps_its_steps_but_those_that_quantize(lenet: ModelGraph, goal: Goal, written: list[str]) -> None:
     before = Recipe.of(Prune(sparsity=0.5), QuantizeNodes(), FreezeRequantizationRanges(), sha256="abc")
     subject = examine(lenet, before)
-    recipe = write(subject, Choices(goal), {"conv1": (0.0, 1.0)})
+    recipe = write(subject, Choices(goal))
     assert names(recipe) == written
     assert recipe.sha256 == "abc"
     assert names(before) == ["prune", "quantize_nodes", "freeze_requantization_ranges"]
 
 
-def test_ranges_are_stored_where_they_are_wanted(lenet: ModelGraph) -> None:
-    subject = examine(lenet, Recipe())
-    ranges = {"a": (0.0, 1.0)}
-    assert write(subject, Choices("fused"), ranges).active == (FuseInt8((("a", (0.0, 1.0)),)),)
-    assert write(subject, Choices("fused")).active == (FuseInt8(),)  # what a calibration is asked for
-    assert write(subject, Choices("classic", stored=False), ranges).active == (QuantizeNodes(),)
-    assert write(subject, Choices("weights"), ranges).active == (QuantizeWeights(),)
+def test_what_is_measured_follows_from_the_goal() -> None:
+    assert [Choices(goal).rounds for goal in ("weights", "classic", "fused")] == [False, False, True]  # type: ignore[arg-type]
+    assert [Choices(goal).times_regions for goal in ("weights", "classic", "fused")] == [False, False, True]  # type: ignore[arg-type]
+    assert not Choices("fused", rounded=False).rounds
+    assert not Choices("fused", measured=False).times_regions
     assert [Choices(goal).calibrates for goal in ("weights", "classic", "fused")] == [False, True, True]  # type: ignore[arg-type]
     assert Choices("fused", stored=False).calibrates
 

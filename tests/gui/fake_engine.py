@@ -8,6 +8,7 @@ from typing import Any
 from PySide6.QtCore import QBuffer, QIODevice
 from PySide6.QtGui import QColor, QImage
 
+from compressor_gui.core.adaround import Adaround, Adarounded, RoundedLayer
 from compressor_gui.core.choose import ChooseRegions, ChosenRegions, RegionGain
 from compressor_gui.core.jobs import EngineInfo, Hello, OutputCheck
 from compressor_gui.core.measure import (
@@ -135,6 +136,8 @@ def reply(request: Request) -> Any:
         return Calibration(
             request.data.limit, request.method, dict.fromkeys(names, (-1.0, 9.0)), dict.fromkeys(names, histogram())
         )
+    if isinstance(request, Adaround):
+        return Adarounded(request.model.recipe, (RoundedLayer("conv", 30.0), RoundedLayer("dense", 28.0)), 10, {})
     if isinstance(request, ChooseRegions):
         regions = (RegionGain(("conv", "bias"), 1.3, 0.4, True), RegionGain(("dense",), 0.9, -0.1, False))
         return ChosenRegions(("dense",), regions, 8.9, 3.5, 3.4, 1, request.runs)

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from compressor_gui.core import pbio
+from compressor_gui.core.adaround import Adaround
 from compressor_gui.core.choose import ChooseRegions
 from compressor_gui.core.machine import ONEDNN
 from compressor_gui.core.measure import Calibrate, Calibration, Evaluate, Latency, Preview
@@ -47,7 +48,9 @@ def open_it(qtbot: QtBot, window: MainWindow) -> AssistantDialog:
 
 
 def answer_ranges(engine: FakeEngine, window: MainWindow) -> Calibrate:
-    """Answer a calibration with ranges of nodes that are there."""
+    """Answer the rounding, and a calibration with ranges of nodes that are there."""
+    if engine.waits(Adaround):
+        engine.answer(Adaround)
     _, request = engine.find(Calibrate)
     recipe = Recipe.from_json(request.model.recipe)
     graph = Replayer(window.document.state.source.graph).replay(Recipe(recipe.steps[:-1])).graph  # type: ignore[union-attr]
@@ -86,6 +89,7 @@ def test_fused_from_the_button_to_the_recipe(
     page = shown.result_page
     assert not shown.use_button.isEnabled()
     assert page.file.how.text() == "estimated"
+    assert engine.answer(Adaround).data.limit == 10
     engine.say(Calibrate, Progress(5, 10, "measuring activations"))
     assert page.stages.bar.value() == 500
     request = answer_ranges(engine, opened)
@@ -102,7 +106,7 @@ def test_fused_from_the_button_to_the_recipe(
     assert facts(page.outputs)["softmax"] == "28.0 dB · same class 97.0 %"
     engine.answer(Latency)
     assert page.speed.value.text() == "2.60 × faster"
-    assert [stage.status for stage in page.run.stages] == ["done"] * 5
+    assert [stage.status for stage in page.run.stages] == ["done"] * 6
     assert "1 8-bit region, dense (0.90 ×)" in page.notes.text()
     assert opened.document.state.recipe is before.recipe  # nothing has changed yet
     assert opened.document.state.measured.evaluations == before.measured.evaluations
@@ -132,11 +136,11 @@ def test_escape_changes_nothing_and_stops_the_work(
     shown = dialog(opened, AssistantDialog)
     qtbot.waitUntil(lambda: shown.draft.subject is not None)
     to_result(qtbot, shown, engine)
-    number, _ = engine.find(Calibrate)
+    number, _ = engine.find(Adaround)
     qtbot.keyClick(shown, Qt.Key.Key_Escape)
     assert not any(found.isVisible() for found in opened.findChildren(AssistantDialog))
     assert number in engine.cancelled
-    engine.say(Calibrate, Cancelled())
+    engine.say(Adaround, Cancelled())
     assert opened.document.state.recipe is before.recipe
     assert opened.document.state.measured is before.measured
     assert opened.document.state.can_undo == before.can_undo
@@ -181,7 +185,7 @@ def test_fused_without_data_asks_for_it(qtbot: QtBot, opened: MainWindow, engine
     press(qtbot, shown, Qt.Key.Key_Right, Qt.KeyboardModifier.AltModifier)
     press(qtbot, shown, Qt.Key.Key_Right, Qt.KeyboardModifier.AltModifier)
     assert shown.step == 3
-    assert engine.find(Calibrate)[1].data.limit == 100
+    assert engine.find(Adaround)[1].data.limit == 100
     qtbot.mouseClick(shown.header.steps[1], LEFT)  # back by the header
     assert shown.step == 1
     shown.reject()
@@ -204,7 +208,7 @@ def test_layers_without_a_check_mark_stay_in_float(
     assert shown.draft.choices.skip == ()
     qtbot.mouseClick(shown.what.layers.viewport(), LEFT, pos=QPoint(box.left() + 10, box.center().y()))
     to_result(qtbot, shown, engine)
-    assert '"conv"' in engine.find(Calibrate)[1].model.recipe
+    assert '"conv"' in engine.find(Adaround)[1].model.recipe
     shown.reject()
 
 
@@ -250,6 +254,7 @@ def test_a_calibration_that_fails_ends_it(
 ) -> None:
     shown = open_it(qtbot, opened)
     to_result(qtbot, shown, engine)
+    engine.say(Adaround, Failed("it does not run"))  # then weights are rounded to the nearest
     engine.say(Calibrate, Failed("no example is left", "digits"))
     assert "no example is left" in shown.result_page.problem.text()
     assert not shown.use_button.isEnabled()
@@ -270,7 +275,7 @@ def test_stop_keeps_what_there_is_and_the_same_choices_are_not_measured_twice(
     qtbot.waitUntil(lambda: engine.waits(Evaluate))
     qtbot.mouseClick(shown.result_page.stop_button, LEFT)
     engine.say(Evaluate, Cancelled())
-    assert [stage.status for stage in shown.result_page.run.stages] == ["done"] * 3 + ["stopped"] * 2
+    assert [stage.status for stage in shown.result_page.run.stages] == ["done"] * 4 + ["stopped"] * 2
     assert shown.use_button.isEnabled()
     qtbot.mouseClick(shown.back_button, LEFT)
     qtbot.mouseClick(shown.next_button, LEFT)
@@ -278,7 +283,7 @@ def test_stop_keeps_what_there_is_and_the_same_choices_are_not_measured_twice(
     qtbot.mouseClick(shown.back_button, LEFT)
     shown.method.method.setCurrentIndex(shown.method.method.findData("mse"))
     qtbot.mouseClick(shown.next_button, LEFT)
-    assert engine.find(Calibrate)[1].method == "mse"
+    assert engine.find(Adaround)[1].method == "mse"
     shown.reject()
 
 
@@ -412,7 +417,7 @@ def test_from_opening_a_file_to_the_fused_graph(qtbot: QtBot, lenet: MainWindow,
     qtbot.mouseClick(shown.next_button, LEFT)
     page = shown.result_page
     qtbot.waitUntil(lambda: page.run.running is None, timeout=PATIENCE)
-    assert [stage.status for stage in page.run.stages] == ["done"] * 5, page.problem.text()
+    assert [stage.status for stage in page.run.stages] == ["done"] * 6, page.problem.text()
     assert page.run.evaluation.accuracy.top1 > page.run.evaluation.against.top1 - 0.01
     assert min(one.check.sqnr_db for one in page.run.evaluation.fidelity) > 20
     qtbot.mouseClick(shown.export_button, LEFT)

@@ -22,6 +22,11 @@ _OPTIONS = {
         "Each channel's weights use all 8 bits, however small they are. Off: one range a layer, as the Graph Transform "
         "Tool has it.",
     ),
+    "rounded": (
+        "Round weights on the examples",
+        "Layers are equalized, and each weight goes up or down so that its layer puts out the least error (AdaRound): "
+        "the most accurate method, in seconds to minutes.",
+    ),
     "costly": (
         "Leave in float what is not worth it",
         "A model of the costs weighs each operation against the conversions around it.",
@@ -120,6 +125,7 @@ class MethodPage(Page):
         shown = {
             "fold": (subject is not None and subject.folded is not None, choices.fold),
             "per_channel": (choices.goal == "weights", choices.per_channel),
+            "rounded": (choices.goal == "fused", choices.rounded),
             "costly": (choices.goal == "fused", not choices.everywhere),
             "measured": (choices.goal == "fused", choices.measured),
             "without_vnni": (choices.goal == "fused", choices.without_vnni),

@@ -9,12 +9,15 @@ from typing import Any, Literal
 from PySide6.QtCore import QObject, Signal
 
 from compressor_gui.core import units
+from compressor_gui.core.adaround import Adaround, Adarounded
 from compressor_gui.core.assistant import write
 from compressor_gui.core.choose import ChooseRegions, ChosenRegions, with_skipped
+from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import EXACT_DB
 from compressor_gui.core.measure import Calibrate, Calibration, Evaluate, Evaluation, Latency, LatencyResult
 from compressor_gui.core.protocol import Request
+from compressor_gui.core.ranges import with_ranges
 from compressor_gui.core.ranges_file import Limits
 from compressor_gui.core.recipe import Recipe, Replayer
 from compressor_gui.gui.assistant.draft import Draft
@@ -24,7 +27,7 @@ from compressor_gui.gui.measure.words import headline, latency_words
 from compressor_gui.gui.state import Made, make
 
 Status = Literal["waits", "running", "done", "failed", "stopped", "left out"]
-Key = Literal["calibrate", "regions", "recipe", "accuracy", "latency"]
+Key = Literal["round", "calibrate", "regions", "recipe", "accuracy", "latency"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Run(QObject):
         self.edited = False
         """Whether ranges were changed by hand."""
         self.regions: ChosenRegions | None = None
-        self.recipe: Recipe = write(self.subject, self.choices)
+        self.recipe = self._plan = write(self.subject, self.choices)
         self.made: Made | None = None
         self.evaluation: Evaluation | None = None
         self.latency: LatencyResult | None = None
@@ -64,12 +67,14 @@ class Run(QObject):
 
     def _planned(self) -> list[Stage]:
         few = f"{self.choices.images:,} images" if self.choices.images else "all images"
+        rounding = [Stage("round", f"Round weights on {few}")] if self.choices.rounds else []
         calibrate = [Stage("calibrate", f"Measure ranges on {few}")] if self.choices.calibrates else []
         regions = [Stage("regions", "Time each 8-bit region")] if self.choices.times_regions else []
         accuracy = Stage("accuracy", "Compare with the original")
         if self.data is None:
             accuracy = replace(accuracy, status="left out", words="no data was chosen")
         return [
+            *rounding,
             *calibrate,
             *regions,
             Stage("recipe", "Write the recipe"),
@@ -103,8 +108,9 @@ class Run(QObject):
         """Take ranges that were changed by hand, and measure again."""
         self.ranges, self.edited = ranges, True
         self.made = self.evaluation = self.latency = self.regions = None
-        calibrate, *rest = self._planned()
-        self.stages = [replace(calibrate, status="done", words="edited by hand"), *rest]
+        known: dict[Key, Stage] = {stage.key: stage for stage in self.stages if stage.key == "round"}
+        known["calibrate"] = Stage("calibrate", "Ranges", "done", "edited by hand")
+        self.stages = [known.get(stage.key, stage) for stage in self._planned()]
         self._next()
 
     def cancel(self) -> None:
@@ -124,6 +130,7 @@ class Run(QObject):
         if stage is not None:
             self._mark(stage.key, "running")
             work: dict[Key, Callable[[], None]] = {
+                "round": self._round,
                 "calibrate": self._calibrate,
                 "regions": self._choose_regions,
                 "recipe": self._make,
@@ -167,16 +174,33 @@ class Run(QObject):
 
     # -- the stages ----------------------------------------------------------------------------------------------
 
+    @property
+    def _few(self) -> DataSpec:
+        """The examples that ranges are measured on."""
+        assert self.data is not None
+        return replace(self.data, limit=self.choices.images)
+
+    @property
+    def _ranged(self) -> Recipe:
+        """The recipe with the ranges that are known."""
+        return with_ranges(self._plan, self.ranges) if self.ranges else self._plan
+
+    def _round(self) -> None:
+        def done(found: Adarounded) -> str:
+            self._plan = Recipe.from_json(found.recipe)
+            return f"{units.counted(len(found.layers), 'layer')}, {units.counted(found.n, 'image')}"
+
+        request = Adaround(self.draft.measurer.compressed(self._plan), self._few, self.choices.method)
+        self._ask("round", "Rounding weights", request, done)
+
     def _calibrate(self) -> None:
         measurer = self.draft.measurer
-        assert self.data is not None
-        few = replace(self.data, limit=self.choices.images)
 
         def done(found: Calibration) -> str:
             self.calibration, self.ranges = found, found.ranges
             return f"{units.counted(len(found.ranges), 'range')} from {units.counted(found.n, 'image')}"
 
-        request = Calibrate(measurer.compressed(self.recipe), few, self.choices.method,
+        request = Calibrate(measurer.compressed(self._plan), self._few, self.choices.method,
                             scheduler=measurer.settings.scheduler)  # fmt: skip
         self._ask("calibrate", "Calibrating", request, done)
 
@@ -188,12 +212,11 @@ class Run(QObject):
             kept = sum(region.kept for region in found.regions)
             return f"{kept} of {units.counted(len(found.regions), 'region')} in 8 bits"
 
-        recipe = write(self.subject, self.choices, self.ranges)
-        self._ask("regions", "Timing 8-bit regions", ChooseRegions(measurer.compressed(recipe)), done)
+        self._ask("regions", "Timing 8-bit regions", ChooseRegions(measurer.compressed(self._ranged)), done)
 
     def _make(self) -> None:
         source = self.draft.source
-        recipe = write(self.subject, self.choices, self.ranges)
+        recipe = self._ranged
         if self.regions is not None:
             recipe = with_skipped(recipe, self.regions.skip)
         self.recipe = recipe
