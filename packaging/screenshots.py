@@ -117,6 +117,18 @@ def measure(window: MainWindow) -> None:
     save_dialog(window, PredictionsDialog, "predictions-light")
 
 
+def noise(window: MainWindow) -> None:
+    """The noise of each layer: coloured on both graphs, and listed."""
+    window.document.show("compare")
+    wait(window.graph.settled)
+    window.show_measure(lambda panel: panel.measure_noise())
+    wait(lambda: not window.measurer.running, 300_000)
+    window.graph.set_color_by("own_noise")
+    wait(milliseconds=300)
+    save(window, "noise-light")
+    window.graph.set_color_by("family")
+
+
 def quantize(window: MainWindow) -> None:
     """The assistant's first and last step, and the ranges as plots."""
     shown = open_assistant(window)
@@ -163,6 +175,7 @@ def main() -> None:
             if name == "light" and window.document.state.data is not None:
                 os.environ["XDG_CACHE_HOME"] = str(Path(folder) / name)  # a sweep that is new shows its progress
                 measure(window)
+                noise(window)
                 quantize(window)
             window.close()
     layout.close()

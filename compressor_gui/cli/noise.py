@@ -28,7 +28,7 @@ _TOP_DB = 80.0
 
 @click.command(short_help="Measure where in a graph the noise of its compression arises.")
 @click.option("--against", metavar="OTHER", help="The original that MODEL was made of; default: MODEL itself.")
-@click.option("--batch", default=8, show_default=True, type=click.IntRange(1), help="Most examples in one run.")
+@click.option("--batch", default=32, show_default=True, type=click.IntRange(1), help="Most examples in one run.")
 @click.option(
     "-o", "--output", metavar="CHART", help="Draw it, layer by layer, into a .svg or .png; - is stdout (SVG)."
 )

@@ -93,5 +93,5 @@ class LayerNoise(Cautious[LayerNoiseResult]):
     original: ModelRef
     compressed: ModelRef
     data: DataSpec
-    batch: int = 8
+    batch: int = 32
     activation_bytes: int = 256_000_000

@@ -61,6 +61,7 @@ def test_a_key_measures_the_recipe_against_the_original_and_colours_the_graph(
     assert opened.graph.color_by == "noise"
     _, request = engine.find(LayerNoise)
     assert (request.original.recipe, "prune" in request.compressed.recipe) == ("", True)
+    assert request.data.limit == 64
     engine.say(LayerNoise, Progress(3, 10, "comparing layers"))
     assert panel.noise.start_button.text() == "Cancel"
     qtbot.mouseClick(panel.noise.start_button, LEFT)

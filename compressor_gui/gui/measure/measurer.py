@@ -44,6 +44,8 @@ from compressor_gui.gui.state import Source, State
 
 Kind = Literal["preview", "evaluate", "predict", "pictures", "sensitivity", "calibrate", "latency", "noise"]
 
+NOISE_EXAMPLES = 64
+"""How many examples tell the SQNR of a layer well enough: each has thousands of its values."""
 FRAME = 100
 """Milliseconds between two looks at the pieces that arrive."""
 _PICTURE_BYTES = 8_000_000
@@ -262,14 +264,15 @@ class Measurer(QObject):
         self._submit("latency", Latency(batch=batch, threads=threads, **self._pair()), "Measuring latency", done)
 
     def compare_layers(self) -> None:
-        """The noise of each layer: what the recipe makes of the model beside the model."""
+        """The noise of each layer: what the recipe makes of the model beside the model, on the first examples."""
         data, recipe = self._data(), self.document.state.recipe
+        few = replace(data, limit=min(data.limit or NOISE_EXAMPLES, NOISE_EXAMPLES))
 
         def done(result: LayerNoiseResult) -> None:
             self._keep(lambda m: m.with_noise(Of(result, recipe, data)))
 
         self._submit(
-            "noise", LayerNoise(self.original(), self.compressed(recipe), data), "Comparing layer by layer", done
+            "noise", LayerNoise(self.original(), self.compressed(recipe), few), "Comparing layer by layer", done
         )
 
     def cancel(self, kind: Kind) -> None:
