@@ -512,7 +512,7 @@ def test_skipped_operations_and_scopes_stay() -> None:
     [
         ("quantize_nodes(mode='test')", "not one of eightbit"),
         ("quantize_nodes(fallback_min=-1)", "fallback_max is missing"),
-        ("quantize_nodes(fallback_min=1, fallback_max=-1)", "does not include 0"),
+        ("quantize_nodes(fallback_min=1, fallback_max=-1)", "is reversed"),
         ("quantize_nodes(fallback_min=1, fallback_max=2)", "does not include 0"),
         ("quantize_nodes(quantized_input=true, input_min=0, input_max=0)", "empty"),
     ],

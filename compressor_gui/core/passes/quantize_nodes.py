@@ -6,7 +6,6 @@ orders of inputs are kept. What differs, and why, stands in the help page ``quan
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -118,6 +117,7 @@ class QuantizeNodes(Pass):
         if low is None or high is None:
             missing = f"{what}_min" if low is None else f"{what}_max"
             raise PassError(f"{missing} is missing", where=self.name, hint="a range needs both ends")
-        if not (math.isfinite(low) and math.isfinite(high) and low <= 0 <= high and low < high):
-            words = f"the range {what}_min={low:g} to {what}_max={high:g} is empty or does not include 0"
+        if not low <= 0 <= high or low == high:
+            wrong = "is reversed" if low > high else "is empty" if low == high else "does not include 0"
+            words = f"the range {what}_min={low:g} to {what}_max={high:g} {wrong}"
             raise PassError(words, where=self.name, hint="the 8-bit kernels need min <= 0 <= max and min < max")
