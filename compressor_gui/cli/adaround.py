@@ -13,7 +13,7 @@ from compressor_gui.cli.data_options import DataOptions, with_data
 from compressor_gui.cli.evaluate import skipped
 from compressor_gui.cli.model import with_model
 from compressor_gui.core import units
-from compressor_gui.core.adaround import Adaround, Adarounded
+from compressor_gui.core.adaround import ROUNDINGS, Adaround, Adarounded
 from compressor_gui.core.jobs import EngineClient
 from compressor_gui.core.measure import METHODS, ModelRef
 from compressor_gui.core.names import short_names
@@ -29,6 +29,13 @@ from compressor_gui.core.recipe import Recipe, digest
 @click.option(
     "--equalize/--no-equalize", default=True, show_default=True, help="Equalize layers by measured peaks first."
 )
+@click.option(
+    "--rounding",
+    type=click.Choice(ROUNDINGS),
+    default=ROUNDINGS[0],
+    show_default=True,
+    help="Of weights.",
+)
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Examples in one run.")
 @with_data
 @with_console
@@ -40,6 +47,7 @@ def adaround(
     output: str,
     method: str,
     equalize: bool,
+    rounding: str,
     batch: int,
 ) -> None:
     """Complete MODEL's recipe to the default 8-bit method: fold_batch_norms, equalize_layers by the peaks of the
@@ -54,7 +62,8 @@ def adaround(
     refuse_targets((output,), model.path)
     content, graph = read_model(model.path, ",".join(model.outputs))
     with EngineClient() as engine:
-        found = engine.run(Adaround(model, data.spec(graph, console), method, equalize, batch), console.progress)
+        request = Adaround(model, data.spec(graph, console), method, equalize, rounding, batch)
+        found = engine.run(request, console.progress)
     dataclasses.replace(Recipe.from_json(found.recipe), sha256=digest(content)).save(output)
     console.result(_report(found, output), lambda: _text(found, output))
     for note in filter(None, (*_left(found), skipped(found.skipped), found.left_out)):

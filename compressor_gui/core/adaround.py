@@ -12,6 +12,9 @@ from compressor_gui.core.caution import Cautious, Ran
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.measure import ModelRef
 
+ROUNDINGS = ("adaround", "correct_biases")
+"""How the errors of rounding are kept small."""
+
 
 @dataclass(frozen=True)
 class RoundedLayer:
@@ -43,7 +46,9 @@ class Adaround(Cautious[Adarounded]):
     """Complete a recipe to the default method: batch norms folded, layers equalized by measured peaks (``equalize``),
     weights rounded on the examples, fused int8 over ranges of the same examples, chosen by ``method``.
 
-    A recipe that has fuse_int8 keeps that step's other parameters; steps of this kind from before are replaced.
+    ``rounding``: one of ROUNDINGS; correct_biases leaves the rounding of weights to fuse_int8, and only puts its mean
+    error into the biases. A recipe that has fuse_int8 keeps that step's other parameters; steps of this kind from
+    before are replaced.
     ``batch``: examples in one run.
     """
 
@@ -54,4 +59,5 @@ class Adaround(Cautious[Adarounded]):
     data: DataSpec
     method: str = "minmax"
     equalize: bool = True
+    rounding: str = ROUNDINGS[0]
     batch: int = 1

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes import apply
 from compressor_gui.core.passes.base import Pass
+from compressor_gui.core.passes.correct_biases import CorrectBiases
 from compressor_gui.core.passes.equalize_layers import EqualizeLayers
 from compressor_gui.core.passes.fold_batch_norms import FoldBatchNorms
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
@@ -51,5 +52,5 @@ def without_care(recipe: Recipe) -> Recipe:
 
 
 def _is_care(transform: Pass) -> bool:
-    rounded = isinstance(transform, Weights) and transform.by.startswith(BY)
+    rounded = isinstance(transform, CorrectBiases) or (isinstance(transform, Weights) and transform.by.startswith(BY))
     return rounded or (isinstance(transform, EqualizeLayers) and bool(transform.sha256))

@@ -17,6 +17,7 @@ from compressor_gui.core import passes, pbio, weight_store
 from compressor_gui.core.errors import CompressorError, RecipeError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes import Pass, PassResult
+from compressor_gui.core.passes.correct_biases import CorrectBiases
 from compressor_gui.core.passes.equalize_layers import EqualizeLayers
 from compressor_gui.core.passes.stored_weights import Weights
 
@@ -104,8 +105,8 @@ class Recipe:
     @property
     def weights(self) -> tuple[str, ...]:
         """The SHA-256 of all stored arrays that its steps name."""
-        named = (step.transform for step in self.steps if isinstance(step.transform, Weights | EqualizeLayers))
-        found = (transform.sha256 for transform in named)
+        kinds = Weights | EqualizeLayers | CorrectBiases
+        found = (step.transform.sha256 for step in self.steps if isinstance(step.transform, kinds))
         return tuple(key for key in found if weight_store.is_key(key))
 
     def save(self, path: str | Path) -> None:

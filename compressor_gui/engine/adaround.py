@@ -14,6 +14,8 @@ from compressor_gui.core.compare import Noise
 from compressor_gui.core.default_method import BY, default_recipe, without_care
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.passes.base import Pass
+from compressor_gui.core.passes.correct_biases import CorrectBiases
 from compressor_gui.core.passes.equalize_layers import EqualizeLayers
 from compressor_gui.core.passes.fold_batch_norms import FoldBatchNorms
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
@@ -58,16 +60,23 @@ def adaround(request: Adaround, job: Job) -> Adarounded:
     with Walk(graph, feeds, where) as walk:
         fuse = replace(fuse, ranges=tuple(_ranges(walk, fuse, request.method, job).items()))
     plan = Plan(graph, dict(fuse.ranges), skipped_names(graph, fuse.skip, fuse.name), fuse.everywhere)
-    rounding = _Rounding(plan, feeds, where)
-    rounding.run(job)
-    weights = weight_store.save(rounding.arrays)
-    recipe = recipe.adding(Weights(weights, f"{BY} on {counted(n, 'example')}"), at)
+    linear, left = find_linear(plan)
+    layers: list[RoundedLayer] = []
+    if request.rounding == "correct_biases":
+        with Walk(graph, feeds, where) as walk:
+            step: Pass = CorrectBiases(weight_store.save(_means(walk, linear, job)))
+    else:
+        rounding = _Rounding(plan, linear, feeds, where)
+        rounding.run(job)
+        layers = rounding.layers
+        step = Weights(weight_store.save(rounding.arrays), f"{BY} on {counted(n, 'example')}")
+    recipe = recipe.adding(step, at)
     recipe = recipe.replacing(at + 1, replace(recipe.steps[at + 1], transform=fuse))
     return Adarounded(
         recipe=recipe.to_json(),
-        layers=tuple(rounding.layers),
+        layers=tuple(layers),
         n=n,
-        left=dict(rounding.left),
+        left=dict(left),
         skipped=skipped,
         seconds=time.perf_counter() - start,
     )
@@ -131,13 +140,25 @@ def _ranges(walk: Walk, fuse: FuseInt8, method: str, job: Job) -> dict[str, Limi
     return {name: choose_range(collector.histogram(), method) for name, collector in collectors.items()}
 
 
+def _means(walk: Walk, layers: Iterable[Linear], job: Job) -> dict[str, np.ndarray]:
+    """The mean of each channel that layers read."""
+    names = list(dict.fromkeys(one.head.data_refs[0].name for one in layers))
+    sums: dict[str, np.ndarray] = {}
+    for at in range(len(walk)):
+        job.progress(at, len(walk), "measuring channels")
+        for name, value in zip(names, walk.run(at, names), strict=True):
+            mean = value.reshape(-1, value.shape[-1]).mean(axis=0, dtype=np.float64) / len(walk)
+            sums[name] = sums.get(name, 0.0) + mean
+    return {name: total.astype(np.float32) for name, total in sums.items()}
+
+
 class _Rounding:
     """One layer of a plan after the other; ``arrays``: Const -> its new value."""
 
-    def __init__(self, plan: Plan, feeds: Sequence[Feeds], where: str) -> None:
+    def __init__(self, plan: Plan, linear: Sequence[Linear], feeds: Sequence[Feeds], where: str) -> None:
         self.arrays: dict[str, np.ndarray] = {}
         self.layers: list[RoundedLayer] = []
-        self._linear, self.left = find_linear(plan)
+        self._linear = linear
         self._graph, self._coded = plan.graph, simulated(plan)
         self._float = Walk(plan.graph, feeds, where, (one.tail for one in self._linear))
         self._int8 = Walk(self._coded, feeds, where, map(self._result, self._linear))

@@ -7,6 +7,7 @@ from typing import Any
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.passes.base import Param, Pass, PassResult, apply, parse_call
+from compressor_gui.core.passes.correct_biases import CorrectBiases
 from compressor_gui.core.passes.equalize_layers import EqualizeLayers
 from compressor_gui.core.passes.factorize import Factorize
 from compressor_gui.core.passes.fake_quantize_concat import FakeQuantizeConcat
@@ -55,6 +56,7 @@ ALL: tuple[type[Pass], ...] = (
     FreezeRequantizationRanges,
     FuseInt8,
     EqualizeLayers,
+    CorrectBiases,
     InsertLogging,
     FakeQuantizeConcat,
     QuantizePlaceholders,

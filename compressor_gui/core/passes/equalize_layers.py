@@ -16,15 +16,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from compressor_gui.core import weight_store
-from compressor_gui.core.errors import CompressorError, PassError
-from compressor_gui.core.evaluate import Constant
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.errors import PassError
+from compressor_gui.core.graph import Edit, ModelGraph
 from compressor_gui.core.passes.base import Pass, PassResult, param, result
-from compressor_gui.core.passes.weights import store_weights
-from compressor_gui.core.passes.wording import did_you_mean
+from compressor_gui.core.passes.measured import store_constant, stored_vectors
 from compressor_gui.core.scaling import Group, find_groups, in_channels, out_channels, scaled
-from compressor_gui.core.values import Tensor
 
 _ROUNDS = 20
 _MOST = 1000.0
@@ -81,7 +77,9 @@ class EqualizeLayers(Pass):
         """The groups that change, each with its factors, and notes for the user."""
         groups = find_groups(graph)
         if self.sha256:
-            peaks = self._peaks(graph)
+            peaks = stored_vectors(graph, self.sha256, self.name)
+            if any((values < 0).any() for values in peaks.values()):
+                raise PassError("a peak is below zero", where=self.name, hint="measure them by adaround")
             factors = [self._by_peaks(graph, group, peaks) for group in groups]
             notes = []
         else:
@@ -90,22 +88,6 @@ class EqualizeLayers(Pass):
             groups = tuple(free)
             factors = _by_weights(graph, groups)
         return [(group, by) for group, by in zip(groups, factors, strict=True) if (by != 1).any()], notes
-
-    def _peaks(self, graph: ModelGraph) -> Arrays:
-        if not weight_store.is_key(self.sha256):
-            hint = "64 hexadecimal digits; compressor-cli adaround adds this step by itself"
-            raise PassError(f"{self.sha256[:80]!r} is no SHA-256", where=self.name, hint=hint)
-        try:
-            peaks = weight_store.load(self.sha256)
-        except CompressorError as error:
-            raise PassError(str(error), where=self.name) from None
-        for name, values in peaks.items():
-            if name not in graph:
-                hint = did_you_mean(name, graph, "they were measured on another graph, or behind other steps")
-                raise PassError(f"there is no node {name!r}, of which peaks are given", where=self.name, hint=hint)
-            if values.ndim != 1 or not np.isfinite(values).all() or (values < 0).any():
-                raise PassError(f"the peaks of {name!r} are not finite and positive", where=self.name)
-        return peaks
 
     def _by_peaks(self, graph: ModelGraph, group: Group, peaks: Arrays) -> np.ndarray:
         """The factors, at least 1 and such that the strongest channel stays."""
@@ -164,21 +146,10 @@ def _scale(graph: ModelGraph, chosen: list[tuple[Group, np.ndarray]]) -> Edit:
     for name in dict.fromkeys([*made, *read]):
         layer = graph[name]
         values = scaled(layer, _weights(graph, name), made.get(name), read.get(name))
-        _store(graph, edit, layer, values, "equalized_weights")
+        store_constant(graph, edit, layer, values, "equalized_weights")
     for group, by in chosen:
         for name in group.biases:
             tensor = graph.constant(graph[name], 1)
             assert tensor is not None
-            _store(graph, edit, graph[name], (tensor.array * by).astype(np.float32), "equalized_bias")
+            store_constant(graph, edit, graph[name], (tensor.array * by).astype(np.float32), "equalized_bias")
     return edit
-
-
-def _store(graph: ModelGraph, edit: Edit, node: Node, values: np.ndarray, suffix: str) -> None:
-    """Let ``node`` read ``values`` as its second input."""
-    old = graph.constant(node, 1)
-    assert old is not None
-    control = tuple(text for text in graph[node.data_refs[1].name].inputs if text.startswith("^"))
-    value = Constant(Tensor(old.dtype, values), control)
-    name = store_weights(graph, edit, node, value, (node.name,), suffix)
-    if name != node.inputs[1]:
-        edit.replace(node.with_(inputs=[node.inputs[0], name, *node.inputs[2:]]))

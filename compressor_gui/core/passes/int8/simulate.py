@@ -6,12 +6,10 @@ biases to 32 bits. It runs everywhere, and between its operations floats can be 
 
 from __future__ import annotations
 
-import numpy as np
-
 from compressor_gui.core.graph import Edit, ModelGraph, Node
 from compressor_gui.core.passes.carried_ranges import weights_of
 from compressor_gui.core.passes.int8.plan import Plan
-from compressor_gui.core.passes.int8.weights import encode
+from compressor_gui.core.passes.int8.weights import rounded
 from compressor_gui.core.values import DType, Tensor
 
 SUFFIX = "_in_codes"
@@ -42,14 +40,7 @@ def simulated(plan: Plan) -> ModelGraph:
 def _round_weights(plan: Plan, edit: Edit, layer: Node) -> None:
     weights = weights_of(plan.graph, layer)
     assert weights is not None
-    turned = layer.flag("transpose_b")
-    array = weights.array.T if turned else weights.array
-    found = encode(layer, array, without_vnni=False)
-    steps = (found.peaks.astype(np.float64) / 127).reshape(
-        (1, *array.shape[2:]) if array.ndim == 4 and layer.op == "DepthwiseConv2dNative" else (-1,)
-    )
-    values = np.asarray(found.codes * steps, np.float32)
-    value = Tensor.of(values.T if turned else values, DType.FLOAT)
+    value = Tensor.of(rounded(layer, weights.array), DType.FLOAT)
     name = edit.add(Node.const(edit.free_name(f"{layer.name}{SUFFIX}"), value), (layer.name,))
     edit.replace(layer.with_(inputs=[layer.inputs[0], name, *layer.inputs[2:]]))
 

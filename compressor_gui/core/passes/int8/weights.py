@@ -46,6 +46,15 @@ def encode(layer: Node, weights: np.ndarray, without_vnni: bool, steps: np.ndarr
     return Weights(codes.reshape(weights.shape), peaks, sums)
 
 
+def rounded(layer: Node, weights: np.ndarray) -> np.ndarray:
+    """What the codes of a layer's weights (as the layer has them) stand for, float32 of their shape."""
+    turned = layer.flag("transpose_b")
+    found = encode(layer, weights.T if turned else weights, without_vnni=False)
+    values = by_channel(layer, found.codes) * (found.peaks.astype(np.float64) / 127)
+    shaped = values.reshape(found.codes.shape)
+    return np.asarray(shaped.T if turned else shaped, np.float32)
+
+
 def _pairs(weights: np.ndarray) -> np.ndarray:
     """The largest magnitude, for each output channel, of the sum of two neighbours of one sign along the input
     channels."""
