@@ -29,6 +29,8 @@ _DRAWN = 0.01
 _DAMPED = 0.01
 """What is added to H's diagonal for the rounding, as a part of its mean."""
 _TOP = 127
+_PAIR = 126
+"""As in int8/weights.py."""
 
 
 class Rounded(NamedTuple):
@@ -67,16 +69,16 @@ class Moments:
         self._read += turned.sum(axis=2, keepdims=True)
         self._aim += aim.sum(axis=1, keepdims=True)
 
-    def solve(self, weights: np.ndarray, biased: bool) -> Rounded:
+    def solve(self, weights: np.ndarray, biased: bool, channels: int = 0) -> Rounded:
         """The rounded weights in the place of ``weights``, of shape (groups, inputs, outputs), and their bias: zeros
-        unless the layer is ``biased``, so that it can take the mean error."""
+        unless the layer is ``biased``, so that it can take the mean error; ``channels`` as for :func:`round_on`."""
         count = max(self.count, 1)
         read, aim = self._read / count, self._aim / count
         if not biased:
             read, aim = np.zeros_like(read), np.zeros_like(aim)
         products = self._products / count - read * np.swapaxes(read, 1, 2)
         aims = self._aims / count - read * aim
-        rounded = round_on(products, _refitted(products, aims, weights.astype(np.float64)))
+        rounded = round_on(products, _refitted(products, aims, weights.astype(np.float64)), channels)
         left = aim - np.swapaxes(read, 1, 2) @ rounded
         return Rounded(rounded.astype(np.float32), left[:, 0, :])
 
@@ -88,31 +90,71 @@ def _refitted(products: np.ndarray, aims: np.ndarray, weights: np.ndarray) -> np
     return found
 
 
-def round_on(products: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """``weights``, float64 of shape (groups, inputs, outputs), on a grid from -127 to 127 steps, whose step is that of
-    the greatest magnitude of each output; that one lies at the grid's end, so that the grid can be told from the
-    weights. ``products`` is H, of shape (groups, inputs, inputs)."""
+def round_on(products: np.ndarray, weights: np.ndarray, channels: int = 0) -> np.ndarray:
+    """``weights``, float64 of shape (groups, inputs, outputs), on the grid that :func:`.int8.weights.encode` finds
+    again: the greatest magnitude of each output lies at its end. ``products`` is H, of shape (groups, inputs, inputs).
+
+    ``channels``, where it is not 0: how many neighbouring inputs are channels of one place; the levels of two
+    neighbours then add up to at most 126, as encode's ``without_vnni`` asks.
+    """
     size = products.shape[1]
-    peak = np.abs(weights).max(axis=1, keepdims=True)
-    step = short_step(peak / _TOP).astype(np.float64)
+    grid = _paired_grid(weights, channels) if channels else _plain_grid(weights)
     order = np.argsort(-np.diagonal(products, axis1=1, axis2=2).mean(axis=0), kind="stable")
     damped = products + _part_of_diagonal(products, _DAMPED) * np.eye(size)
-    inverse = np.linalg.inv(damped[:, order][:, :, order])
-    spread = np.swapaxes(np.linalg.cholesky(inverse), 1, 2)
-    rest = (weights / step)[:, order]
-    ends = (np.abs(weights) == peak)[:, order] & (peak > 0)
-    levels = np.empty_like(rest)
-    signs = np.sign(rest)
-    for at in range(size):
-        level = np.clip(np.rint(rest[:, at]), -_TOP, _TOP)
-        level = np.where(ends[:, at], signs[:, at] * _TOP, level)
+    spread = np.swapaxes(np.linalg.cholesky(np.linalg.inv(damped[:, order][:, :, order])), 1, 2)
+    rest = (weights / grid.step)[:, order]
+    levels = np.zeros_like(weights)
+    for at, place in enumerate(order):
+        level = np.clip(np.rint(rest[:, at]), *grid.bounds(levels, place))
+        level = np.where(np.isnan(grid.fixed[:, place]), level, grid.fixed[:, place])
         error = (rest[:, at] - level) / spread[:, at, at, None]
         rest[:, at + 1 :] -= spread[:, at, at + 1 :, None] * error[:, None, :]
-        levels[:, at] = level
-    back = np.empty_like(order)
-    back[order] = np.arange(size)
-    rounded: np.ndarray = levels[:, back] * step
+        levels[:, place] = level
+    rounded: np.ndarray = levels * grid.step
     return rounded
+
+
+class _Grid(NamedTuple):
+    """``step`` of each output; ``fixed``: the levels of the weights by which the grid is found again, else NaN; the
+    ``partner`` of each input, itself where it has none, and None where partners don't matter."""
+
+    step: np.ndarray
+    fixed: np.ndarray
+    partner: np.ndarray | None = None
+
+    def bounds(self, levels: np.ndarray, place: int) -> tuple[np.ndarray | int, np.ndarray | int]:
+        """The lowest and the highest level of an input, given those of its partner (0: not known yet)."""
+        if self.partner is None:
+            return -_TOP, _TOP
+        other = levels[:, self.partner[place]]
+        return -_PAIR - np.minimum(other, 0), _PAIR - np.maximum(other, 0)
+
+
+def _plain_grid(weights: np.ndarray) -> _Grid:
+    peak = np.abs(weights).max(axis=1, keepdims=True)
+    ends = (np.abs(weights) == peak) & (peak > 0)
+    step = short_step(peak / _TOP).astype(np.float64)
+    return _Grid(step, np.where(ends, np.sign(weights) * _TOP, np.nan))
+
+
+def _paired_grid(weights: np.ndarray, channels: int) -> _Grid:
+    inputs = np.arange(weights.shape[1])
+    channel = inputs % channels
+    partner = np.where(channel % 2, inputs - 1, np.where(channel + 1 < channels, inputs + 1, inputs))
+    alone = (partner == inputs)[:, None]
+    others = np.where(alone, 0, weights[:, partner])
+    alike = np.where(np.sign(others) == np.sign(weights), np.abs(others), 0)
+    sums = np.abs(weights) + alike
+    largest = sums.max(axis=1, keepdims=True)
+    step = short_step(largest / _PAIR).astype(np.float64)
+    first = np.argmax(sums, axis=1)[:, None]
+    level = np.rint(np.take_along_axis(weights, first, 1) / step)
+    sign = np.sign(np.take_along_axis(weights, first, 1))
+    paired = np.take_along_axis(alike, first, 1) > 0
+    fixed = np.full(weights.shape, np.nan)
+    np.put_along_axis(fixed, partner[first], np.where(paired, sign * _PAIR - level, np.nan), 1)
+    np.put_along_axis(fixed, first, np.where(largest > 0, np.where(paired, level, sign * _PAIR), np.nan), 1)
+    return _Grid(step, fixed, partner)
 
 
 def _part_of_diagonal(products: np.ndarray, part: float) -> np.ndarray:

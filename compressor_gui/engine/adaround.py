@@ -66,7 +66,7 @@ def adaround(request: Adaround, job: Job) -> Adarounded:
         with Walk(graph, feeds, where) as walk:
             step: Pass = CorrectBiases(weight_store.save(_means(walk, linear, job)))
     else:
-        rounding = _Rounding(plan, linear, feeds, where)
+        rounding = _Rounding(plan, linear, feeds, where, fuse.without_vnni)
         rounding.run(job)
         layers = rounding.layers
         step = Weights(weight_store.save(rounding.arrays), f"{BY} on {counted(n, 'example')}")
@@ -155,11 +155,14 @@ def _means(walk: Walk, layers: Iterable[Linear], job: Job) -> dict[str, np.ndarr
 class _Rounding:
     """One layer of a plan after the other; ``arrays``: Const -> its new value."""
 
-    def __init__(self, plan: Plan, linear: Sequence[Linear], feeds: Sequence[Feeds], where: str) -> None:
+    def __init__(
+        self, plan: Plan, linear: Sequence[Linear], feeds: Sequence[Feeds], where: str, without_vnni: bool
+    ) -> None:
         self.arrays: dict[str, np.ndarray] = {}
         self.layers: list[RoundedLayer] = []
         self._linear = linear
-        self._graph, self._coded = plan.graph, simulated(plan)
+        self._graph, self._coded = plan.graph, simulated(plan, without_vnni)
+        self._without_vnni = without_vnni
         self._float = Walk(plan.graph, feeds, where, (one.tail for one in self._linear))
         self._int8 = Walk(self._coded, feeds, where, map(self._result, self._linear))
 
@@ -198,7 +201,9 @@ class _Rounding:
 
     def _solved(self, one: Linear, moments: Moments) -> dict[str, np.ndarray]:
         """The new weights, by the names under which the simulation reads them."""
-        solved = moments.solve(one.taken_apart(self._constant(one.weight)), one.bias is not None)
+        weights = one.taken_apart(self._constant(one.weight))
+        channels = one.channels if self._without_vnni else 0
+        solved = moments.solve(weights, one.bias is not None, channels)
         self.arrays[one.weight] = one.put_together(solved.weights)
         given = {self._coded[one.head.name].data_refs[1].name: self.arrays[one.weight]}
         if one.bias is not None:

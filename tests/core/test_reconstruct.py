@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from compressor_gui.core.passes.int8.weights import rounded as encoded
 from compressor_gui.core.reconstruct import Moments, round_on
 from compressor_gui.core.rounding import encode_symmetric
+from tests.support import conv
 
 
 def sample(groups: int = 1, inputs: int = 24, outputs: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -35,6 +37,16 @@ def test_rounding_again_changes_nothing() -> None:
     codes, peaks = encode_symmetric(rounded, 1)
     assert np.array_equal(codes * (peaks / 127), rounded)
     assert (np.abs(codes.astype(int)).max(axis=0) == 127).all()
+
+
+@pytest.mark.parametrize("channels", [8, 5])
+def test_rounding_again_changes_nothing_without_vnni(channels: int) -> None:
+    read, weights = sample(inputs=channels * 9, outputs=16)
+    rounded = round_on(np.swapaxes(read, 1, 2) @ read, weights, channels)[0].astype(np.float32)
+    layer, shaped = conv("layer", "input", "weights"), rounded.reshape(3, 3, channels, 16)
+    assert np.array_equal(encoded(layer, shaped, without_vnni=True), shaped)
+    step = np.abs(rounded).max(axis=0) / 126
+    assert (np.abs(rounded - weights[0]).max(axis=0) < 40 * step).all()
 
 
 def test_noise_that_came_before_is_taken_back() -> None:

@@ -105,6 +105,27 @@ def rounded_ranges(engine: EngineClient, folder: Path, model: ModelGraph) -> Fus
     return fuse
 
 
+def test_the_kernels_compute_what_was_simulated(engine: EngineClient, tmp_path: Path) -> None:
+    model = wide_net()
+    found = rounded(engine, tmp_path, model, steps=(FuseInt8(everywhere=True, without_vnni=True),))
+    recipe = Recipe.from_json(found.recipe)
+    *before, last = recipe.steps
+    assert isinstance(last.transform, FuseInt8)
+    graph = Replayer(model).replay(replace(recipe, steps=tuple(before))).graph
+    plan = Plan(graph, dict(last.transform.ranges), everywhere=True)
+    coded, real = simulated(plan, without_vnni=True), Replayer(model).replay(recipe).graph
+    for layer in (op.head for op in plan.ops if op.kind in ("conv", "depthwise", "matmul")):
+        old, new = graph.constant(layer, 1), coded.constant(coded[layer.name], 1)
+        assert old is not None
+        assert new is not None
+        assert np.array_equal(old.array, new.array)
+    _, values = examples(tmp_path, model)
+    feeds = {model.inputs[0]: values[:1]}
+    simulation, kernels = run_tf(coded, feeds), run_tf(real, feeds)
+    for name, other in zip(coded.outputs, real.outputs, strict=True):
+        assert sqnr_db(simulation[name], kernels[other]) > 40
+
+
 def test_fuse_int8_rounds_the_weights_no_further(engine: EngineClient, tmp_path: Path) -> None:
     model = wide_net()
     recipe = Recipe.from_json(rounded(engine, tmp_path, model).recipe)

@@ -44,6 +44,11 @@ class Linear:
         rows, columns = int(np.prod(self.shape[:-1])), self.shape[-1]
         return (1, columns, rows) if self.head.flag("transpose_b") else (1, rows, columns)
 
+    @property
+    def channels(self) -> int:
+        """How many neighbouring inputs are channels of one place, whose products are added; 0 for depthwise layers."""
+        return 0 if self.depthwise else self.size[1] if len(self.shape) == 2 else self.shape[2]
+
     def taken_apart(self, weights: np.ndarray) -> np.ndarray:
         """The weights as (groups, inputs, outputs)."""
         if self.depthwise:

@@ -16,12 +16,12 @@ SUFFIX = "_in_codes"
 """A tensor's name and this is the name of what its codes stand for."""
 
 
-def simulated(plan: Plan) -> ModelGraph:
-    """The float graph; its outputs are the same nodes, or their FakeQuants."""
+def simulated(plan: Plan, without_vnni: bool = False) -> ModelGraph:
+    """The float graph; its outputs are the same nodes, or their FakeQuants. ``without_vnni`` as in fuse_int8."""
     edit = Edit(plan.graph)
     for op in plan.ops:
         if op.kind in ("conv", "depthwise", "matmul"):
-            _round_weights(plan, edit, op.head)
+            _round_weights(plan, edit, op.head, without_vnni)
     made = {op.tail.name for op in plan.ops if op.in_codes}
     inside = {node.name for op in plan.ops for node in op.swallowed}
     outputs = {name: name for name in plan.graph.outputs}
@@ -37,10 +37,10 @@ def simulated(plan: Plan) -> ModelGraph:
     return edit.finish(outputs.values())
 
 
-def _round_weights(plan: Plan, edit: Edit, layer: Node) -> None:
+def _round_weights(plan: Plan, edit: Edit, layer: Node, without_vnni: bool) -> None:
     weights = weights_of(plan.graph, layer)
     assert weights is not None
-    value = Tensor.of(rounded(layer, weights.array), DType.FLOAT)
+    value = Tensor.of(rounded(layer, weights.array, without_vnni), DType.FLOAT)
     name = edit.add(Node.const(edit.free_name(f"{layer.name}{SUFFIX}"), value), (layer.name,))
     edit.replace(layer.with_(inputs=[layer.inputs[0], name, *layer.inputs[2:]]))
 

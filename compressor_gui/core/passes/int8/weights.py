@@ -46,10 +46,10 @@ def encode(layer: Node, weights: np.ndarray, without_vnni: bool, steps: np.ndarr
     return Weights(codes.reshape(weights.shape), peaks, sums)
 
 
-def rounded(layer: Node, weights: np.ndarray) -> np.ndarray:
+def rounded(layer: Node, weights: np.ndarray, without_vnni: bool = False) -> np.ndarray:
     """What the codes of a layer's weights (as the layer has them) stand for, float32 of their shape."""
     turned = layer.flag("transpose_b")
-    found = encode(layer, weights.T if turned else weights, without_vnni=False)
+    found = encode(layer, weights.T if turned else weights, without_vnni)
     values = by_channel(layer, found.codes) * (found.peaks.astype(np.float64) / 127)
     shaped = values.reshape(found.codes.shape)
     return np.asarray(shaped.T if turned else shaped, np.float32)
