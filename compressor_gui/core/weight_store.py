@@ -118,6 +118,16 @@ def from_bytes(data: bytes, where: Path) -> dict[str, np.ndarray]:
     return found
 
 
+def member(path: Path, name: str) -> np.ndarray | None:
+    """One array of a file that may be large, and may be replaced at any time; None where it can't be read just now."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = arrays[name] if name in arrays.files else None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, MemoryError):
+        return None
+    return found if isinstance(found, np.ndarray) else None
+
+
 def _file(folder: Path, key: str) -> Path:
     return folder / f"{key}.npz"
 

@@ -56,6 +56,9 @@ def _edit(window: MainWindow) -> list[ActionSpec]:
                    lambda: window.recipe.add_button.showMenu(), has_model),
         ActionSpec("prune", "Prune", "Ctrl+P", "Edit", "Set the smallest weights to zero, in all layers or by name",
                    window.ask_prune, has_model),
+        ActionSpec("retrain", "Retrain", "Ctrl+Shift+P", "Edit",
+                   "Prune and train the weights that are left, on your data, until a goal is met",
+                   window.show_retrain, has_model),
     ]  # fmt: skip
 
 

@@ -54,6 +54,7 @@ from compressor_gui.gui.welcome import WelcomePage
 if TYPE_CHECKING:
     from compressor_gui.gui.inspector.panel import Inspector
     from compressor_gui.gui.measure.panel import MeasurePanel
+    from compressor_gui.gui.retrain.panel import RetrainPanel
 
 MODELS = "Models (*.pb *.pbtxt *.keras *.h5 *.meta);;All files (*)"
 RECIPES = "Recipes (*.json);;All files (*)"
@@ -62,7 +63,7 @@ KEEP_MS = 500
 """The recipe is remembered once it has rested so long."""
 _TITLE_BAR = 40
 """Pixels of the screen left to what the window manager adds above."""
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 """Raised when the docks change, so that an old remembered layout is not forced on new ones."""
 
 
@@ -127,6 +128,7 @@ class MainWindow(QMainWindow):
         self.graph.walked.connect(self.differences.show_place)
         self._inspector: Inspector | None = None
         self._measure: MeasurePanel | None = None
+        self._retrain: RetrainPanel | None = None
         self.graph.painted.connect(lambda: self.inspector, LATER)
         self.recipe = RecipePanel(document, theme)
         self.jobs = JobsTray(self.engine)
@@ -146,13 +148,17 @@ class MainWindow(QMainWindow):
             "differences": dock("differencesDock", "Differences", self.differences, theme, self),
             "inspector": dock("inspectorDock", "Inspector", QWidget(), theme, self),
             "measure": dock("measureDock", "Measure", QWidget(), theme, self),
+            "retrain": dock("retrainDock", "Retrain", QWidget(), theme, self),
             "recipe": dock("recipeDock", "Recipe", bottom, theme, self),
         }
         self.docks["measure"].visibilityChanged.connect(lambda seen: self.measure if seen else None)
+        self.docks["retrain"].visibilityChanged.connect(lambda seen: self.retrain if seen else None)
         self.addDockWidget(left, self.docks["layers"])
         self.addDockWidget(left, self.docks["differences"])
         self.addDockWidget(right, self.docks["inspector"])
         self.tabifyDockWidget(self.docks["inspector"], self.docks["measure"])
+        self.tabifyDockWidget(self.docks["measure"], self.docks["retrain"])
+        self.docks["retrain"].hide()
         self.docks["inspector"].raise_()
         self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         self.addDockWidget(foot, self.docks["recipe"])
@@ -192,6 +198,24 @@ class MainWindow(QMainWindow):
             self.docks["measure"].widget().deleteLater()
             self.docks["measure"].setWidget(self._measure)
         return self._measure
+
+    @property
+    def retrain(self) -> RetrainPanel:
+        """The panel of retraining, made when it is first seen."""
+        if self._retrain is None:
+            from compressor_gui.gui.retrain.panel import RetrainPanel
+
+            self._retrain = RetrainPanel(self.measurer, self.theme)
+            self._retrain.open_requested.connect(self.ask_open)
+            self.docks["retrain"].widget().deleteLater()
+            self.docks["retrain"].setWidget(self._retrain)
+        return self._retrain
+
+    def show_retrain(self) -> RetrainPanel:
+        """Bring the retrain panel to the front."""
+        self.docks["retrain"].show()
+        self.docks["retrain"].raise_()
+        return self.retrain
 
     def show_sensitivity(self) -> None:
         """Bring the selected layer's sensitivity curve into view."""

@@ -65,6 +65,7 @@ class Toolbar(QToolBar):
         self.quantize_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         self.quantize_button.setToolTip(table["assistant"].toolTip())
         self.quantize_button.clicked.connect(table["assistant"].trigger)
+        self.addAction(table["retrain"])
         self.measure_button = self._menu_button("Measure", "Accuracy, sensitivity, ranges and latency on your data",
                                                 table.menu("Measure", self))  # fmt: skip
         self.addSeparator()

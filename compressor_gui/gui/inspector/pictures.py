@@ -48,9 +48,9 @@ class Picture:
         return int(found[0]), int(found[1])
 
 
-def picture_of(layer: Layer) -> Picture:
-    """The picture of a layer's weights: kernels where they have an extent, else a matrix."""
-    weights = layer.weights
+def picture_of(layer: Layer, weights: np.ndarray | None = None) -> Picture:
+    """The picture of a layer's weights, or of others in their place: kernels where they have an extent, else a matrix."""
+    weights = layer.weights if weights is None else weights
     shape = weights.shape
     if "Conv2D" in layer.op or "Conv2d" in layer.op:
         if weights.ndim == 4 and max(shape[:2]) > 1:

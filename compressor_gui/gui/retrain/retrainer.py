@@ -3,49 +3,25 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from compressor_gui.core.channel_pruning import ChannelNews, ChannelPoint, ChannelsPruned, PruneChannels, opened
+from compressor_gui.core.channel_pruning import ChannelPoint, ChannelsPruned, PruneChannels, opened
 from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.measure import Accuracy, Evaluation
+from compressor_gui.core.metrics import wilson_interval
 from compressor_gui.core.protocol import Word
 from compressor_gui.core.recipe import Recipe
-from compressor_gui.core.training import Batches, Epoch, News, Point, PruneRetrain, Retrained, weights_step
+from compressor_gui.core.training import Point, PruneRetrain, Retrained, weights_step
 from compressor_gui.gui.engine_link import RunningJob
+from compressor_gui.gui.measure.measured import Of
 from compressor_gui.gui.measure.measurer import FRAME, Measurer
+from compressor_gui.gui.retrain.course import Course
 from compressor_gui.gui.state import State
 
 Ask = PruneRetrain | PruneChannels
 Found = Retrained | ChannelsPruned
-
-
-@dataclass
-class Course:
-    """What a run has told so far."""
-
-    batches: list[Batches] = field(default_factory=list)
-    epochs: list[Epoch] = field(default_factory=list)
-    points: list[Point] = field(default_factory=list)
-    channel_points: list[ChannelPoint] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def take(self, piece: object) -> None:
-        """Add a piece."""
-        if isinstance(piece, ChannelNews):
-            if piece.point is not None:
-                self.channel_points.append(piece.point)
-            piece = piece.news
-        if not isinstance(piece, News):
-            return
-        if piece.batches is not None:
-            self.batches.append(piece.batches)
-        if piece.epoch is not None:
-            self.epochs.append(piece.epoch)
-        if piece.point is not None:
-            self.points.append(piece.point)
-        if piece.note:
-            self.notes.append(piece.note)
+AnyPoint = Point | ChannelPoint
 
 
 class Retrainer(QObject):
@@ -69,7 +45,8 @@ class Retrainer(QObject):
         self.finishing = False
         self._base = Recipe()
         self._job = -1
-        self._began = 0.0
+        self._pace: tuple[int, float] | None = None
+        """How many batches were done, and when, at the first piece since it began, or was let go on."""
         self._heard = False
         self._keeps = True
         self._frame = QTimer(self, interval=FRAME)
@@ -98,21 +75,26 @@ class Retrainer(QObject):
     @property
     def seconds_left(self) -> float | None:
         """About how long the planned rest takes; None before it can be told, or while it waits."""
-        if not self.is_running or self.paused or not self.course.batches:
+        last = self.course.last
+        if not self.is_running or self.paused or last is None or self._pace is None:
             return None
-        last = self.course.batches[-1]
-        first = self.course.batches[0]
-        gone, spent = last.done - first.done, time.monotonic() - self._began
+        gone, spent = last.done - self._pace[0], time.monotonic() - self._pace[1]
         return spent / gone * (last.total - last.done) if gone > 0 else None
 
     def start(self, request: Ask) -> None:
         """Begin; a run that is under way stays."""
-        if self.is_running:
-            return
-        self.request, self._base = request, self.document.state.recipe
+        if not self.is_running:
+            self._start(request, self.document.state.recipe)
+
+    def start_again(self) -> None:
+        """Ask the same of the same model once more: it goes on from the last epoch."""
+        if not self.is_running and self.request is not None:
+            self._start(self.request, self._base)
+
+    def _start(self, request: Ask, base: Recipe) -> None:
+        self.request, self._base = request, base
         self.course, self.found, self.error = Course(), None, None
-        self.paused, self.finishing, self._keeps = False, False, True
-        self._began = time.monotonic()
+        self.paused, self.finishing, self._keeps, self._pace = False, False, True, None
         title = "Retrain" if isinstance(request, PruneRetrain) else "Remove channels and retrain"
         self._job = self.engine.submit(request, title, self._done, self._failed, self._stopped, self._take)
         self._frame.start()
@@ -127,7 +109,7 @@ class Retrainer(QObject):
         self._say("go_on", paused=False)
 
     def finish(self) -> None:
-        """End it with what it has; the best point is there to be used then."""
+        """End it with what it has; its best point goes into the recipe then."""
         if self.is_running:
             self.finishing = True
             self._say("finish", paused=False)
@@ -147,30 +129,39 @@ class Retrainer(QObject):
     def _say(self, word: Word, *, paused: bool) -> None:
         if self.is_running:
             self.engine.tell(self._job, word)
-            self.paused = paused
+            self.paused, self._pace = paused, None
             self.changed.emit()
 
     # -- points -------------------------------------------------------------------------------------------------------
 
     @property
-    def points(self) -> tuple[Point | ChannelPoint, ...]:
+    def points(self) -> tuple[AnyPoint, ...]:
         """All points so far, the model as it came first."""
         return tuple(self.course.channel_points or self.course.points)
 
-    def recipe(self, point: Point | ChannelPoint) -> Recipe:
+    def recipe(self, point: AnyPoint) -> Recipe:
         """The recipe that opens a point: the one that the run began with and a step of weights, or the point's own."""
         if isinstance(point, ChannelPoint):
             return opened(point)
         return self._base.adding(weights_step(point)) if point.sha256 else self._base
 
-    def use(self, point: Point | ChannelPoint) -> None:
-        """Open a point: the recipe gets it, as one step to undo."""
-        self.document.set_recipe(self.recipe(point), step=None)
+    def use(self, point: AnyPoint) -> None:
+        """Open a point: the recipe gets it, as one step to undo, and its accuracy counts as measured."""
+        recipe, found = self.recipe(point), self.found
+        self.document.set_recipe(recipe, step=None)
+        if found is None or found.metric != "top1" or point not in found.points:
+            return
+        before = None if self._base.active else _accuracy(found.points[0].value, found.test_n)
+        known = Of(Evaluation(_accuracy(point.value, found.test_n), before), recipe, None)
+        self.document.set(measured=self.document.state.measured.with_evaluation(known))
 
     # -- what the engine tells ----------------------------------------------------------------------------------------
 
     def _take(self, piece: object) -> None:
         self.course.take(piece)
+        last = self.course.last
+        if last is not None and (self._pace is None or last.done < self._pace[0]):
+            self._pace = (last.done, time.monotonic())
         self._heard = True
 
     def _tell(self) -> None:
@@ -187,6 +178,8 @@ class Retrainer(QObject):
     def _done(self, answer: object) -> None:
         assert isinstance(answer, Retrained | ChannelsPruned)
         self.found = answer
+        if self.finishing and self._keeps and self.recipe(answer.point) != self._base:
+            self.use(answer.point)
         self._ended()
 
     def _failed(self, error: CompressorError) -> None:
@@ -204,3 +197,8 @@ class Retrainer(QObject):
                 self.discard()
             else:
                 self.forget()
+
+
+def _accuracy(top1: float, n: int) -> Accuracy:
+    """Of a point, on ``n`` test examples."""
+    return Accuracy(n, top1, top1_interval=wilson_interval(round(top1 * n), n) if n else None)

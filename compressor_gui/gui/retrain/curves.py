@@ -1,0 +1,201 @@
+"""Loss, value and sparsity of a run as they come, one below the other on one axis of epochs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from compressor_gui.core import units
+from compressor_gui.core.training import PruneRetrain
+from compressor_gui.gui.inspector.plot import Plot
+from compressor_gui.gui.inspector.section import MARGIN
+from compressor_gui.gui.retrain.course import Course
+from compressor_gui.gui.retrain.retrainer import Ask
+from compressor_gui.gui.retrain.words import METRICS, value_words
+from compressor_gui.gui.theme import SMALL, UNIT, Theme, font
+from compressor_gui.gui.widgets import label
+
+MOST_POINTS = 400
+"""A curve is drawn with at most so many points: more than the plot has pixels."""
+_AXIS = 20
+_LEAST = 1e-6
+"""What a loss below it is drawn as: the axis is logarithmic."""
+_ROOM = 0.12
+"""What is left free above and below a curve, as a part of its span."""
+
+
+def thinned(pairs: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """A curve of at most ``most`` points: the means of as many neighbours as it takes."""
+    curve = np.array(pairs, float).reshape(-1, 2)
+    many = -(-len(curve) // most) if len(curve) else 1
+    if many > 1:
+        starts = np.arange(0, len(curve), many)
+        counts = np.diff(np.append(starts, len(curve)))[:, None]
+        curve = np.add.reduceat(curve, starts) / counts
+    return curve[:, 0], curve[:, 1]
+
+
+class Curve(QWidget):
+    """One plot: its name and newest value above, its least and largest value at the left."""
+
+    def __init__(self, theme: Theme, name: str, height: int, *, logarithmic: bool = False) -> None:
+        super().__init__()
+        self._theme, self._height, self._logarithmic = theme, height, logarithmic
+        column = QVBoxLayout(self)
+        column.setContentsMargins(MARGIN, 0, MARGIN, 0)
+        column.setSpacing(0)
+        row = QHBoxLayout()
+        self.name = label(name, "small")
+        self.now = label("", "strong")
+        self.more = label("", "small")
+        row.addWidget(self.name)
+        row.addStretch(1)
+        row.addWidget(self.more)
+        row.addWidget(self.now)
+        column.addLayout(row)
+        self.plot = Plot(theme, height)
+        self.plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.plot.setAccessibleName(name)
+        self.set_axis(on=False)
+        column.addWidget(self.plot)
+        self._steps: list[pg.InfiniteLine] = []
+        self._pale, self._line = pg.PlotCurveItem(), pg.PlotDataItem()
+        self._goal, self._before = pg.InfiniteLine(angle=0), pg.InfiniteLine(angle=0)
+        self._ends = [pg.TextItem("", anchor=(0, 0)), pg.TextItem("", anchor=(0, 1))]
+        for item in (self._before, self._goal, self._pale, self._line, *self._ends):
+            self.plot.addItem(item)
+        for text in self._ends:
+            text.setFont(font(SMALL))
+        for line in (self._goal, self._before):
+            line.hide()
+
+    def set_axis(self, *, on: bool) -> None:
+        """Show the axis of epochs below, or not."""
+        self.plot.getPlotItem().showAxis("bottom", on)
+        self.plot.setFixedHeight(self._height + (_AXIS if on else 0))
+
+    def show_curve(
+        self,
+        strong: Sequence[tuple[float, float]],
+        pale: Sequence[tuple[float, float]] = (),
+        *,
+        end: float,
+        steps: Sequence[float] = (),
+        goal: float | None = None,
+        before: float | None = None,
+        words: tuple[str, str] = ("", ""),
+    ) -> None:
+        """Show a strong curve over a pale one. ``end``: the right end of the axis; ``steps``: places of thin lines;
+        ``goal`` and ``before``: levels; ``words``: what stands for the greatest and the least value ({} is it)."""
+        (strong_x, strong_y), (pale_x, pale_y) = self._scaled(strong), self._scaled(pale)
+        color = self._theme.color
+        self._pale.setData(pale_x, pale_y, pen=self.plot.pen("histogram_kept", 1.2))
+        dots = {"symbol": "o", "symbolSize": 5} if len(strong_x) <= 60 else {"symbol": None}
+        accent = color("accent_and_threshold")
+        self._line.setData(
+            strong_x,
+            strong_y,
+            pen=self.plot.pen("accent_and_threshold", 1.6),
+            symbolBrush=accent,
+            symbolPen=None,
+            **dots,
+        )
+        self._level(self._goal, goal, "accent_and_threshold")
+        self._level(self._before, before, "text_disabled_and_edges")
+        levels = [level for level in (goal, before) if level is not None]
+        values = np.concatenate([strong_y, pale_y, levels])
+        low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+        room = (high - low or abs(high) or 1.0) * _ROOM
+        self.plot.view((0, end), (low - room, high + room))
+        for text, at, word in zip(self._ends, (high, low), words, strict=True):
+            text.setText(word.format(10**at if self._logarithmic else at))
+            text.setColor(color("text_secondary"))
+            text.setPos(0, at + (room if at == high else -room))
+        self._mark(steps)
+
+    def _scaled(self, pairs: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+        x, y = thinned(pairs)
+        return x, np.log10(np.maximum(y, _LEAST)) if self._logarithmic else y
+
+    def _level(self, line: pg.InfiniteLine, at: float | None, token: str) -> None:
+        line.setVisible(at is not None)
+        if at is not None:
+            line.setValue(at)
+            line.setPen(self.plot.pen(token, 1.2, dashed=True))
+
+    def _mark(self, places: Sequence[float]) -> None:
+        """Thin upright lines where a step began."""
+        while len(self._steps) > len(places):
+            self.plot.removeItem(self._steps.pop())
+        while len(self._steps) < len(places):
+            self._steps.append(pg.InfiniteLine(angle=90))
+            self.plot.addItem(self._steps[-1])
+        for line, place in zip(self._steps, places, strict=True):
+            line.setValue(place)
+            line.setPen(self.plot.pen("hairline"))
+            line.setZValue(-1)
+
+
+class Curves(QWidget):
+    """The three curves of a run."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, UNIT * 2)
+        column.setSpacing(UNIT)
+        self.loss = Curve(theme, "loss", 72, logarithmic=True)
+        self.value = Curve(theme, "top-1 on the test data", 72)
+        self.sparsity = Curve(theme, "zeros", 48)
+        for curve in (self.loss, self.value, self.sparsity):
+            column.addWidget(curve)
+        self._shown: tuple[Course, Ask] | None = None
+        theme.changed.connect(lambda: self.show_course(*self._shown) if self._shown else None)
+
+    def show_course(self, course: Course, request: Ask) -> None:
+        """Show how it has gone so far."""
+        self._shown = course, request
+        end, steps = max(course.expected, 1e-6), course.steps
+        losses = [(place - 0.5, epoch.loss) for place, epoch in course.epochs]  # the mean of an epoch: its middle
+        self.loss.show_curve(losses, course.losses, end=end, steps=steps, words=("{:.3g}", "{:.3g}"))
+        now = course.losses[-1][1] if course.losses else None
+        self.loss.now.setText(f"{now:.4f}" if now is not None and math.isfinite(now) else "")
+        self._show_value(course, request, end, steps)
+        zeros = [(place, 100 * epoch.sparsity) for place, epoch in course.epochs]
+        self.sparsity.setVisible(isinstance(request, PruneRetrain))
+        if isinstance(request, PruneRetrain):
+            goal = request.goal
+            wanted = goal.sparsity if goal.sparsity is not None else 1 - 1 / goal.ratio if goal.ratio else None
+            level = None if wanted is None else 100 * wanted
+            self.sparsity.show_curve([(0.0, 0.0), *zeros] if zeros else [], end=end, steps=steps, goal=level)
+            self.sparsity.now.setText(units.percent(course.epochs[-1][1].sparsity) if course.epochs else "")
+            self.sparsity.more.setText(f"goal {units.percent(wanted)}" if wanted is not None else "")
+        self._show_axis(course, end)
+
+    def _show_value(self, course: Course, request: Ask, end: float, steps: Sequence[float]) -> None:
+        metric, first = course.metric, course.before
+        scale = 100 if metric == "top1" else 1
+        before = None if first is None else scale * first
+        drop = request.goal.max_drop if isinstance(request, PruneRetrain) else None
+        goal = before - scale * drop if before is not None and drop is not None else None
+        values = [(place, scale * epoch.value) for place, epoch in course.epochs]
+        unit = {"top1": " %", "sqnr_db": " dB"}.get(metric, "")
+        word = f"{{:.4g}}{unit}"
+        self.value.name.setText(f"{METRICS[metric]} on the test data")
+        self.value.show_curve(values, end=end, steps=steps, goal=goal, before=before, words=(word, word))
+        self.value.now.setText(value_words(metric, course.epochs[-1][1].value) if course.epochs else "")
+        self.value.more.setText(f"was {value_words(metric, first)}" if first is not None else "")
+
+    def _show_axis(self, course: Course, end: float) -> None:
+        """Whole epochs, about six of them."""
+        step = next(s * 10**p for p in range(7) for s in (1, 2, 5) if end / (s * 10**p) <= 7)
+        marks = [(float(at), str(at)) for at in range(step, int(end) + 1, step)] if course.counts_epochs else []
+        lowest = self.value if self.sparsity.isHidden() else self.sparsity
+        for curve in (self.value, self.sparsity):
+            curve.set_axis(on=curve is lowest)
+        lowest.plot.ticks([(0.0, "epoch"), *marks] if marks and end > 2 else marks)

@@ -1,0 +1,254 @@
+"""What a run shall reach, on which data, and how: the form above the Start button."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QSpinBox,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from compressor_gui.core import units
+from compressor_gui.core.channel_pruning import PruneChannels
+from compressor_gui.core.data import DataSpec
+from compressor_gui.core.layers import Layer
+from compressor_gui.core.measure import ModelRef
+from compressor_gui.core.names import elide
+from compressor_gui.core.passes.base import Param
+from compressor_gui.core.training import OPTIMIZERS, RATES, REWINDS, Augmenting, Goal, Optimizing, PruneRetrain
+from compressor_gui.gui.inspector.section import MARGIN
+from compressor_gui.gui.pass_form import Field
+from compressor_gui.gui.retrain.retrainer import Ask
+from compressor_gui.gui.theme import UNIT
+from compressor_gui.gui.widgets import label
+
+_GOALS = {
+    "ratio": ("fewer weights", "So many times fewer weights are left; biases are not counted"),
+    "sparsity": ("share of zeros", "The share of all weights that is zero"),
+    "bytes": ("file size", "The file's bytes, sparse weights stored as CSR: an estimate"),
+    "max_drop": ("accuracy lost", "As many zeros as cost no more than so many points of top-1"),
+    "speedup": ("faster", "Channels are removed until the network is measured to be so many times as fast"),
+}
+_AMOUNTS = {
+    "ratio": (1.1, 1000.0, 10.0, 1, " ×"),
+    "sparsity": (1.0, 99.9, 90.0, 1, " %"),
+    "bytes": (1.0, 1e7, 100.0, 0, " kB"),
+    "max_drop": (0.0, 99.0, 0.5, 2, " points"),
+    "speedup": (1.05, 20.0, 1.5, 2, " ×"),
+}
+"""Goal -> least, most, first value, decimals, unit."""
+_SCHEDULES = {
+    "iterative": ("step by step", "Prune, retrain, prune further: every step keeps the same share (Han et al. 2015)"),
+    "one_shot": ("all at once", "Prune once, then retrain"),
+    "cubic": ("while training", "Pruned during the training, fast at first (Zhu and Gupta 2017)"),
+    "surgery": ("with regrowth", "What was cut goes on being trained, and comes back where it grew (Guo et al. 2016)"),
+    "rigl": ("moving zeros", "The number of zeros stays, their places move to small weights (Evci et al. 2020)"),
+}
+_CRITERIA = {
+    "global": ("smallest of all", "The smallest magnitudes over all layers"),
+    "magnitude": ("smallest of each layer", "The smallest magnitudes; every layer keeps the same share"),
+    "scaled": ("smallest for their layer", "A weight's square over those that are as large in its layer (LAMP)"),
+    "sensitivity": ("by each layer's spread", "Magnitudes over the layer's standard deviation (Han et al. 2015)"),
+    "taylor": ("least effect on the loss", "Magnitude times gradient (Molchanov et al. 2019)"),
+    "random": ("any (the control)", "At random: what a criterion has to be better than"),
+}
+_MORE: dict[str, Param] = {
+    "steps": Param("integer", "Steps", "Of pruning; 0: a step leaves at least a fifth", 0, 100),
+    "optimizer": Param("choice", "Optimizer", "How weights are moved", choices=OPTIMIZERS),
+    "learning_rate": Param("number", "Learning rate", "At the beginning of a step", 0.00001, 10),
+    "rate": Param("choice", "Then", "How the learning rate falls in a step", choices=RATES),
+    "weight_decay": Param("number", "Weight decay", "Of the weights, not the biases", 0, 10),
+    "batch": Param("integer", "Batch", "Examples of a batch", 1, 1 << 20),
+    "shift": Param("integer", "Shift", "Training pictures are shifted by up to so many pixels", 0, 1000, "px"),
+    "crop": Param("number", "Crop to", "Training pictures are cropped to as little as this share", 0, 1),
+    "colour": Param("number", "Colour", "Brightness and contrast change by up to this share", 0, 1),
+    "flip": Param("flag", "Flip left and right", "Training pictures, every other time"),
+    "rewind": Param("choice", "Rewind", "What starts again after each pruning", choices=REWINDS),
+    "keep": Param("choice", "Keep epoch", "Which epoch of a step makes its point", choices=("last", "best")),
+    "patience": Param("integer", "Patience", "End a step after so many epochs that are no better; 0: never", 0, 10_000),
+    "seed": Param("integer", "Seed", "Decides all that is random", 0),
+}
+_NAME = 28
+"""Characters of a name on a button."""
+
+
+class GoalForm(QWidget):
+    """Makes a request of what the user chose. ``data_button`` and ``test_button`` are the panel's to connect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._weights = self._bytes = 0
+        column = QVBoxLayout(self)
+        column.setContentsMargins(MARGIN, UNIT, MARGIN, UNIT)
+        column.setSpacing(UNIT * 2)
+        self._form = form = _form_layout()
+        self.goal = _choices(_GOALS, "Goal")
+        self.amount = QDoubleSpinBox()
+        self.amount.setAccessibleName("Amount")
+        self.amount.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.amount.setFixedWidth(96)
+        both = QHBoxLayout()
+        both.setSpacing(UNIT * 2)
+        both.addWidget(self.goal, 1)
+        both.addWidget(self.amount)
+        form.addRow("Goal", both)
+        self.words = label("", "small")
+        self.words.setWordWrap(True)
+        form.addRow("", self.words)
+        self.data_button, self.test_button = _menu_button("Data"), _menu_button("Test data")
+        form.addRow("Data", self.data_button)
+        form.addRow("Test on", self.test_button)
+        self.schedule, self.criterion = _choices(_SCHEDULES, "Schedule"), _choices(_CRITERIA, "Criterion")
+        form.addRow("Prune", self.schedule)
+        form.addRow("First go", self.criterion)
+        self.epochs = QSpinBox()
+        self.epochs.setAccessibleName("Epochs")
+        self.epochs.setRange(1, 10_000)
+        self.epochs.setSuffix(" after each step")
+        self.epochs.setToolTip("How often all training examples are seen after each step of pruning")
+        form.addRow("Epochs", self.epochs)
+        column.addLayout(form)
+        self.more_button = QToolButton()
+        self.more_button.setText("More …")
+        self.more_button.setToolTip("Steps, learning rate, batch, seed, and what is done to training pictures")
+        self.more_button.setCheckable(True)
+        self.more_button.setProperty("role", "flat")
+        column.addWidget(self.more_button, 0, Qt.AlignmentFlag.AlignLeft)
+        self.fields: dict[str, Field] = {}
+        more = QWidget()
+        more.setLayout(self._more())
+        more.hide()
+        self.more_button.toggled.connect(more.setVisible)
+        column.addWidget(more)
+        self.goal.currentIndexChanged.connect(self._goal_chosen)
+        self.amount.valueChanged.connect(self._say)
+        self._goal_chosen()
+
+    def _more(self) -> QFormLayout:
+        form = _form_layout()
+        defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(PruneRetrain)}
+        defaults |= dataclasses.asdict(Optimizing()) | dataclasses.asdict(Augmenting())
+        for name, spec in _MORE.items():
+            field = self.fields[name] = Field(spec, defaults[name], optional=False)
+            title = QLabel("" if spec.kind == "flag" else spec.label)
+            title.setToolTip(spec.help)
+            form.addRow(title, field)
+        return form
+
+    @property
+    def removes_channels(self) -> bool:
+        """Whether the goal is a speed."""
+        return bool(self.goal.currentData() == "speedup")
+
+    def _goal_chosen(self) -> None:
+        """Give the amount the range, unit and first value of the goal; hide what it does not need."""
+        low, high, first, decimals, unit = _AMOUNTS[self.goal.currentData()]
+        self.amount.setDecimals(decimals)
+        self.amount.setRange(low, high)
+        self.amount.setSuffix(unit)
+        self.amount.setSingleStep(10**-decimals if decimals else max(1.0, round(self._bytes / 50_000)))
+        self.amount.setValue(max(1.0, round(self._bytes / 5000)) if unit == " kB" and self._bytes else first)
+        self._form.setRowVisible(self.schedule, not self.removes_channels)
+        self._form.setRowVisible(self.criterion, not self.removes_channels)
+        self.epochs.setValue(PruneChannels.epochs if self.removes_channels else PruneRetrain.epochs)
+        self._say()
+
+    def show_model(self, layers: Iterable[Layer], size: int) -> None:
+        """The layers that can be pruned, and the file's bytes, of which the goals are parts."""
+        self._weights, self._bytes = sum(layer.parameters for layer in layers), size
+        self._say()
+
+    def _say(self) -> None:
+        """What the goal means for this model."""
+        goal, value, weights = self.goal.currentData(), self.amount.value(), self._weights
+        if goal in ("ratio", "sparsity"):
+            left = weights / value if goal == "ratio" else weights * (1 - value / 100)
+            text = f"{units.amount(left)} of {units.amount(weights)} weights stay"
+        elif goal == "bytes":
+            text = f"{units.percent(min(value * 1000 / max(self._bytes, 1), 1))} of {units.size(self._bytes)}, as CSR"
+        elif goal == "max_drop":
+            text = "as many zeros as that allows; needs labels"
+        else:
+            text = "channels go until it is measured to be so"
+        self.words.setText(text)
+
+    def show_data(self, data: DataSpec | None, test: DataSpec | None, held_out: str) -> None:
+        """Name the data; ``held_out`` says what is tested on where there is no other."""
+        name = (Path(data.path).name or data.path) if data is not None else "Choose data …"
+        self.data_button.setText(elide(name, _NAME))
+        self.data_button.setToolTip(f"{data.path}\n{data.summary}" if data is not None else "")
+        self.test_button.setText(elide(Path(test.path).name or test.path, _NAME) if test is not None else held_out)
+        self.test_button.setToolTip(test.path if test is not None else "What points are measured on")
+        self.test_button.setEnabled(data is not None)
+
+    def request(self, model: ModelRef, data: DataSpec, test: DataSpec | None) -> Ask:
+        """What is asked. Raises CompressorError where it makes no sense."""
+        values = {name: field.value() for name, field in self.fields.items()}
+        optimizing, augmenting = _taken(values, Optimizing), _taken(values, Augmenting)
+        shared: dict[str, Any] = {
+            "model": model, "data": data, "test": test, "epochs": self.epochs.value(), "seed": values.pop("seed"),
+            "optimizing": Optimizing(**optimizing), "augmenting": Augmenting(**augmenting),
+        }  # fmt: skip
+        goal, amount = self.goal.currentData(), round(self.amount.value(), 4)
+        asked: Ask
+        if self.removes_channels:
+            asked = PruneChannels(speedup=amount, **shared, **({"steps": values["steps"]} if values["steps"] else {}))
+        else:
+            target: dict[str, Any] = {goal: round(amount * 1000) if goal == "bytes" else amount}
+            if goal in ("sparsity", "max_drop"):
+                target = {goal: amount / 100}
+            asked = PruneRetrain(
+                goal=Goal(**target), schedule=self.schedule.currentData(), criterion=self.criterion.currentData(),
+                **values, **shared,
+            )  # fmt: skip
+        asked.check()
+        return asked
+
+
+def _taken(values: dict[str, Any], kind: type) -> dict[str, Any]:
+    """The values that are fields of this kind."""
+    return {field.name: values.pop(field.name) for field in dataclasses.fields(kind) if field.name in values}
+
+
+def _form_layout() -> QFormLayout:
+    form = QFormLayout()
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setHorizontalSpacing(12)
+    form.setVerticalSpacing(UNIT * 2)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    return form
+
+
+def _choices(table: dict[str, tuple[str, str]], name: str) -> QComboBox:
+    combo = QComboBox()
+    combo.setAccessibleName(name)
+    for at, (value, (text, tip)) in enumerate(table.items()):
+        combo.addItem(text, value)
+        combo.setItemData(at, tip, Qt.ItemDataRole.ToolTipRole)
+    combo.currentIndexChanged.connect(lambda at: combo.setToolTip(combo.itemData(at, Qt.ItemDataRole.ToolTipRole)))
+    combo.setToolTip(next(iter(table.values()))[1])
+    combo.setMinimumContentsLength(12)
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    return combo
+
+
+def _menu_button(name: str) -> QToolButton:
+    button = QToolButton()
+    button.setObjectName("retrainChoice")
+    button.setAccessibleName(name)
+    button.setSizePolicy(button.sizePolicy().Policy.Expanding, button.sizePolicy().Policy.Fixed)
+    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    return button

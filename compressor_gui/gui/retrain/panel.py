@@ -1,0 +1,292 @@
+"""The retrain panel: what is wanted, the run as it goes, and the points that it has led to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
+from PySide6.QtWidgets import QFileDialog, QMenu, QPushButton, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+
+from compressor_gui.core.data import DataSpec
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.training import PruneRetrain, train_and_test
+from compressor_gui.gui.inspector.section import MARGIN, Section
+from compressor_gui.gui.measure.data_dialog import DataDialog, dropped_path
+from compressor_gui.gui.measure.data_part import words_of
+from compressor_gui.gui.measure.measurer import Measurer
+from compressor_gui.gui.retrain.curves import Curves
+from compressor_gui.gui.retrain.densities import Densities
+from compressor_gui.gui.retrain.goal_form import GoalForm
+from compressor_gui.gui.retrain.points_part import PointsPart
+from compressor_gui.gui.retrain.retrainer import Retrainer
+from compressor_gui.gui.retrain.run_bar import RunBar
+from compressor_gui.gui.retrain.weights_part import WeightsPart
+from compressor_gui.gui.state import State
+from compressor_gui.gui.theme import UNIT, Theme
+from compressor_gui.gui.widgets import label
+
+_INTRO = "Prunes, trains the weights that are left on your data, prunes further, until the goal is met."
+_NO_DATA = "Retraining needs examples of yours: drop a folder of pictures or a data set here, or choose one."
+_NO_MODEL = "Once a model is open, it is pruned and retrained here, on your own data."
+_NO_LAYER = (
+    "This graph has no layer with float weights, so there is nothing to retrain. Retraining comes before quantizing: "
+    "click the recipe's quantizing steps off, retrain, and click them on again."
+)
+_NO_LAYER_AT_ALL = "This graph has no layer with weights, so there is nothing to retrain."
+
+
+class RetrainPanel(QWidget):
+    """Nothing in the document changes until a point is opened, or a run is stopped to be kept."""
+
+    open_requested = Signal()
+
+    def __init__(self, measurer: Measurer, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("retrainPanel")
+        self.setMinimumWidth(316)
+        self.setAcceptDrops(True)
+        self.measurer, self.document, self.theme = measurer, measurer.document, theme
+        self.retrainer = Retrainer(measurer)
+        self.test: DataSpec | None = None
+        """Other examples to measure points on; None: a part of the data, or its test pair."""
+        self._was_running = False
+        self._build()
+        self.retrainer.changed.connect(self._show_run)
+        self.document.changed.connect(self._changed)
+        self._show_model(self.document.state)
+        self._show_run()
+
+    def _build(self) -> None:
+        theme, retrainer = self.theme, self.retrainer
+        self.run_bar = RunBar(retrainer)
+        self.form = GoalForm()
+        self.form.data_button.clicked.connect(lambda: self.ask_data())
+        self.form.test_button.setMenu(self._test_menu())
+        self.setup = QWidget()
+        column = QVBoxLayout(self.setup)
+        column.setContentsMargins(0, 0, 0, UNIT * 2)
+        column.setSpacing(UNIT)
+        self.intro, self.problem = label(_INTRO, "secondary"), label("", "error")
+        self.start_button = QPushButton("Start")
+        self.start_button.setProperty("role", "primary")
+        self.start_button.clicked.connect(self.start)
+        for widget in (self.intro, self.form, self.problem, self.start_button):
+            inset = QVBoxLayout()
+            side = 0 if widget is self.form else MARGIN
+            inset.setContentsMargins(side, 0, side, 0)
+            inset.addWidget(widget)
+            column.addLayout(inset)
+        for words in (self.intro, self.problem):
+            words.setWordWrap(True)
+        self.curves, self.densities = Curves(theme), Densities(theme)
+        self.points, self.weights = PointsPart(retrainer, theme), WeightsPart(retrainer, theme)
+        self.notes = label("", "secondary")
+        self.notes.setWordWrap(True)
+        self.notes.setContentsMargins(MARGIN, 0, MARGIN, UNIT * 2)
+        self.sections = {
+            "Goal and data": Section("Goal and data", theme, self.setup),
+            "Notes": Section("Notes", theme, self.notes),
+            "Points": Section("Points", theme, self.points),
+            "Course": Section("Course", theme, self.curves),
+            "Weights left": Section("Weights left", theme, self.densities),
+            "Weights": Section("Weights", theme, self.weights),
+        }
+        self.sections["Points"].add_tool(self.points.by_bytes)
+        self.sections["Weights"].opened.connect(lambda: self.weights.show_weights())
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, UNIT, 0, UNIT * 2)
+        column.setSpacing(0)
+        for section in self.sections.values():
+            column.addWidget(section)
+        column.addStretch(1)
+        self.area = QScrollArea()
+        self.area.setWidgetResizable(True)
+        self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.area.setWidget(page)
+        whole = QWidget()
+        column = QVBoxLayout(whole)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.run_bar)
+        column.addWidget(self.area, 1)
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self._build_empty())
+        self._stack.addWidget(whole)
+
+    def _build_empty(self) -> QWidget:
+        empty = QWidget()
+        column = QVBoxLayout(empty)
+        column.setContentsMargins(MARGIN, UNIT * 3, MARGIN, MARGIN)
+        column.addWidget(label("Retrain", "heading"))
+        column.addStretch(1)
+        self.empty = label("", "secondary")
+        self.empty.setWordWrap(True)
+        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        column.addWidget(self.empty)
+        button = QPushButton("Open a model")
+        button.clicked.connect(self.open_requested)
+        column.addWidget(button, 0, Qt.AlignmentFlag.AlignCenter)
+        column.addStretch(2)
+        return empty
+
+    def _test_menu(self) -> QMenu:
+        menu = QMenu(self)
+        menu.addAction("A part of the data, or its test pair", lambda: self.set_test(None))
+        menu.addAction("Another folder …", self._ask_test_folder)
+        menu.addAction("Another file …", self._ask_test_file)
+        return menu
+
+    def sizeHint(self) -> QSize:
+        """As wide as the inspector."""
+        return QSize(340, 640)
+
+    # -- data --------------------------------------------------------------------------------------------------------
+
+    def ask_data(self, path: str = "") -> DataDialog:
+        """Choose the training examples."""
+        dialog = DataDialog(self.measurer, self.theme, path, self.window())
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+        return dialog
+
+    def _ask_test_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Test data", self.measurer.settings.folder)
+        if path:
+            self.choose_test(path)
+
+    def _ask_test_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Test data", self.measurer.settings.folder)
+        if path:
+            self.choose_test(path)
+
+    def choose_test(self, path: str) -> None:
+        """Measure points on what is at ``path``, prepared as the training examples are."""
+        data = self.document.state.data
+        assert data is not None
+
+        def use(found: DataSpec) -> None:
+            others = replace(data, kind=found.kind, path=found.path, targets=found.targets, names=found.names)
+            self.set_test(replace(others, split="all", limit=0))
+
+        self.measurer.guess(path, use, self._say_problem)
+
+    def set_test(self, test: DataSpec | None) -> None:
+        """Measure points on these examples."""
+        self.test = test
+        self._show_data(self.document.state)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take data where a model is open."""
+        if self.document.state.source is not None and dropped_path(event):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Describe the data that was dropped."""
+        event.acceptProposedAction()
+        self.ask_data(dropped_path(event))
+
+    # -- the run -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin, or first choose data."""
+        state = self.document.state
+        if state.data is None:
+            self.ask_data()
+            return
+        model = self.measurer.compressed(state.recipe)
+        try:
+            request = self.form.request(model, state.data, self.test)
+        except CompressorError as error:
+            self._say_problem(error)
+            return
+        self._say_problem(None)
+        self.retrainer.start(request)
+
+    def _say_problem(self, error: CompressorError | None) -> None:
+        self.problem.setText(words_of(error) if error is not None else "")
+        self.problem.setVisible(error is not None)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """What came while the panel was hidden is drawn now."""
+        super().showEvent(event)
+        self._show_run()
+
+    def _show_run(self) -> None:
+        run = self.retrainer
+        begins, self._was_running = run.is_running and not self._was_running, run.is_running
+        if begins:
+            self.sections["Goal and data"].head.setChecked(False)
+            self.area.verticalScrollBar().setValue(0)
+        elif run.request is None:
+            self.sections["Goal and data"].head.setChecked(True)
+        if not self.isVisible():
+            return
+        self.run_bar.show_run()
+        self.form.setEnabled(not run.is_running)
+        self.start_button.setEnabled(not run.is_running)
+        course, request = run.course, run.request
+        self.sections["Notes"].setVisible(bool(self._notes()))
+        self.notes.setText("\n".join(self._notes()))
+        self.sections["Points"].setVisible(bool(run.points))
+        self.points.show_points()
+        trained = request is not None and bool(course.losses or course.epochs)
+        for name in ("Course", "Weights"):
+            self.sections[name].setVisible(trained)
+        prunes = isinstance(request, PruneRetrain) and bool(course.epochs)
+        self.sections["Weights left"].setVisible(prunes)
+        if prunes:
+            self.densities.show_densities(course.epochs[-1][1].densities)
+        if trained and request is not None:
+            self.curves.show_course(course, request)
+            if self.sections["Weights"].is_open:
+                self.weights.show_weights()
+
+    def _notes(self) -> list[str]:
+        """What the engine had to say, and what became of the recipe."""
+        notes = [
+            note[:1].upper() + note[1:] + ("" if note.endswith(".") else ".") for note in self.retrainer.course.notes
+        ]
+        if self.retrainer.is_stale:
+            notes.append(
+                "The recipe has changed since the run began. A point opens it as it was then, with new weights."
+            )
+        return notes
+
+    # -- what the document says --------------------------------------------------------------------------------------
+
+    def _changed(self, old: State, new: State) -> None:
+        if old.source is not new.source:
+            self.test = None
+        if old.made is not new.made or old.source is not new.source:
+            self._show_model(new)
+        elif old.data is not new.data:
+            self._show_data(new)
+        if old.recipe is not new.recipe or old.selected != new.selected:
+            self._show_run()
+
+    def _show_model(self, state: State) -> None:
+        layers = (
+            state.made.layers if state.made is not None else state.source.layers if state.source is not None else ()
+        )
+        floats = [layer for layer in layers if layer.tensor.dtype.is_floating]
+        ready = bool(floats) or self.retrainer.request is not None
+        self._stack.setCurrentIndex(1 if ready else 0)
+        self.empty.setText(_NO_MODEL if state.source is None else _NO_LAYER if layers else _NO_LAYER_AT_ALL)
+        size = state.made.size if state.made is not None else state.source.size if state.source is not None else 0
+        self.form.show_model(floats, size)
+        self._show_data(state)
+
+    def _show_data(self, state: State) -> None:
+        self.intro.setText(_INTRO if state.data is not None else _NO_DATA)
+        self.start_button.setText("Start" if state.data is not None else "Choose data …")
+        self._say_problem(None)
+        held_out = ""
+        if state.data is not None and self.test is None:
+            try:
+                train, test = train_and_test(state.data, None)
+                held_out = "the test pair beside it" if train.split == "all" else f"{test.test_share:.0%} held out"
+            except CompressorError as error:
+                self._say_problem(error)
+        self.form.show_data(state.data, self.test, held_out)
