@@ -15,6 +15,8 @@ REMAPPER = "COMPRESSOR_REMAPPER"
 """The engine's own switch; :mod:`compressor_gui.engine.session` reads it."""
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 """TensorFlow's."""
+CPU_DEVICES = "COMPRESSOR_CPU_DEVICES"
+"""Into how many devices the engine cuts the processor, which TensorFlow has to be told before it starts."""
 
 _LADDER = (REMAPPER, ONEDNN)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from compressor_gui.core import datafiles
-from compressor_gui.core.caution import ONEDNN, Cautious, Ran
+from compressor_gui.core.caution import CPU_DEVICES, ONEDNN, Cautious, Ran
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.measure import ModelRef
@@ -268,12 +268,15 @@ class PruneRetrain(Cautious[Retrained]):
     mixed_precision: bool = False
 
     def environment(self) -> dict[str, str]:
-        """With oneDNN, unless TensorFlow crashed with it: convolutions train about twice as fast."""
-        return {ONEDNN: "1", **super().environment()}
+        """With oneDNN, unless TensorFlow crashed with it: convolutions train about twice as fast; and with as many
+        parts of the processor as the strategy has devices."""
+        parts = cpu_devices(self.strategy)
+        return {ONEDNN: "1", **({CPU_DEVICES: str(parts)} if parts else {}), **super().environment()}
 
     def check(self) -> None:
         """Raise CompressorError where a field has a value that no run can have."""
         self.goal.check()
+        cpu_devices(self.strategy)
         choices = (
             ("criterion", self.criterion, CRITERIA),
             ("schedule", self.schedule, SCHEDULES),
@@ -344,6 +347,16 @@ def train_and_test(data: DataSpec, test: DataSpec | None) -> tuple[DataSpec, Dat
         hint = "give test data, or take the whole set, of which a part is held out"
         raise CompressorError(f"only its {data.split} part is given", where=data.path, hint=hint)
     return dataclasses.replace(data, split="train"), dataclasses.replace(data, split="test")
+
+
+def cpu_devices(strategy: str) -> int:
+    """The N of the strategy ``mirrored:N``; 0 for others. Raises CompressorError where it is no number from 2 to 64."""
+    kind, _, text = strategy.partition(":")
+    if kind != "mirrored" or not text:
+        return 0
+    if not text.isdecimal() or not 2 <= int(text) <= 64:
+        raise CompressorError(f"{strategy!r} is no strategy", where="strategy", hint="write, for example, mirrored:2")
+    return int(text)
 
 
 def learning_rate(how: Optimizing, progress: float) -> float:

@@ -20,9 +20,14 @@ with warnings.catch_warnings():
     from tensorflow.core.protobuf import config_pb2
 
 from compressor_gui.core import pbio
-from compressor_gui.core.caution import REMAPPER
+from compressor_gui.core.caution import CPU_DEVICES, REMAPPER
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
+
+if devices := os.environ.get(CPU_DEVICES):
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * int(devices)
+    )
 
 __all__ = ["HOPELESS", "TF_ERRORS", "VERSION", "LoadedGraph", "brief", "failure", "plain", "tf"]
 

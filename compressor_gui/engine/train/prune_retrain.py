@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -202,7 +203,7 @@ class _Run:
         start = last = time.perf_counter()
         batches, number = self._trainer.batches, len(self._history.epochs) + 1
         stops = [at - done * batches for at in self._masks.stops(epochs * batches)] if step else []
-        losses, at = 0.0, 0
+        losses: list[float] = []
 
         def rate(batch: int) -> float:
             if step > 1 and self._request.rewind == "none":
@@ -212,7 +213,8 @@ class _Run:
         for trained in self._trainer.epoch(number, rate, stops):
             if not np.isfinite(trained.loss):
                 raise _Diverged
-            losses, at = losses + trained.loss * trained.batches, at + trained.batches
+            losses += trained.losses.tolist()
+            at = len(losses)
             if at in stops:
                 self._masks.update((done * batches + at) / (epochs * batches), number, last=at == stops[-1])
             speed = trained.batches * self._trainer.batch / max(time.perf_counter() - last, 1e-9)
@@ -229,7 +231,7 @@ class _Run:
         return Epoch(
             step,
             number,
-            losses / at,
+            math.fsum(losses) / len(losses),  # whatever the groups were
             value,
             1 - kept / sum(mask.size for mask in masks.values()),
             rate(batches - 1),

@@ -6,6 +6,7 @@ from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.serve import Job
 from compressor_gui.core.training import PruneRetrain, train_and_test
 from compressor_gui.core.units import counted
+from compressor_gui.engine.train.devices import open_strategy
 from compressor_gui.engine.train.examples import Augmenter, read_examples
 from compressor_gui.engine.train.tasks import Task, check_labels, find_task, missing_classes
 from compressor_gui.engine.train.trainable import Trainable
@@ -18,6 +19,7 @@ class Setup:
     def __init__(self, request: PruneRetrain, graph: ModelGraph, job: Job) -> None:
         """Raises CompressorError where they don't fit together."""
         self._request = request
+        self._strategy = open_strategy(request.strategy, request.optimizing.batch)
         self.notes: list[str] = []
         self.network = Trainable(graph, request.layers, request.freeze, where=request.model.path)
         train, test = train_and_test(request.data, request.test)
@@ -36,7 +38,7 @@ class Setup:
         """A trainer with the file's weights."""
         request = self._request
         augment = Augmenter(request.augmenting, self.train)
-        return Trainer(self.network, self.task, request.optimizing, augment, self.train, request.seed)
+        return Trainer(self.network, self.task, request.optimizing, augment, self.train, request.seed, self._strategy)
 
     def _check_labels(self) -> None:
         classes, names = self.task.classes, dict(enumerate(self.train.classes))

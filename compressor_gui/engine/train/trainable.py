@@ -20,6 +20,10 @@ from compressor_gui.core.values import DType
 from compressor_gui.engine.session import TF_ERRORS, failure, quiet, tf
 
 
+_NONE = frozenset(("ArgMax", "ArgMin"))
+"""Operations whose gradient TensorFlow knows, and it is none."""
+
+
 class Trainable:
     """The graph as a function of its inputs and of the constants that are trained.
 
@@ -71,10 +75,10 @@ class Trainable:
                 raise self._in_the_way(node.name, node.op, "is control flow, through which nothing can be trained")
             if _has_gradient(node.op) is None:
                 raise self._in_the_way(node.name, node.op, "has no gradient")
-        reached = self._upstream(fetches, through=lambda op: bool(_has_gradient(op)))
+        reached = self._upstream(fetches, through=_lets_through)
         for layer in self.pruned:
             if layer.weight not in reached:
-                stops = next((n for n in between if not _has_gradient(n.op)), None)
+                stops = next((node for node in between if not _lets_through(node.op)), None)
                 place = f": {stops.op} ({stops.name!r}) is in the way" if stops else ", as the output does not need it"
                 raise CompressorError(f"the layer {layer.name!r} gets no gradient{place}", where=self.where,
                                       hint="name the layers to prune, or another output")  # fmt: skip
@@ -129,6 +133,10 @@ def _trained(graph: ModelGraph, frozen: Sequence[str], always: Sequence[str]) ->
 
 def _named(layer: Layer, names: Sequence[str]) -> bool:
     return any(name in names for name in layer.names)
+
+
+def _lets_through(op: str) -> bool:
+    return bool(_has_gradient(op)) and op not in _NONE
 
 
 def _has_gradient(op: str) -> bool | None:

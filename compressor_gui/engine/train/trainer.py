@@ -30,10 +30,19 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Trained:
-    """Some batches: how many, and their losses' mean (NaN where one was not finite)."""
+    """Some batches: their losses, one for each."""
 
-    batches: int
-    loss: float
+    losses: np.ndarray
+
+    @property
+    def batches(self) -> int:
+        """How many there were."""
+        return len(self.losses)
+
+    @property
+    def loss(self) -> float:
+        """The mean loss; NaN where one is no number."""
+        return float(self.losses.mean(dtype=np.float64))
 
 
 class Trainer:
@@ -44,25 +53,39 @@ class Trainer:
     """
 
     def __init__(
-        self, network: Trainable, task: Task, how: Optimizing, augment: Augmenter, examples: Examples, seed: int
+        self,
+        network: Trainable,
+        task: Task,
+        how: Optimizing,
+        augment: Augmenter,
+        examples: Examples,
+        seed: int,
+        strategy: Any = None,
     ) -> None:
         tf.keras.utils.set_random_seed(seed)
         self.network, self.task, self.examples = network, task, examples
         self._augment, self._seed = augment, seed
         self.batch = examples.batch
-        self._variables = {name: tf.Variable(value, name=_plain(name)) for name, value in network.constants.items()}
-        ones = {name: np.ones(network.constants[name].shape, np.float32) for name in network.weights}
-        self._masks = {name: tf.Variable(one, trainable=False) for name, one in ones.items()}
-        self._allowed = {name: tf.Variable(one, trainable=False) for name, one in ones.items()}
+        self._strategy = strategy or tf.distribute.get_strategy()
+        with self._strategy.scope():
+            self._make_variables(how)
         self._originals = {name: tf.constant(value) for name, value in network.constants.items()}
         self._constants = {name: tf.constant(value) for name, value in examples.constants.items()}
+        self._train = self._compiled_training()
+        self._group = 1
+
+    def _make_variables(self, how: Optimizing) -> None:
+        """The weights, what masks them, and what the optimizer remembers of them."""
+        constants = self.network.constants
+        self._variables = {name: tf.Variable(value, name=_plain(name)) for name, value in constants.items()}
+        ones = {name: np.ones(constants[name].shape, np.float32) for name in self.network.weights}
+        self._masks = {name: tf.Variable(one, trainable=False) for name, one in ones.items()}
+        self._allowed = {name: tf.Variable(one, trainable=False) for name, one in ones.items()}
         self._optimizer = _optimizer(how)
         biases = [variable for variable in self._variables.values() if len(variable.shape) < 2]
         if biases:
             self._optimizer.exclude_from_weight_decay(var_list=biases)
         self._optimizer.build(list(self._variables.values()))
-        self._train = self._compiled_training()
-        self._group = 1
 
     # -- state --
 
@@ -139,9 +162,9 @@ class Trainer:
             values, targets = self._taken(some)
             rates = np.array([rate(batch) for batch in range(at, end)], np.float32)
             start = time.perf_counter()
-            loss = self._called(self._train, values, targets, draws[some], rates)
+            losses = self._called(self._train, values, targets, draws[some], rates)
             self._aim(end - at, time.perf_counter() - start)
-            yield Trained(end - at, float(loss) / (end - at))
+            yield Trained(losses)
             at = end
 
     def _taken(self, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -207,18 +230,16 @@ class Trainer:
 
     def _compiled_training(self) -> Callable[..., Any]:
         def train(values: Any, targets: Any, draws: Any, rates: Any) -> Any:
-            def body(at: Any, total: Any) -> tuple[Any, Any]:
-                used = self._used()
-                loss = self._loss(used, values[at], targets[at], draws[at])
-                gradients = tf.gradients(loss, list(used.values()))
-                self._check_gradients(used, gradients)
-                self._optimizer.learning_rate.assign(rates[at])
-                pairs = zip(gradients, self._variables.values(), strict=True)
-                self._optimizer.apply_gradients([(g, v) for g, v in pairs if g is not None])
-                self.reapply_masks()
-                return at + 1, total + loss
+            count = tf.shape(rates)[0]
 
-            return tf.while_loop(lambda at, _: at < tf.shape(rates)[0], body, (0, 0.0), parallel_iterations=1)[1]
+            def body(at: Any, losses: Any) -> tuple[Any, Any]:
+                self._optimizer.learning_rate.assign(rates[at])
+                loss = self._strategy.run(self._step, (values[at], targets[at], draws[at]))
+                self.reapply_masks()
+                return at + 1, losses.write(at, self._strategy.reduce("SUM", loss, axis=None))
+
+            losses = tf.TensorArray(tf.float32, count)
+            return tf.while_loop(lambda at, _: at < count, body, (0, losses), parallel_iterations=1)[1].stack()
 
         shapes = [(None, *self._taken(np.zeros((1, self.batch), np.int64))[at].shape[1:]) for at in (0, 1)]
         values, targets = self._taken(np.zeros((1, self.batch), np.int64))
@@ -229,6 +250,20 @@ class Trainer:
             tf.TensorSpec((None,), tf.float32),
         ]
         return tf.function(train, input_signature=signature, autograph=False)  # type: ignore[no-any-return]
+
+    def _step(self, *batch: Any) -> Any:
+        """Move the weights by one batch, of which each device takes its part; what the part adds to the loss."""
+        replicas = self._strategy.num_replicas_in_sync
+        if replicas > 1:
+            part, at = self.batch // replicas, tf.distribute.get_replica_context().replica_id_in_sync_group
+            batch = tuple(tensor[at * part : (at + 1) * part] for tensor in batch)
+        used = self._used()
+        loss = self._loss(used, *batch) / replicas
+        gradients = tf.gradients(loss, list(used.values()))
+        self._check_gradients(used, gradients)
+        pairs = zip(gradients, self._variables.values(), strict=True)
+        self._optimizer.apply_gradients([(g, v) for g, v in pairs if g is not None])
+        return loss
 
     def _check_gradients(self, used: Mapping[str, Any], gradients: Sequence[Any]) -> None:
         for layer in self.network.pruned:
