@@ -54,7 +54,9 @@ class Walk:
         CompressorError."""
         kept = self._kept[batch]
         wanted = [name for name in names if name not in kept]
-        feeds = {**self._feeds[batch], **kept, **(given or {})}
+        behind = self.sources(ref.name for name in wanted for ref in self.graph[name].refs)
+        needed = {name: kept[name] for name in behind if name in kept}
+        feeds = {**self._feeds[batch], **needed, **(given or {})}
         try:
             values = self._loaded.run([f"{name}:0" for name in wanted], feeds) if wanted else []
         except TF_ERRORS as error:
