@@ -414,10 +414,12 @@ def test_from_opening_a_file_to_the_fused_graph(qtbot: QtBot, lenet: MainWindow,
     qtbot.mouseClick(shown.next_button, LEFT)
     qtbot.waitUntil(lambda: len(shown.data.pictures.captions) == 12, timeout=PATIENCE)
     qtbot.mouseClick(shown.next_button, LEFT)
+    box = shown.method.options["measured"].box  # whether so small a network gains anything is not what this is about
+    qtbot.mouseClick(box, LEFT, pos=QPoint(8, box.height() // 2))
     qtbot.mouseClick(shown.next_button, LEFT)
     page = shown.result_page
     qtbot.waitUntil(lambda: page.run.running is None, timeout=PATIENCE)
-    assert [stage.status for stage in page.run.stages] == ["done"] * 6, page.problem.text()
+    assert [stage.status for stage in page.run.stages] == ["done"] * 5, page.problem.text()
     assert page.run.evaluation.accuracy.top1 > page.run.evaluation.against.top1 - 0.01
     assert min(one.check.sqnr_db for one in page.run.evaluation.fidelity) > 20
     qtbot.mouseClick(shown.export_button, LEFT)
