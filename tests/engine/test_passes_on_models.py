@@ -113,7 +113,7 @@ CASES: dict[str, Case] = {
     "prune": Case((15, 8), fixed(sparsity=0.1)),
     "weights": Case((EXACT, EXACT), retrained),
     "remove_channels": Case((RUNS, RUNS), fixed(share=0.25)),
-    "factorize": Case((8, 3), fixed(error=0.1), models=("emotion", "posenet")),
+    "factorize": Case((8, 1), fixed(error=0.1), models=("emotion", "posenet")),
     "prune_blocks": Case((RUNS, RUNS), fixed(sparsity=0.25)),
     "prune_n_of_m": Case((RUNS, RUNS)),
     "quantize_weights": Case((40, 20)),

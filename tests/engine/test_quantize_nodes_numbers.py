@@ -212,6 +212,14 @@ def fake_quant(net: Net, name: str, low: float, high: float) -> Net:
     return net
 
 
+def test_ranges_that_training_simulated_are_those_of_the_result() -> None:
+    """The 8-bit graph rounds where training did: what is left is the noise of the input and of the weights."""
+    net = Net().conv(4)
+    ends = [net.const(name, np.float32(limit)) for name, limit in (("low", -3.0), ("high", 3.0))]
+    net.then("QuantizeAndDequantizeV2", *ends, name="simulated", range_given=True, signed_input=True)
+    assert_close(net.then("Relu").conv(3).build(), 28)
+
+
 def test_fake_quant_ranges_are_those_of_the_result() -> None:
     net = fake_quant(Net().conv(4).bias().then("Relu").pool(), "clamped", 0, 0.5).conv(3).bias()
     before = fake_quant(fake_quant(net, "last", -1, 1).then("Tanh"), "float", -0.5, 0.5).conv(2).build()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from compressor_gui.core.graph import ModelGraph, Node, Ref, parse_ref
 from compressor_gui.core.memo import by_identity
+from compressor_gui.core.passes.carried_ranges import carried_constants, carrier
 from compressor_gui.core.passes.eightbit.constants import can_be_stored
 from compressor_gui.core.passes.eightbit.kernels import KERNELS, Kernel, is_float, refusal
 from compressor_gui.core.passes.eightbit.links import LINKS, NO_KERNEL, refused_link
@@ -13,6 +14,10 @@ from compressor_gui.core.passes.wording import some
 from compressor_gui.core.values import DType, Tensor
 
 PASS_THROUGH = ("Identity", "StopGradient", "PreventGradient", "CheckNumerics")
+FAKE_QUANT = "FakeQuantWithMinMaxVars"
+"""The one that has its range from two inputs, which others may read as well."""
+_GIVERS = (FAKE_QUANT, "FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVarsPerChannel",
+           "QuantizeAndDequantizeV2", "QuantizeAndDequantizeV3", "QuantizeAndDequantizeV4")  # fmt: skip
 _KEEP_CLAMP = ("Relu", "Relu6", "MaxPool", "Reshape")
 """Operations that give the same result whether their input or their output is clamped to a range around zero."""
 
@@ -23,8 +28,8 @@ class Plan:
     ``kernels``: operation -> its 8-bit kernel; ``quantized``: operation -> the indices of what it reads in 8 bits.
     ``notes``: why covered operations stay in float, as sentences; ``left``: the same of links (see :mod:`.links`), by
     name; ``classic``: there are none of these. ``measured``: Shapes that read codes. ``placeholders``: those that will
-    be fed as quint8. ``ranges``: operation with a qint32 result -> the two references that hold its range, from a
-    FakeQuant behind it. ``home``: 8-bit operation -> the node that its float value goes by: that FakeQuant, else
+    be fed as quint8. ``ranges``: operation with a qint32 result -> the FakeQuant behind it (or
+    QuantizeAndDequantize) that gives its range. ``home``: 8-bit operation -> the node that its float value goes by: that FakeQuant, else
     itself. ``merged``: such a FakeQuant -> the 8-bit operation in front of it. ``read``: what is read in 8 bits (see
     :meth:`root`). ``dropped``: Identity and the like that are left out, as all their readers read the 8-bit tensor in
     front.
@@ -43,7 +48,7 @@ class Plan:
             self.kernels |= self._links(frozenset(skip))
         self.quantized = {name: frozenset(kernel.tensor_inputs(graph[name])) for name, kernel in self.kernels.items()}
         self.home = {name: name for name in self.kernels}
-        self.ranges: dict[str, tuple[str, str]] = {}
+        self.ranges: dict[str, str] = {}
         self.merged: dict[str, str] = {}
         self._merge_fake_quants()
         self._roots: dict[Ref, str | None] = {}
@@ -102,8 +107,8 @@ class Plan:
         if user.name in self.kernels:
             return index in self.quantized[user.name]
         if user.name in self.merged:
-            return index == 0
-        return user.op == "FakeQuantWithMinMaxVars" and user.name in self.read
+            return index == 0 or user.op != FAKE_QUANT
+        return user.op in _GIVERS and user.name in self.read
 
     def _own_root(self, node: Node, ref: Ref) -> str | None:
         if ref.port:
@@ -189,14 +194,14 @@ class Plan:
     def _merge_fake_quants(self) -> None:
         """Let a FakeQuant give its range to the Requantize in front of it, with what keeps the clamp in between."""
         for node in self.graph.nodes:
-            limits = fake_quant_range(self.graph, node)
+            limits = given_range(self.graph, node)
             if limits is None or not limits[0] <= 0 <= limits[1] or node.refs[0].port:
                 continue
             first = last = node.refs[0].name
             while first in self.kernels and self._read_once(first) and self.graph[first].op in _KEEP_CLAMP:
                 first = self.graph[first].refs[0].name
             if first in self.kernels and self.kernels[first].wide and self._read_once(first):
-                self.ranges[first] = (str(node.refs[1]), str(node.refs[2]))
+                self.ranges[first] = node.name
                 self.home[last] = node.name
                 self.merged[node.name] = last
 
@@ -281,14 +286,24 @@ def constant_of(graph: ModelGraph, node: Node) -> tuple[Tensor, tuple[float, flo
     """A float constant and the range to store it over (None: its own); also for a FakeQuant of a constant."""
     if node.op == "Const":
         return (node.tensor, None) if node.tensor is not None and node.tensor.dtype == DType.FLOAT else None
-    limits = fake_quant_range(graph, node)
+    limits = given_range(graph, node)
     value = graph.constant(node, 0) if limits is not None else None
+    if value is None and node.op in _GIVERS and node.name in carried_constants(graph):
+        return carried_constants(graph)[node.name].tensor, None  # each channel has a range
     return (value, limits) if value is not None else None
+
+
+def given_range(graph: ModelGraph, node: Node) -> tuple[float, float] | None:
+    """The range for 256 codes that a FakeQuant or QuantizeAndDequantize gives; None where it gives none, or several."""
+    if node.op == FAKE_QUANT:
+        return fake_quant_range(graph, node)
+    carried = carrier(graph, node) if node.op in _GIVERS else None
+    return carried.range if carried is not None else None
 
 
 def fake_quant_range(graph: ModelGraph, node: Node) -> tuple[float, float] | None:
     """The range of a FakeQuantWithMinMaxVars for 256 codes; None where it is computed, empty or not finite."""
-    if node.op != "FakeQuantWithMinMaxVars" or len(node.refs) != 3:
+    if node.op != FAKE_QUANT or len(node.refs) != 3:
         return None
     if node.number("num_bits", 8) != 8 or node.flag("narrow_range"):
         return None

@@ -14,7 +14,7 @@ from compressor_gui.core.graph import Attrs, Edit, Node, Ref
 from compressor_gui.core.passes.eightbit.constants import store
 from compressor_gui.core.passes.eightbit.kernels import RANGE_SUFFIX, REQUANTIZE_SUFFIX, EightBit, concat_axis
 from compressor_gui.core.passes.eightbit.links import LinkBuilder
-from compressor_gui.core.passes.eightbit.plan import Plan, constant_of, fake_quant_range
+from compressor_gui.core.passes.eightbit.plan import FAKE_QUANT, Plan, constant_of, given_range
 from compressor_gui.core.values import Attr, DType, Tensor
 
 Range = tuple[float, float]
@@ -35,6 +35,7 @@ class Rewriter:
         self.graph = plan.graph
         self.edit = Edit(plan.graph)
         self._made: dict[str, EightBit] = {}
+        self._ends: dict[str, tuple[str, str]] = {}
         self._fallback = self._fed = ("", "")
         measured = [name for name, kernel in plan.kernels.items() if kernel.wide and name not in plan.ranges]
         if fallback is not None and measured:
@@ -162,8 +163,9 @@ class Rewriter:
         prefix, source = f"{node.name}_eightbit", self.graph[ref.name]
         suffix = str(ref).replace(":", "__port__")
         origins = (node.name, ref.name)
-        if ref.port == 0 and fake_quant_range(self.graph, source) is not None:
-            limits = [str(limit) for limit in source.refs[1:]]
+        limits: Sequence[str]
+        if ref.port == 0 and given_range(self.graph, source) is not None:
+            limits = self._given(source)
         else:
             if not reduction:
                 for name, value in (("reshape_dims", -1), ("reduction_dims", 0)):
@@ -181,7 +183,8 @@ class Rewriter:
 
     def _requantize(self, node: Node, wide: EightBit) -> EightBit:
         """Bring a qint32 result down to quint8, over a range that is given or found in the result."""
-        limits = self.plan.ranges.get(node.name, self._fallback)
+        giver = self.plan.ranges.get(node.name)
+        limits = self._fallback if giver is None else self._given(self.graph[giver])
         if not limits[0]:
             found = Node.make(node.name + RANGE_SUFFIX, "RequantizationRange", wide, Tinput=DType.QINT32)
             name = self._add(found, node.name)
@@ -191,6 +194,16 @@ class Rewriter:
         types: dict[str, Attr] = {"Tinput": DType.QINT32, "out_type": DType.QUINT8}
         made = _node(node.name + REQUANTIZE_SUFFIX, "Requantize", (*wide, *limits), types)
         return EightBit.of(self._add(made, node.name))
+
+    def _given(self, giver: Node) -> tuple[str, str]:
+        """The ends of the range that a FakeQuant or the like gives: its inputs, or constants made of it."""
+        if giver.op == FAKE_QUANT:
+            return str(giver.refs[1]), str(giver.refs[2])
+        if giver.name not in self._ends:
+            limits = given_range(self.graph, giver)
+            assert limits is not None
+            self._ends[giver.name] = self._shared_range(f"{giver.name}_eightbit", limits, (giver.name,))
+        return self._ends[giver.name]
 
     def _rectified(self, node: Node, high: str) -> tuple[str, str]:
         """The part of a range that is above zero; a narrow one where there is none, which Requantize would refuse."""
