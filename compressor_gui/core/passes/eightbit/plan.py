@@ -28,8 +28,8 @@ class Plan:
     ``kernels``: operation -> its 8-bit kernel; ``quantized``: operation -> the indices of what it reads in 8 bits.
     ``notes``: why covered operations stay in float, as sentences; ``left``: the same of links (see :mod:`.links`), by
     name; ``classic``: there are none of these. ``measured``: Shapes that read codes. ``placeholders``: those that will
-    be fed as quint8. ``ranges``: operation with a qint32 result -> the FakeQuant behind it (or
-    QuantizeAndDequantize) that gives its range. ``home``: 8-bit operation -> the node that its float value goes by: that FakeQuant, else
+    be fed as quint8. ``ranges``: operation with a qint32 result -> the FakeQuant behind it (or QuantizeAndDequantize)
+    that gives its range. ``home``: 8-bit operation -> the node that its float value goes by: that FakeQuant, else
     itself. ``merged``: such a FakeQuant -> the 8-bit operation in front of it. ``read``: what is read in 8 bits (see
     :meth:`root`). ``dropped``: Identity and the like that are left out, as all their readers read the 8-bit tensor in
     front.
