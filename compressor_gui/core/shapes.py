@@ -339,6 +339,9 @@ _RULES: dict[str, Callable[[_Walk, Node], Dims]] = {
     "Bitcast": _bitcast,
     "Reshape": _reshape,
     "QuantizedReshape": _reshape,
+    **dict.fromkeys(
+        ("QuantizedAdd", "QuantizedMul"), lambda walk, node: _broadcast([walk.dims(node, 0), walk.dims(node, 1)])
+    ),
     "BroadcastTo": lambda walk, node: walk.ints(node, 1),
     "Fill": lambda walk, node: walk.ints(node, 0),
     **dict.fromkeys(("Mean", "Sum", "Max", "Min", "Prod", "All", "Any"), _reduce),

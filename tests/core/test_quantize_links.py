@@ -9,6 +9,7 @@ from compressor_gui.core.passes.base import PassResult
 from compressor_gui.core.passes.eightbit.links import LINKS
 from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.core.regions import islands, regions
+from compressor_gui.core.shapes import infer_shapes
 from compressor_gui.core.values import DType
 from tests.links import LINKED, between, ints
 from tests.support import Net, applied, graph, graphs, node, real_model, residual_net
@@ -28,6 +29,7 @@ def test_a_link_tears_nothing_apart(name: str) -> None:
     (region,) = regions(linked(model).graph)
     assert region.islands == ()
     assert conversions(linked(model).graph) == 2
+    assert infer_shapes(linked(model).graph)["back"][0].dims == infer_shapes(model)["back"][0].dims
     torn = regions(linked(model, classic=True).graph)
     assert len(torn) > 1 or name == "Shape"  # a Shape was no border, but took a Dequantize of its own
 
