@@ -35,7 +35,7 @@ from compressor_gui.core.measure import (
     Timing,
 )
 from compressor_gui.core.noise import LayerNoise, LayerNoiseResult, NodeNoise
-from compressor_gui.core.protocol import Cancelled, Done, Event, Failed, Request
+from compressor_gui.core.protocol import Cancelled, Died, Done, Event, Failed, Request, Word
 from compressor_gui.gui.engine_link import EngineLink
 
 CLASSES = ("zero", "one", "two")
@@ -51,6 +51,7 @@ class FakeEngine:
         self._last = 0
         self.asked: dict[int, Request] = {}
         self.cancelled: list[int] = []
+        self.told: list[Word] = []
 
     def submit(self, request: Request) -> int:
         self._last += 1
@@ -59,6 +60,10 @@ class FakeEngine:
 
     def cancel(self, number: int) -> None:
         self.cancelled.append(number)
+
+    def tell(self, number: int, word: Word) -> None:
+        assert number in self.asked
+        self.told.append(word)
 
     def close(self) -> None:
         """There is no process."""
@@ -74,7 +79,7 @@ class FakeEngine:
     def say(self, kind: type[Request], event: Event) -> None:
         """Send an event of the oldest request of a kind; what ends a job takes it off the list."""
         number, _ = self.find(kind)
-        if isinstance(event, Done | Failed | Cancelled):
+        if isinstance(event, Done | Failed | Cancelled | Died):
             del self.asked[number]
         self._link._arrived.emit(number, event)
 

@@ -49,7 +49,7 @@ class Picture:
 
 
 def picture_of(layer: Layer, weights: np.ndarray | None = None) -> Picture:
-    """The picture of a layer's weights, or of others in their place: kernels where they have an extent, else a matrix."""
+    """The picture of a layer's weights, or of others in their place: kernels where they have an extent, or a matrix."""
     weights = layer.weights if weights is None else weights
     shape = weights.shape
     if "Conv2D" in layer.op or "Conv2d" in layer.op:

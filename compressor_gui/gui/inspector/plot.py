@@ -26,6 +26,7 @@ class Plot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
     left = Signal()
     key_pressed = Signal(object)
     key_released = Signal()
+    _view: tuple[tuple[float, float], tuple[float, float], tuple[int, int]] = ((0, 1), (0, 1), (0, 0))
 
     def __init__(self, theme: Theme, height: int, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -54,9 +55,24 @@ class Plot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
         """The axis' labels."""
         self.getPlotItem().getAxis("bottom").setTicks([list(marks)])
 
-    def view(self, x: tuple[float, float], y: tuple[float, float]) -> None:
-        """What part is shown."""
-        self.getPlotItem().getViewBox().setRange(xRange=x, yRange=y, padding=0, disableAutoRange=True)
+    def view(self, x: tuple[float, float], y: tuple[float, float], room: tuple[int, int] = (0, 0)) -> None:
+        """What part is shown; ``room`` is left free at the left and at the right of it, in pixels."""
+        self._view = x, y, room
+        left, right = room
+        unit = (x[1] - x[0]) / max(self.width() - left - right, 1)
+        shown = (x[0] - left * unit, x[1] + right * unit)
+        self.getPlotItem().getViewBox().setRange(xRange=shown, yRange=y, padding=0, disableAutoRange=True)
+
+    def resizeEvent(self, event: Any) -> None:
+        """The room beside the view stays as wide as it is."""
+        super().resizeEvent(event)
+        if any(self._view[2]):
+            self.view(*self._view)
+
+    @property
+    def left_edge(self) -> float:
+        """The place at the left edge."""
+        return float(self.getPlotItem().getViewBox().viewRange()[0][0])
 
     def restyle(self) -> None:
         """Take the theme's colours anew; the background too, which the view keeps as a picture."""

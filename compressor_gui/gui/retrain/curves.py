@@ -22,7 +22,10 @@ from compressor_gui.gui.widgets import label
 
 MOST_POINTS = 400
 """A curve is drawn with at most so many points: more than the plot has pixels."""
+_TIP = "Dots: an epoch; pale: a few batches each; upright lines: a step of pruning begins; dashed: goal, or as it was"
 _AXIS = 20
+_BESIDE = (52, 12)
+"""Pixels left of a curve, for its least and greatest value, and right of it."""
 _LEAST = 1e-6
 """What a loss below it is drawn as: the axis is logarithmic."""
 _ROOM = 0.12
@@ -50,6 +53,7 @@ class Curve(QWidget):
         column.setContentsMargins(MARGIN, 0, MARGIN, 0)
         column.setSpacing(0)
         row = QHBoxLayout()
+        row.setSpacing(UNIT * 2)
         self.name = label(name, "small")
         self.now = label("", "strong")
         self.more = label("", "small")
@@ -65,14 +69,12 @@ class Curve(QWidget):
         column.addWidget(self.plot)
         self._steps: list[pg.InfiniteLine] = []
         self._pale, self._line = pg.PlotCurveItem(), pg.PlotDataItem()
-        self._goal, self._before = pg.InfiniteLine(angle=0), pg.InfiniteLine(angle=0)
+        self._goal, self._before = pg.PlotCurveItem(), pg.PlotCurveItem()
         self._ends = [pg.TextItem("", anchor=(0, 0)), pg.TextItem("", anchor=(0, 1))]
         for item in (self._before, self._goal, self._pale, self._line, *self._ends):
             self.plot.addItem(item)
         for text in self._ends:
             text.setFont(font(SMALL))
-        for line in (self._goal, self._before):
-            line.hide()
 
     def set_axis(self, *, on: bool) -> None:
         """Show the axis of epochs below, or not."""
@@ -105,28 +107,27 @@ class Curve(QWidget):
             symbolPen=None,
             **dots,
         )
-        self._level(self._goal, goal, "accent_and_threshold")
-        self._level(self._before, before, "text_disabled_and_edges")
+        self._level(self._goal, goal, end, "accent_and_threshold")
+        self._level(self._before, before, end, "text_disabled_and_edges")
         levels = [level for level in (goal, before) if level is not None]
         values = np.concatenate([strong_y, pale_y, levels])
         low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
         room = (high - low or abs(high) or 1.0) * _ROOM
-        self.plot.view((0, end), (low - room, high + room))
+        self.plot.view((0, end), (low - room, high + room), _BESIDE)
+        left = self.plot.left_edge
         for text, at, word in zip(self._ends, (high, low), words, strict=True):
-            text.setText(word.format(10**at if self._logarithmic else at))
+            text.setText(word.format(10**at if self._logarithmic else at) if values.size and high > low else "")
             text.setColor(color("text_secondary"))
-            text.setPos(0, at + (room if at == high else -room))
+            text.setPos(left, at + (room if at == high else -room))
         self._mark(steps)
 
     def _scaled(self, pairs: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
         x, y = thinned(pairs)
         return x, np.log10(np.maximum(y, _LEAST)) if self._logarithmic else y
 
-    def _level(self, line: pg.InfiniteLine, at: float | None, token: str) -> None:
-        line.setVisible(at is not None)
-        if at is not None:
-            line.setValue(at)
-            line.setPen(self.plot.pen(token, 1.2, dashed=True))
+    def _level(self, line: pg.PlotCurveItem, at: float | None, end: float, token: str) -> None:
+        x, y = ([0.0, end], [at, at]) if at is not None else ([], [])
+        line.setData(x, y, pen=self.plot.pen(token, 1.2, dashed=True))
 
     def _mark(self, places: Sequence[float]) -> None:
         """Thin upright lines where a step began."""
@@ -153,6 +154,7 @@ class Curves(QWidget):
         self.value = Curve(theme, "top-1 on the test data", 72)
         self.sparsity = Curve(theme, "zeros", 48)
         for curve in (self.loss, self.value, self.sparsity):
+            curve.plot.setToolTip(_TIP)
             column.addWidget(curve)
         self._shown: tuple[Course, Ask] | None = None
         theme.changed.connect(lambda: self.show_course(*self._shown) if self._shown else None)

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLabel,
+    QPushButton,
     QSpinBox,
     QToolButton,
     QVBoxLayout,
@@ -98,7 +99,7 @@ class GoalForm(QWidget):
         self.amount = QDoubleSpinBox()
         self.amount.setAccessibleName("Amount")
         self.amount.setAlignment(Qt.AlignmentFlag.AlignRight)
-        self.amount.setFixedWidth(96)
+        self.amount.setFixedWidth(84)
         both = QHBoxLayout()
         both.setSpacing(UNIT * 2)
         both.addWidget(self.goal, 1)
@@ -116,6 +117,7 @@ class GoalForm(QWidget):
         self.epochs = QSpinBox()
         self.epochs.setAccessibleName("Epochs")
         self.epochs.setRange(1, 10_000)
+        self.epochs.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.epochs.setSuffix(" after each step")
         self.epochs.setToolTip("How often all training examples are seen after each step of pruning")
         form.addRow("Epochs", self.epochs)
@@ -142,6 +144,8 @@ class GoalForm(QWidget):
         defaults |= dataclasses.asdict(Optimizing()) | dataclasses.asdict(Augmenting())
         for name, spec in _MORE.items():
             field = self.fields[name] = Field(spec, defaults[name], optional=False)
+            if name == "steps" and isinstance(field.editor, QSpinBox):
+                field.editor.setSpecialValueText("as many as it takes")
             title = QLabel("" if spec.kind == "flag" else spec.label)
             title.setToolTip(spec.help)
             form.addRow(title, field)
@@ -240,15 +244,13 @@ def _choices(table: dict[str, tuple[str, str]], name: str) -> QComboBox:
         combo.setItemData(at, tip, Qt.ItemDataRole.ToolTipRole)
     combo.currentIndexChanged.connect(lambda at: combo.setToolTip(combo.itemData(at, Qt.ItemDataRole.ToolTipRole)))
     combo.setToolTip(next(iter(table.values()))[1])
-    combo.setMinimumContentsLength(12)
+    combo.setMinimumContentsLength(8)
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     return combo
 
 
-def _menu_button(name: str) -> QToolButton:
-    button = QToolButton()
+def _menu_button(name: str) -> QPushButton:
+    button = QPushButton()
     button.setObjectName("retrainChoice")
     button.setAccessibleName(name)
-    button.setSizePolicy(button.sizePolicy().Policy.Expanding, button.sizePolicy().Policy.Fixed)
-    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
     return button

@@ -87,8 +87,8 @@ class RetrainPanel(QWidget):
         self.sections = {
             "Goal and data": Section("Goal and data", theme, self.setup),
             "Notes": Section("Notes", theme, self.notes),
-            "Points": Section("Points", theme, self.points),
             "Course": Section("Course", theme, self.curves),
+            "Points": Section("Points", theme, self.points),
             "Weights left": Section("Weights left", theme, self.densities),
             "Weights": Section("Weights", theme, self.weights),
         }
@@ -286,7 +286,9 @@ class RetrainPanel(QWidget):
         if state.data is not None and self.test is None:
             try:
                 train, test = train_and_test(state.data, None)
-                held_out = "the test pair beside it" if train.split == "all" else f"{test.test_share:.0%} held out"
+                held_out = (
+                    "the test pair beside it" if train.split == "all" else f"{100 * test.test_share:g} % held out"
+                )
             except CompressorError as error:
                 self._say_problem(error)
         self.form.show_data(state.data, self.test, held_out)

@@ -27,6 +27,7 @@ class PointsPart(QWidget):
         super().__init__()
         self.retrainer = retrainer
         self.at = -1
+        self._count, self._found = 0, retrainer.found
         self.by_bytes = toggle("file size", "Draw the points by the file's size, sparse weights as CSR (an estimate)")
         self.by_bytes.toggled.connect(lambda: self.show_points())
         column = QVBoxLayout(self)
@@ -68,12 +69,10 @@ class PointsPart(QWidget):
     def show_points(self) -> None:
         """Show the points that there are."""
         points, request = self.retrainer.points, self.retrainer.request
+        found, recipe = self.retrainer.found, self.retrainer.document.state.recipe
+        self._follow(len(points))
         if not points or request is None:
-            self.at = -1
             return
-        if not 0 <= self.at < len(points):
-            self.at = len(points) - 1
-        recipe, found = self.retrainer.document.state.recipe, self.retrainer.found
         used = next((at for at, point in enumerate(points) if self.retrainer.recipe(point) == recipe), -1)
         chosen = found.chosen if found is not None else -1
         self.plot.show_spots(self._spots(points, chosen, used), self.at)
@@ -81,6 +80,14 @@ class PointsPart(QWidget):
         self.facts.show_facts(self._facts(point, points[0]))
         self.use_button.setEnabled(self.at != used and (self.at == 0 or _has_weights(point)))
         self.use_button.setText("In the recipe" if self.at == used else "Open this point")
+
+    def _follow(self, count: int) -> None:
+        """The newest point is selected, unless the user has chosen another; at the end the run's answer is."""
+        if self.at == self._count - 1 or self.at >= count:
+            self.at = count - 1
+        self._count, before, self._found = count, self._found, self.retrainer.found
+        if self._found is not None and self._found is not before:
+            self.at = self._found.chosen
 
     def _spots(self, points: tuple[AnyPoint, ...], chosen: int, used: int) -> Spots:
         request, metric = self.retrainer.request, self.retrainer.course.metric

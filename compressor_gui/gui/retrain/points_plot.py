@@ -14,7 +14,9 @@ from PySide6.QtCore import Qt, Signal
 from compressor_gui.gui.inspector.plot import Plot
 from compressor_gui.gui.theme import SMALL, Theme, font
 
-_ROOM = 0.12
+_ROOM = 0.24
+_BESIDE = (66, 24)
+"""Pixels left of the points, for the least and the greatest value, and right of them."""
 _NEAR = 0.08
 """How far from a point a click may be, as a part of the plot's width and height."""
 
@@ -114,13 +116,15 @@ class PointsPlot(Plot):
         x = np.append(self._x, [goal_x] if goal_x is not None else [])
         y = np.append(self._y, [spots.goal_y] if spots.goal_y is not None else [])
         left, right, low, high = (float(end) for end in (x.min(), x.max(), y.min(), y.max()))
-        wide, tall = (right - left or 0.3) * _ROOM, (high - low or abs(high) * 0.01 or 1.0) * _ROOM * 2
-        self.view((left - 2 * wide, right + 2 * wide), (low - tall, high + tall))
-        self.ticks(_spread(self._x.tolist(), spots.x_words, (right - left + 4 * wide) / 5))
+        if right - left < 0.1:
+            left, right = left - 0.3, right + 0.3
+        tall = (high - low or abs(high) * 0.01 or 1.0) * _ROOM
+        self.view((left, right), (low - tall, high + tall), _BESIDE)
+        self.ticks(_spread(self._x.tolist(), spots.x_words, (right - left) / 4))
         for words, at, edge in zip(self._ends, (high, low), (high + tall, low - tall), strict=True):
-            words.setText(spots.y_words.format(at))
+            words.setText(spots.y_words.format(at) if high > low or at == high else "")
             words.setColor(self.theme.color("text_secondary"))
-            words.setPos(left - 2 * wide, edge)
+            words.setPos(self.left_edge, edge)
         pen = self.pen("accent_and_threshold", 1.2, dashed=True)
         for line, goal in ((self._goal_x, goal_x), (self._goal_y, spots.goal_y)):
             line.setVisible(goal is not None)
@@ -130,8 +134,8 @@ class PointsPlot(Plot):
         self._word.setVisible(goal_x is not None or spots.goal_y is not None)
         self._word.setColor(self.theme.color("accent_and_threshold"))
         upright = goal_x is not None
-        self._word.setAnchor((0, 1) if upright else (1, 1))
-        self._word.setPos(*((goal_x, low - tall) if upright else (right + 2 * wide, spots.goal_y or 0.0)))
+        self._word.setAnchor((0, 0) if upright else (1, 1))
+        self._word.setPos(*((goal_x, high + tall) if upright else (right, spots.goal_y or 0.0)))
 
     # -- choosing --------------------------------------------------------------------------------------------------
 

@@ -148,8 +148,8 @@ class RunBar(QWidget):
             else:
                 self._say_outcome(f"The goal is met: {values}.", "good")
             trained = f"{epochs} epochs" if isinstance(found, Retrained) else f"{len(found.points) - 1} steps"
-            counts = f"{found.train_n:,} examples; measured on {found.test_n:,} others"
-            self.words.setText(f"{trained} in {time_words(found.seconds)}, {counts}")
+            counts = f"{found.train_n:,} examples, {found.test_n:,} to test on"
+            self.words.setText(f"{trained} in {time_words(found.seconds)} · {counts}")
             return
         resumable = isinstance(run.request, PruneRetrain) and run.course.checkpoint
         start = f"Start again goes on after epoch {epochs}, whose checkpoint is kept." if resumable else ""

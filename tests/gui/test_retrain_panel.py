@@ -1,0 +1,468 @@
+"""Retraining through the window: with an engine that plays what the test wants, and once with the real one."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPointF, Qt
+from pytestqt.qtbot import QtBot
+
+from compressor_gui.core import weight_store
+from compressor_gui.core.channel_pruning import ChannelNews, ChannelPoint, ChannelsPruned, PruneChannels
+from compressor_gui.core.data import DataSpec
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.passes.prune import Prune
+from compressor_gui.core.passes.quantize_weights import QuantizeWeights
+from compressor_gui.core.passes.stored_weights import Weights
+from compressor_gui.core.protocol import Cancelled, Died, Done, Failed, Piece, Progress
+from compressor_gui.core.recipe import Recipe
+from compressor_gui.core.training import Batches, Epoch, News, Point, PruneRetrain, Retrained
+from compressor_gui.gui.export_dialog import ExportDialog
+from compressor_gui.gui.main_window import MainWindow
+from compressor_gui.gui.measure.data_dialog import DataDialog
+from compressor_gui.gui.retrain.course import Course
+from compressor_gui.gui.retrain.curves import thinned
+from compressor_gui.gui.retrain.panel import RetrainPanel
+from compressor_gui.gui.settings import Settings
+from compressor_gui.gui.theme import Theme
+from tests.gui.fake_engine import FakeEngine
+from tests.gui.measuring import dialog, facts
+from tests.gui.test_window import CTRL, SHIFT, press, settle
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights and checkpoints of a test stay in its folder."""
+    monkeypatch.setenv(weight_store.FOLDER, str(tmp_path / "weights"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def retrain(qtbot: QtBot, opened: MainWindow, engine: FakeEngine, digits: Path) -> RetrainPanel:
+    """The panel in front, with data chosen."""
+    opened.document.set(data=DataSpec("idx", str(digits), input="input"))
+    press(qtbot, opened, Qt.Key.Key_P, CTRL, SHIFT)
+    qtbot.waitUntil(lambda: opened.retrain.isVisible())
+    return opened.retrain
+
+
+def weights(opened: MainWindow, kept: float) -> dict[str, np.ndarray]:
+    """The model's weights, of which only the largest are kept."""
+    found = {}
+    for layer in opened.document.state.source.layers:
+        values = layer.weights.copy()
+        values[np.abs(values) < np.quantile(np.abs(values), 1 - kept)] = 0
+        found[layer.weight] = values
+    return found
+
+
+def batches(step: int, epoch: int, at: int, loss: float = 0.5) -> News:
+    """Of 10 batches an epoch and 40 in all."""
+    return News(batches=Batches(step, epoch, 10 * (epoch - 1) + at, 40, loss, 1e-3, 1234.0))
+
+
+def epoch(step: int, number: int, value: float, kept: float, checkpoint: str = "") -> News:
+    densities = {"conv": min(1.0, 2 * kept), "dense": kept}
+    return News(epoch=Epoch(step, number, 0.4 / number, value, 1 - kept, 1e-3, 2.0, densities, checkpoint))
+
+
+def point(opened: MainWindow, step: int, value: float) -> Point:
+    kept = 0.5**step
+    sha = weight_store.save(weights(opened, kept)) if step else ""
+    return Point(step, 1000, round(1000 * kept), 4000, value, {"conv": kept, "dense": kept}, sha, 2 * step)
+
+
+class Run:
+    """A run that has been started, and how it is played."""
+
+    def __init__(self, qtbot: QtBot, opened: MainWindow, engine: FakeEngine, retrain: RetrainPanel) -> None:
+        self.qtbot, self.opened, self.engine, self.panel = qtbot, opened, engine, retrain
+        qtbot.mouseClick(retrain.start_button, LEFT)
+        self.points = [point(opened, step, value) for step, value in enumerate((0.95, 0.94, 0.9))]
+
+    def say(self, *pieces: object) -> None:
+        """Let pieces come, and wait until they are shown."""
+        with self.qtbot.waitSignal(self.panel.retrainer.changed):
+            for piece in pieces:
+                self.engine.say(self.kind, Piece(piece))
+
+    @property
+    def kind(self) -> type:
+        return type(self.panel.retrainer.request)
+
+    def first_step(self, checkpoint: str = "") -> None:
+        """The dense point, two epochs, and the first point."""
+        self.say(
+            News(point=self.points[0]),
+            *(batches(1, 1, at, 1.0 / at) for at in (5, 10)),
+            epoch(1, 1, 0.93, 0.5, checkpoint),
+            *(batches(1, 2, at) for at in (5, 10)),
+            epoch(1, 2, 0.94, 0.5, checkpoint),
+            News(point=self.points[1]),
+        )
+
+    def answer(self, upto: int, chosen: int, lacks: str = "", stopped: str = "") -> None:
+        """The run's end."""
+        points = tuple(self.points[:upto])
+        self.engine.say(
+            PruneRetrain, Done(Retrained(metric="top1", points=points, chosen=chosen, epochs=(), train_n=80, test_n=20,
+                                         lacks=lacks, stopped=stopped, seconds=9.0))
+        )  # fmt: skip
+
+    def click(self, at: int) -> None:
+        """Click on a point of the plot."""
+        plot = self.panel.points.plot
+        self.panel.area.ensureWidgetVisible(plot)
+        plot.grab()  # lays it out
+        scene = plot.getPlotItem().getViewBox().mapViewToScene(QPointF(*plot.place(at)))
+        self.qtbot.mouseClick(plot.viewport(), LEFT, pos=plot.mapFromScene(scene))
+
+
+@pytest.fixture
+def run(qtbot: QtBot, opened: MainWindow, engine: FakeEngine, retrain: RetrainPanel) -> Run:
+    return Run(qtbot, opened, engine, retrain)
+
+
+# -- the form ----------------------------------------------------------------------------------------------------------
+
+
+def test_goal_and_choices_become_a_request(qtbot: QtBot, retrain: RetrainPanel, engine: FakeEngine) -> None:
+    form = retrain.form
+    for _ in range(3):
+        qtbot.keyClick(form.goal, Qt.Key.Key_Down)
+    assert form.goal.currentData() == "max_drop"
+    form.amount.selectAll()
+    qtbot.keyClicks(form.amount, "0.75")
+    qtbot.keyClick(form.schedule, Qt.Key.Key_End)
+    qtbot.keyClick(form.criterion, Qt.Key.Key_Down)
+    qtbot.mouseClick(form.more_button, LEFT)
+    form.fields["batch"].editor.setValue(5)  # type: ignore[attr-defined]
+    form.fields["shift"].editor.setValue(1)  # type: ignore[attr-defined]
+    qtbot.mouseClick(retrain.start_button, LEFT)
+    request = engine.find(PruneRetrain)[1]
+    assert request.goal.max_drop == pytest.approx(0.0075)
+    assert (request.schedule, request.criterion) == ("rigl", "magnitude")
+    assert (request.optimizing.batch, request.augmenting.shift) == (5, 1)
+    assert (request.data, request.test) == (retrain.document.state.data, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount", "goal"),
+    [("ratio", 20, {"ratio": 20}), ("sparsity", 80, {"sparsity": 0.8}), ("bytes", 3, {"bytes": 3000})],
+)
+def test_every_goal_is_asked_for(
+    qtbot: QtBot, retrain: RetrainPanel, engine: FakeEngine, kind: str, amount: float, goal: dict[str, float]
+) -> None:
+    retrain.form.goal.setCurrentIndex(retrain.form.goal.findData(kind))
+    retrain.form.amount.setValue(amount)
+    assert retrain.form.words.text()
+    qtbot.mouseClick(retrain.start_button, LEFT)
+    asked = engine.find(PruneRetrain)[1].goal
+    assert {name: getattr(asked, name) for name in goal} == goal
+
+
+def test_without_data_it_is_asked_for_first(qtbot: QtBot, opened: MainWindow, engine: FakeEngine) -> None:
+    panel = opened.show_retrain()
+    assert panel.start_button.text() == "Choose data …"
+    assert "examples of yours" in panel.intro.text()
+    qtbot.mouseClick(panel.start_button, LEFT)
+    dialog(opened, DataDialog).reject()
+    assert not engine.waits(PruneRetrain)
+
+
+def test_other_data_is_tested_on(qtbot: QtBot, retrain: RetrainPanel, engine: FakeEngine, digits: Path) -> None:
+    assert retrain.form.test_button.text() == "20 % held out"
+    other = digits.with_name("others")
+    digits.rename(other)
+    digits.mkdir()
+    with qtbot.waitSignal(retrain.document.background._finished):
+        retrain.choose_test(str(other))
+    assert retrain.form.test_button.text() == "others"
+    qtbot.mouseClick(retrain.start_button, LEFT)
+    assert engine.find(PruneRetrain)[1].test.path == str(other)
+
+
+def test_a_part_of_data_is_no_training_data(qtbot: QtBot, retrain: RetrainPanel, digits: Path) -> None:
+    retrain.document.set(data=DataSpec("idx", str(digits), input="input", split="test"))
+    assert "only its test part" in retrain.problem.text()
+
+
+def test_nothing_to_retrain_says_what_to_do(qtbot: QtBot, retrain: RetrainPanel, opened: MainWindow) -> None:
+    opened.document.set_recipe(Recipe.of(QuantizeWeights(minimum_size=0)))
+    settle(qtbot, opened)
+    assert retrain.empty.isVisible()
+    assert "before quantizing" in retrain.empty.text()
+    opened.document.undo()
+    settle(qtbot, opened)
+    assert not retrain.empty.isVisible()
+
+
+# -- a run -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_watched_paused_and_kept(run: Run, qtbot: QtBot, opened: MainWindow, tmp_path: Path) -> None:
+    panel, bar = run.panel, run.panel.run_bar
+    assert not panel.form.isEnabled()
+    assert bar.words.text() == "Waits for TensorFlow"
+    run.engine.say(PruneRetrain, Progress(0, 0, "reading the model"))
+    checkpoint = tmp_path / "checkpoint.npz"
+    kept = {f"weights/{name}": values for name, values in weights(opened, 0.5).items()}
+    checkpoint.write_bytes(weight_store.to_bytes(kept))
+    run.first_step(str(checkpoint))
+    run.engine.say(PruneRetrain, Progress(20, 40, "step 1"))
+    run.say(batches(2, 3, 5, 0.7))
+    assert bar.bar.value() == 500
+    assert bar.words.text() == "Step 2, epoch 3 · 1,234 examples a second"
+    assert panel.curves.loss.now.text() == "0.7000"
+    assert panel.curves.value.now.text() == "94.00 %"
+    assert panel.curves.value.more.text() == "was 95.00 %"
+    assert panel.curves.sparsity.now.text() == "50.0 %"
+    assert panel.densities.lines == {"conv": "100 %", "dense": "50.0 %"}
+    qtbot.waitUntil(lambda: panel.weights.shown == ("dense", 2))
+    picture = panel.weights.picture._picture
+    assert picture is not None
+    assert (picture.indices == 0).mean() == pytest.approx(0.5, abs=0.02)
+    assert opened.document.state.recipe.active == ()
+    qtbot.mouseClick(bar.pause_button, LEFT)
+    assert bar.pause_button.text() == "Resume"
+    assert bar.words.text() == "Paused in epoch 3"
+    qtbot.mouseClick(bar.pause_button, LEFT)
+    assert bar.pause_button.text() == "Pause"
+    qtbot.mouseClick(bar.keep_button, LEFT)
+    assert run.engine.told == ["pause", "go_on", "finish"]
+    assert not bar.keep_button.isEnabled()
+    assert opened.document.state.recipe.active == ()
+    run.answer(2, 1, "it has 2x, and 10x was wanted", "it was stopped; the same request goes on from the last epoch")
+    step = Weights(run.points[1].sha256, "retraining, 2x")
+    assert opened.document.state.recipe.active == (step,)
+    assert bar.outcome.text() == "The goal is not met: it has 2x, and 10x was wanted."
+    settle(qtbot, opened)
+    assert opened.status.accuracy.text() == "top-1 95.0 → 94.0 %"
+    press(qtbot, opened, Qt.Key.Key_Z, CTRL)
+    assert opened.document.state.recipe.active == ()
+
+
+def test_points_are_opened_by_clicks_and_keys(run: Run, qtbot: QtBot, opened: MainWindow) -> None:
+    run.first_step()
+    run.say(batches(2, 3, 10), epoch(2, 3, 0.9, 0.25), News(point=run.points[2]))
+    points = run.panel.points
+    assert points.at == 2
+    assert facts(points.facts)["weights"] == "250 of 1.00 k"
+    assert facts(points.facts)["top-1"] == "90.00 %  −5.00 points"
+    assert points.plot.spots.goal_x == pytest.approx(100)
+    run.click(1)
+    assert opened.document.state.recipe.active == (Weights(run.points[1].sha256, "retraining, 2x"),)
+    assert points.at == 1
+    assert points.use_button.text() == "In the recipe"
+    assert run.panel.retrainer.is_running
+    settle(qtbot, opened)
+    qtbot.keyClick(points.plot, Qt.Key.Key_Left)
+    assert points.at == 2
+    assert opened.document.state.recipe.active[0].sha256 == run.points[1].sha256
+    qtbot.keyClick(points.plot, Qt.Key.Key_Return)
+    assert opened.document.state.recipe.active == (Weights(run.points[2].sha256, "retraining, 4x"),)
+    run.answer(3, 2)
+    assert run.panel.run_bar.outcome.text() == "The goal is met: 4×, 90.00 %."
+    assert not run.panel.run_bar.best_button.isVisible()
+    for left in ((Weights(run.points[1].sha256, "retraining, 2x"),), ()):
+        settle(qtbot, opened)
+        press(qtbot, opened, Qt.Key.Key_Z, CTRL)
+        assert opened.document.state.recipe.active == left
+    qtbot.mouseClick(run.panel.run_bar.best_button, LEFT)
+    assert opened.document.state.recipe.active == (Weights(run.points[2].sha256, "retraining, 4x"),)
+
+
+def test_bytes_and_a_line_for_the_accuracy(run: Run, qtbot: QtBot, engine: FakeEngine) -> None:
+    run.first_step()
+    qtbot.mouseClick(run.panel.points.by_bytes, LEFT)
+    spots = run.panel.points.plot.spots
+    assert spots.x == (4000, 4000)
+    assert spots.goal_x is None
+    assert spots.x_words[0] == "4.00 kB"
+
+
+def test_discard_leaves_all_as_it_was(run: Run, qtbot: QtBot, opened: MainWindow) -> None:
+    run.first_step()
+    qtbot.mouseClick(run.panel.run_bar.discard_button, LEFT)
+    assert run.engine.cancelled
+    run.engine.say(PruneRetrain, Cancelled())
+    assert run.panel.retrainer.request is None
+    assert not run.panel.run_bar.isVisible()
+    assert not run.panel.points.isVisible()
+    assert run.panel.start_button.isVisible()
+    assert run.panel.form.isEnabled()
+    assert opened.document.state.recipe.active == ()
+    assert not opened.document.state.can_undo
+
+
+def test_an_engine_that_ends_is_asked_again(run: Run, qtbot: QtBot, opened: MainWindow) -> None:
+    run.first_step("somewhere.npz")
+    asked = run.panel.retrainer.request
+    run.engine.say(PruneRetrain, Died("TensorFlow's process ended"))
+    bar = run.panel.run_bar
+    assert bar.outcome.text().startswith("TensorFlow's process ended")
+    assert bar.words.text() == "Start again goes on after epoch 2, whose checkpoint is kept."
+    run.click(1)  # what was there still is
+    assert len(opened.document.state.recipe.active) == 1
+    settle(qtbot, opened)
+    qtbot.mouseClick(bar.again_button, LEFT)
+    assert run.engine.find(PruneRetrain)[1] == asked
+    run.say(epoch(1, 1, 0.93, 0.5), epoch(1, 2, 0.94, 0.5), News(point=run.points[0]), News(point=run.points[1]))
+    run.say(batches(2, 3, 5))
+    assert "went on after epoch 2, from its checkpoint" in bar.words.text()
+
+
+def test_notes_and_errors_are_shown(run: Run, qtbot: QtBot, opened: MainWindow) -> None:
+    run.say(News(note="class 'seven' has no example"), News(note="class 'seven' has no example"))
+    assert run.panel.notes.text() == "Class 'seven' has no example."
+    opened.document.prune_all(0.5)
+    opened.document.end_merge()
+    assert "recipe has changed" in run.panel.notes.text()
+    settle(qtbot, opened)
+    error = CompressorError("these examples have no labels", hint="choose fidelity")
+    run.engine.say(PruneRetrain, Failed(error.what, error.where, error.hint))
+    assert run.panel.run_bar.outcome.text() == "These examples have no labels (choose fidelity)"
+    qtbot.mouseClick(run.panel.run_bar.forget_button, LEFT)
+    assert not run.panel.run_bar.isVisible()
+    assert opened.document.state.recipe.active == (Prune(sparsity=0.5),)
+
+
+def test_channels_are_removed_until_it_is_faster(
+    qtbot: QtBot, opened: MainWindow, engine: FakeEngine, retrain: RetrainPanel
+) -> None:
+    for _ in range(4):
+        qtbot.keyClick(retrain.form.goal, Qt.Key.Key_Down)
+    assert not retrain.form.schedule.isVisible()
+    run = Run(qtbot, opened, engine, retrain)
+    request = engine.find(PruneChannels)[1]
+    assert (request.speedup, request.steps) == (1.5, 3)
+    recipe = Recipe.of(Prune(sparsity=0.25)).to_json()
+    first = ChannelPoint(0, 0.0, "", 1000, 4000, 0.95, 1.0, 0.0)
+    second = ChannelPoint(1, 0.3, recipe, 600, 2400, 0.94, 1.4, 0.7)
+    inner = [batches(1, 1, 10), epoch(1, 1, 0.93, 1.0), batches(1, 2, 10), epoch(1, 2, 0.94, 1.0)]
+    run.say(ChannelNews(point=first), *map(ChannelNews, inner), ChannelNews(point=second))
+    run.say(*map(ChannelNews, inner[:2]))
+    assert [place for place, _ in retrain.retrainer.course.epochs] == [1, 2, 3]
+    assert not retrain.densities.isVisible()
+    assert facts(retrain.points.facts)["point 1"] == "1.4× as fast"
+    run.click(1)
+    assert opened.document.state.recipe.active == (Prune(sparsity=0.25),)
+    answer = ChannelsPruned(metric="top1", points=(first, second), chosen=1, lacks="it is 1.4 times as fast")
+    engine.say(PruneChannels, Done(answer))
+    assert retrain.run_bar.outcome.text() == "The goal is not met: it is 1.4 times as fast."
+
+
+def test_another_model_ends_the_run(run: Run, qtbot: QtBot, opened: MainWindow, tmp_path: Path) -> None:
+    other = tmp_path / "other.pb"
+    other.write_bytes(opened.document.state.source.path.read_bytes())
+    opened.open(other)
+    qtbot.waitUntil(lambda: bool(run.engine.cancelled))
+    run.engine.say(PruneRetrain, Cancelled())
+    assert run.panel.retrainer.request is None
+    settle(qtbot, opened)
+
+
+# -- the course --------------------------------------------------------------------------------------------------------
+
+
+def test_a_course_that_goes_on_from_a_checkpoint_has_no_piece_twice() -> None:
+    course = Course()
+    told = [batches(1, 1, 5), batches(1, 1, 10), epoch(1, 1, 0.9, 0.5), batches(1, 2, 5), batches(1, 2, 8)]
+    for piece in told:
+        course.take(piece)
+    assert [place for place, _ in course.losses] == [0.5, 1.0, 1.5, 1.8]
+    assert course.expected == 4
+    for piece in (told[2], told[3]):  # the process was started anew
+        course.take(piece)
+    assert [place for place, _ in course.losses] == [0.5, 1.0, 1.5]
+    assert [place for place, _ in course.epochs] == [1]
+
+
+def test_long_curves_are_thinned_to_means() -> None:
+    x, y = thinned([(float(at), float(at % 2)) for at in range(10_000)], 100)
+    assert len(x) == 100
+    assert np.allclose(y, 0.5)
+    assert x[0] == pytest.approx(49.5)
+    assert thinned([]) == (pytest.approx([]), pytest.approx([]))
+
+
+# -- the real engine ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lenet(qtbot: QtBot, theme: Theme, tmp_path: Path) -> Iterator[MainWindow]:
+    """LeNet-5 with the digits that come with it."""
+    made = MainWindow(Settings(tmp_path / "settings.ini"), theme)
+    made.resize(1280, 800)
+    made.show()
+    made.open(Path(__file__).parents[2] / "resources/samples/lenet-5.pb")
+    qtbot.waitUntil(lambda: made.document.state.data is not None)
+    settle(qtbot, made)
+    yield made
+    made.close()
+    made.deleteLater()
+
+
+@pytest.mark.tensorflow
+def test_lenet_5_is_retrained_and_exported(qtbot: QtBot, lenet: MainWindow, tmp_path: Path) -> None:
+    press(qtbot, lenet, Qt.Key.Key_P, CTRL, SHIFT)
+    panel, run = lenet.retrain, lenet.retrain.retrainer
+    panel.form.amount.setValue(20.0)
+    panel.form.epochs.setValue(1)
+    qtbot.mouseClick(panel.start_button, LEFT)
+    qtbot.waitUntil(lambda: len(run.points) == 2 or run.error is not None, timeout=240_000)
+    assert run.error is None
+    qtbot.mouseClick(panel.run_bar.pause_button, LEFT)
+    qtbot.waitUntil(lambda: panel.weights.shown == ("fc1/MatMul", len(run.course.epochs)))
+    assert panel.densities.lines
+    qtbot.mouseClick(panel.run_bar.keep_button, LEFT)
+    qtbot.waitUntil(lambda: not run.is_running, timeout=240_000)
+    assert run.found is not None
+    assert run.found.point.sparsity > 0.5
+    settle(qtbot, lenet)
+    state = lenet.document.state
+    assert state.recipe.active[0].name == "weights"
+    assert "top-1" in lenet.status.accuracy.text()
+    kept = sum(layer.nonzero for layer in state.made.layers)
+    assert kept == run.found.point.nonzero
+    press(qtbot, lenet, Qt.Key.Key_Z, CTRL)
+    settle(qtbot, lenet)
+    assert lenet.document.state.recipe.active == ()
+    press(qtbot, lenet, Qt.Key.Key_Z, CTRL, SHIFT)
+    press(qtbot, lenet, Qt.Key.Key_3)
+    settle(qtbot, lenet)
+    assert lenet.document.state.view == "compare"
+    assert lenet.document.state.diff.counts["changed"] > 0
+    target = tmp_path / "small.pb"
+    lenet.ask_export()
+    asked = dialog(lenet, ExportDialog)
+    asked.target.setText(str(target))
+    asked.start()
+    qtbot.waitUntil(lambda: asked.finished_work, timeout=120_000)
+    assert target.is_file()
+    asked.accept()
+
+
+@pytest.mark.tensorflow
+def test_a_killed_engine_goes_on_from_its_checkpoint(qtbot: QtBot, lenet: MainWindow) -> None:
+    panel, run = lenet.show_retrain(), lenet.retrain.retrainer
+    panel.form.amount.setValue(2.0)
+    panel.form.epochs.setValue(3)
+    qtbot.mouseClick(panel.start_button, LEFT)
+    qtbot.waitUntil(lambda: len(run.course.epochs) == 1 or not run.is_running, timeout=240_000)
+    os.kill(lenet.engine.client.pid, signal.SIGKILL)
+    qtbot.waitUntil(lambda: not run.is_running, timeout=240_000)
+    if run.error is not None:  # else it was done, or had been asked again by itself
+        assert "goes on after epoch" in panel.run_bar.words.text()
+        qtbot.mouseClick(panel.run_bar.again_button, LEFT)
+        qtbot.waitUntil(lambda: not run.is_running, timeout=240_000)
+        assert run.found.resumed >= 1
+    assert run.found is not None
+    assert run.found.lacks == ""
