@@ -20,6 +20,7 @@ from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
 from compressor_gui.core import layout
 from compressor_gui.core.passes import BY_NAME
+from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.assistant.opening import open_assistant
 from compressor_gui.gui.main_window import MainWindow, apply_theme
 from compressor_gui.gui.measure.calibrate_dialog import CalibrateDialog
@@ -148,6 +149,27 @@ def quantize(window: MainWindow) -> None:
     shown.reject()
 
 
+def retrain(window: MainWindow) -> None:
+    """A run under way, and its end."""
+    document = window.document
+    document.set_recipe(Recipe())
+    document.show("original")
+    wait(lambda: not document.state.stale and window.graph.settled())
+    panel = window.show_retrain()
+    wait(milliseconds=300)
+    save(panel, "retrain-goal-light")
+    panel.form.amount.setValue(30)
+    panel.form.epochs.setValue(5)
+    panel.start()
+    run = panel.retrainer
+    wait(lambda: len(run.course.epochs) == 8 or not run.is_running, 900_000)
+    save(window, "retrain-light")
+    wait(lambda: not run.is_running, 900_000)
+    wait(milliseconds=500)  # the last weights are read in the background
+    panel.area.ensureWidgetVisible(panel.points.use_button)
+    save(panel, "retrain-end-light")
+
+
 def save_dialog(window: MainWindow, kind: type[QDialog], name: str) -> None:
     """Write a picture of an open dialog, and close it."""
     dialog = window.findChild(kind)
@@ -177,6 +199,7 @@ def main() -> None:
                 measure(window)
                 noise(window)
                 quantize(window)
+                retrain(window)
             window.close()
     layout.close()
 
