@@ -19,7 +19,8 @@ from compressor_gui.core.training import Augmenting, Goal, News, Optimizing, Pru
 
 MOST_STEPS = 8
 """The most steps towards a speed."""
-_GREATEST_SHARE = 0.9
+GREATEST_SHARE = 0.9
+"""Of the channels, the largest share that goes."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class PruneChannels(Cautious[ChannelsPruned]):
             raise CompressorError(words, hint="give one of speedup, share")
         numbers = (
             ("speedup", self.speedup or 1.5, 1.01, 100),
-            ("share", self.share or 0.5, 0.001, _GREATEST_SHARE),
+            ("share", self.share or 0.5, 0.001, GREATEST_SHARE),
             ("steps", self.steps, 1, 100),
             ("epochs", self.epochs, 1, 10_000),
             ("last_epochs", self.last_epochs, 0, 10_000),
@@ -162,7 +163,7 @@ def next_share(request: PruneChannels, points: Sequence[ChannelPoint]) -> float 
         slope = (last.speedup - before.speedup) / max(last.share - before.share, 1e-6)
         missing = (request.speedup - last.speedup) / slope if slope > 0 else 0.1
         share = last.share + min(max(missing * 1.05, 0.03), 0.15)
-    return None if last.share >= _GREATEST_SHARE else min(share, _GREATEST_SHARE)
+    return None if last.share >= GREATEST_SHARE else min(share, GREATEST_SHARE)
 
 
 def relative(share: float, before: float) -> float:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from compressor_gui.core import pbio
 from compressor_gui.core.channel_pruning import (
+    GREATEST_SHARE,
     ChannelNews,
     ChannelPoint,
     ChannelsPruned,
@@ -30,6 +31,8 @@ from compressor_gui.engine.train.prune_retrain import prune_retrain
 
 _RUNS = 40
 """Runs that a time is the median of."""
+_STRIDE = 0.05
+"""How much further the share goes where a step takes nothing."""
 
 
 def prune_channels(request: PruneChannels, job: Job) -> ChannelsPruned:
@@ -74,10 +77,8 @@ class _Run:
         """Remove, retrain, time; tells why the run has to end (empty: it goes on)."""
         recipe = self._recipe
         if self._points:
-            removal = self._request.removal(relative(share, self._points[-1].share))
-            recipe = recipe.adding(removal)
-            before = self._weights(self._recipe)
-            if self._weights(recipe) == before:
+            share, recipe = self._removed(share)
+            if recipe is self._recipe:
                 return "no more channels can be taken out"
         asked = self._request.retraining(recipe.to_json(), last=is_last(self._request, self._points))
         trained = prune_retrain(asked if self._points else replace(asked, steps=0), self._inner())
@@ -97,6 +98,17 @@ class _Run:
         )  # fmt: skip
         self._add(made)
         return trained.stopped
+
+    def _removed(self, share: float) -> tuple[float, Recipe]:
+        """The share that is gone and the recipe that takes it: where rounding to a multiple would keep all channels, the
+        next larger share at which some go; the same recipe where there is none."""
+        before = self._weights(self._recipe)
+        while share <= GREATEST_SHARE:
+            recipe = self._recipe.adding(self._request.removal(relative(share, self._points[-1].share)))
+            if self._weights(recipe) < before:
+                return share, recipe
+            share += _STRIDE
+        return self._points[-1].share, self._recipe
 
     def _add(self, point: ChannelPoint) -> None:
         self._points.append(point)
