@@ -100,8 +100,8 @@ class _Run:
         return trained.stopped
 
     def _removed(self, share: float) -> tuple[float, Recipe]:
-        """The share that is gone and the recipe that takes it: where rounding to a multiple would keep all channels, the
-        next larger share at which some go; the same recipe where there is none."""
+        """The share that is gone and the recipe that takes it: where rounding to a multiple would keep all channels,
+        the next larger share at which some go; the same recipe where there is none."""
         before = self._weights(self._recipe)
         while share <= GREATEST_SHARE:
             recipe = self._recipe.adding(self._request.removal(relative(share, self._points[-1].share)))
