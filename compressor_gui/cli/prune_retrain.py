@@ -48,11 +48,12 @@ def _default(kind: type, name: str) -> Any:
     return next(f.default for f in dataclasses.fields(kind) if f.name == name)
 
 
-def _of(kind: type, name: str, flag: str, metavar: str, words: str, **more: Any) -> Any:
+def _of(kind: type, name: str, flag: str, metavar: str, words: str) -> Any:
     """An option that is a field of a dataclass, with its default."""
     default = _default(kind, name)
+    shown = default != ""
     return click.option(
-        flag, name, metavar=metavar, type=type(default), default=default, show_default=True, help=words, **more
+        flag, name, metavar=metavar, type=type(default), default=default, show_default=shown, help=words
     )
 
 
@@ -82,7 +83,7 @@ _OPTIONS = (
     _choice(PruneRetrain, "keep", "--keep", ("last", "best"), "Which epoch of a step makes its point."),
     _of(PruneRetrain, "patience", "--patience", "N", "End a step after so many epochs that are no better; 0: never."),
     _choice(Optimizing, "optimizer", "--optimizer", OPTIMIZERS, "How weights are moved."),
-    _of(Optimizing, "learning_rate", "--learning-rate", "L", "Its learning rate at first."),
+    click.option("--learning-rate", type=float, default=0.003, show_default=True, help="Its learning rate at first."),
     _choice(Optimizing, "rate", "--rate", RATES, "How the learning rate falls in a step."),
     _of(Optimizing, "momentum", "--momentum", "M", "Of sgd."),
     _of(Optimizing, "weight_decay", "--weight-decay", "D", "Of the weights, not the biases."),
@@ -92,7 +93,7 @@ _OPTIONS = (
     click.option("--random-crop", type=float, default=1.0, help="Crop training pictures to as little as this share."),
     _of(Augmenting, "colour", "--colour", "SHARE", "Change brightness and contrast by up to this share."),
     click.option("--mixed-precision", is_flag=True, help="bfloat16, where the processor has it."),
-    _of(PruneRetrain, "strategy", "--strategy", "S", "Several devices or machines, see the help on retraining."),
+    _of(PruneRetrain, "strategy", "--strategy", "S", "Several devices: mirrored, or mirrored:N."),
     _of(PruneRetrain, "checkpoint", "--checkpoint", "FOLDER", "Where each epoch is kept; the user's cache folder."),
     click.option("--save-recipe", metavar="FILE", help="Save the recipe, its weights beside it."),
 )  # fmt: skip

@@ -26,7 +26,7 @@ from compressor_gui.core.sweep_cache import user_cache_folder
 
 CRITERIA = ("global", "magnitude", "scaled", "taylor", "sensitivity", "random")
 """Which weights go first, see :mod:`.pruning`."""
-SCHEDULES = ("iterative", "one_shot", "cubic", "surgery", "rigl")
+SCHEDULES = ("cubic", "iterative", "one_shot", "surgery", "rigl")
 """How the sparsity is reached, see :class:`PruneRetrain`."""
 REWINDS = ("learning_rate", "weights", "none")
 LOSSES = ("auto", "classes", "regression", "fidelity")
@@ -248,12 +248,12 @@ class PruneRetrain(Cautious[Retrained]):
     goal: Goal
     test: DataSpec | None = None
     criterion: str = "global"
-    schedule: str = "iterative"
+    schedule: str = "cubic"
     steps: int = 0
-    epochs: int = 12
+    epochs: int = 16
     rewind: str = "learning_rate"
     rewind_epoch: int = 0
-    optimizing: Optimizing = field(default_factory=Optimizing)
+    optimizing: Optimizing = field(default_factory=lambda: Optimizing(learning_rate=3e-3))
     augmenting: Augmenting = field(default_factory=Augmenting)
     seed: int = 0
     loss: str = "auto"

@@ -65,6 +65,7 @@ class Ask:
                 self.on_news(event.part, job)
 
         wanted: dict[str, Any] = {"goal": Goal(ratio=12), "epochs": 2, "checkpoint": str(self.folder)}
+        wanted |= {"schedule": "iterative", "optimizing": Optimizing()}
         job = Job(1, hear)
         return prune_retrain(PruneRetrain(model=ModelRef(str(model)), data=data or digits(), **(wanted | options)), job)
 
@@ -273,9 +274,15 @@ def test_masks_that_change_are_resumed_too(ask: Ask, tmp_path: Path) -> None:
     assert same_curve(ask(schedule="rigl"), whole)
 
 
-def test_a_killed_engine_goes_on_from_the_last_epoch(tmp_path: Path) -> None:
+def test_a_killed_engine_goes_on_from_the_last_epoch_and_two_devices_train_as_one(tmp_path: Path) -> None:
     request = PruneRetrain(
-        model=ModelRef(str(LENET)), data=digits(), goal=Goal(ratio=12), epochs=2, checkpoint=str(tmp_path / "a")
+        model=ModelRef(str(LENET)),
+        data=digits(),
+        goal=Goal(ratio=12),
+        epochs=2,
+        schedule="iterative",
+        optimizing=Optimizing(),
+        checkpoint=str(tmp_path / "a"),
     )
     with EngineClient() as engine:
 
@@ -286,9 +293,11 @@ def test_a_killed_engine_goes_on_from_the_last_epoch(tmp_path: Path) -> None:
         with pytest.raises(WorkerDied, match="SIGKILL"):
             engine.run(request, on_piece=kill)
         resumed = engine.run(request)
+        parts = engine.run(replace(request, strategy="mirrored:2", checkpoint=str(tmp_path / "c")))
     whole = Ask(tmp_path / "b")()
     assert resumed.resumed in (2, 3, 4)  # the engine goes on until the signal arrives
     assert same_curve(resumed, whole)
+    assert [epoch.loss for epoch in parts.epochs] == pytest.approx([epoch.loss for epoch in whole.epochs], rel=1e-4)
 
 
 def test_stop_and_keep_loses_nothing(ask: Ask) -> None:
@@ -412,6 +421,8 @@ def test_a_graph_of_a_fixed_batch_is_trained_in_it(ask: Ask, tmp_path: Path) -> 
         ({"goal": Goal(ratio=0.5)}, "ratio is 0.5"),
         ({"criterion": "luck"}, "criterion is 'luck' .use global"),
         ({"epochs": 0}, "epochs is 0"),
+        ({"strategy": "luck"}, "there is no strategy 'luck' .use mirrored"),
+        ({"strategy": "mirrored:x"}, "'mirrored:x' is no strategy"),
         ({"loss": "fidelity", "goal": Goal(max_drop=0.1)}, "no top-1 that may drop"),
     ],
 )

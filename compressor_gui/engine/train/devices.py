@@ -1,8 +1,7 @@
-"""Several devices or machines that train one network: TensorFlow's own strategies, chosen by a word.
+"""Several devices that train one network: TensorFlow's own strategies, chosen by a word.
 
 Empty: one device. ``mirrored``: all GPUs of this machine, each with a part of every batch; ``mirrored:N``: N parts of
-its processor (for tests: it is not faster). ``workers``: the machines that the variable ``TF_CONFIG`` lists, as
-TensorFlow has it (https://www.tensorflow.org/guide/distributed_training); the same command runs on each.
+its processor (for tests: it is not faster).
 """
 
 from __future__ import annotations
@@ -24,12 +23,10 @@ def open_strategy(wanted: str, batch: int) -> Any:
         if kind == "mirrored":
             count = cpu_devices(wanted)
             strategy = tf.distribute.MirroredStrategy([f"/cpu:{at}" for at in range(count)] or None)
-        elif wanted == "workers":
-            strategy = tf.distribute.MultiWorkerMirroredStrategy()
         elif not wanted:
             strategy = tf.distribute.get_strategy()
         else:
-            hint = "use mirrored, mirrored:N or workers"
+            hint = "use mirrored or mirrored:N"
             raise CompressorError(f"there is no strategy {wanted!r}", where="strategy", hint=hint)
     except (*TF_ERRORS, RuntimeError) as error:
         raise CompressorError(f"these devices can't be used: {brief(error)}", where="strategy") from None

@@ -19,7 +19,6 @@ from compressor_gui.core.sweep import chosen_layers
 from compressor_gui.core.values import DType
 from compressor_gui.engine.session import TF_ERRORS, failure, quiet, tf
 
-
 _NONE = frozenset(("ArgMax", "ArgMin"))
 """Operations whose gradient TensorFlow knows, and it is none."""
 

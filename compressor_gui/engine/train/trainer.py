@@ -22,6 +22,10 @@ from compressor_gui.engine.train.trainable import Trainable
 
 _GROUP_SECONDS = 0.4
 """About how long the batches of one call train: what is told, and whether to stop, is looked at in between."""
+_FADING = 0.99
+"""What a weight beyond the mask is multiplied by after each batch where zeros are not held. Its gradient is that of a
+weight that is not used, so that without this it would drift away, above all with Adam's steps of one size (A. Zhou et
+al., "Learning N:M Fine-grained Structured Sparse Neural Networks From Scratch", 2021)."""
 _MOST_BYTES = 64 << 20
 """The examples of one call take no more than this."""
 
@@ -116,10 +120,10 @@ class Trainer:
         return [mask.numpy() > 0 for mask in self._masks.values()]
 
     def set_masks(self, masks: Sequence[np.ndarray], *, hold: bool = True) -> None:
-        """Other masks; with ``hold`` what they leave out is zero from now on."""
+        """Other masks; with ``hold`` what they leave out is zero from now on, else it fades."""
         for name, mask in zip(self._masks, masks, strict=True):
             self._masks[name].assign(mask.astype(np.float32))
-            self._allowed[name].assign(mask.astype(np.float32) if hold else np.ones(mask.shape, np.float32))
+            self._allowed[name].assign(np.where(mask, np.float32(1), np.float32(0 if hold else _FADING)))
         self.reapply_masks()
 
     def reapply_masks(self) -> None:
@@ -131,7 +135,7 @@ class Trainer:
         """All that training goes on from, as arrays."""
         found = {f"weights/{name}": variable.numpy() for name, variable in self._variables.items()}
         found |= {f"masks/{name}": mask.numpy() > 0 for name, mask in self._masks.items()}
-        found |= {f"allowed/{name}": allowed.numpy() > 0 for name, allowed in self._allowed.items()}
+        found |= {f"allowed/{name}": allowed.numpy() for name, allowed in self._allowed.items()}
         return found | {f"slots/{at}": np.asarray(slot) for at, slot in enumerate(self._optimizer.variables)}
 
     def restore(self, found: Mapping[str, np.ndarray]) -> None:
