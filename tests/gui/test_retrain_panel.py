@@ -242,7 +242,10 @@ def test_a_run_is_watched_paused_and_kept(run: Run, qtbot: QtBot, opened: MainWi
     run.answer(2, 1, "it has 2x, and 10x was wanted", "it was stopped; the same request goes on from the last epoch")
     step = Weights(run.points[1].sha256, "retraining, 2x")
     assert opened.document.state.recipe.active == (step,)
-    assert bar.outcome.text() == "The goal is not met: it has 2x, and 10x was wanted."
+    assert bar.outcome.text() == (
+        "It was stopped; the same request goes on from the last epoch. "
+        "The goal is not met: it has 2x, and 10x was wanted."
+    )
     settle(qtbot, opened)
     assert opened.status.accuracy.text() == "top-1 95.0 → 94.0 %"
     press(qtbot, opened, Qt.Key.Key_Z, CTRL)
@@ -269,7 +272,7 @@ def test_points_are_opened_by_clicks_and_keys(run: Run, qtbot: QtBot, opened: Ma
     qtbot.keyClick(points.plot, Qt.Key.Key_Return)
     assert opened.document.state.recipe.active == (Weights(run.points[2].sha256, "retraining, 4x"),)
     run.answer(3, 2)
-    assert run.panel.run_bar.outcome.text() == "The goal is met: 4×, 90.00 %."
+    assert run.panel.run_bar.outcome.text() == "The goal is met: 4×, top-1 90.00 %."
     assert not run.panel.run_bar.best_button.isVisible()
     for left in ((Weights(run.points[1].sha256, "retraining, 2x"),), ()):
         settle(qtbot, opened)

@@ -22,6 +22,7 @@ from compressor_gui.gui.retrain.points_part import PointsPart
 from compressor_gui.gui.retrain.retrainer import Retrainer
 from compressor_gui.gui.retrain.run_bar import RunBar
 from compressor_gui.gui.retrain.weights_part import WeightsPart
+from compressor_gui.gui.retrain.words import sentence
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import UNIT, Theme
 from compressor_gui.gui.widgets import label
@@ -245,9 +246,7 @@ class RetrainPanel(QWidget):
 
     def _notes(self) -> list[str]:
         """What the engine had to say, and what became of the recipe."""
-        notes = [
-            note[:1].upper() + note[1:] + ("" if note.endswith(".") else ".") for note in self.retrainer.course.notes
-        ]
+        notes = [sentence(note) for note in self.retrainer.course.notes]
         if self.retrainer.is_stale:
             notes.append(
                 "The recipe has changed since the run began. A point opens it as it was then, with new weights."

@@ -74,9 +74,12 @@ class Retrainer(QObject):
 
     @property
     def seconds_left(self) -> float | None:
-        """About how long the planned rest takes; None before it can be told, or while it waits."""
+        """About how long the planned rest takes; None before it can be told, while it waits, and when channels are
+        removed: nobody knows how many steps that takes."""
         last = self.course.last
-        if not self.is_running or self.paused or last is None or self._pace is None:
+        if isinstance(self.request, PruneChannels) or last is None or self._pace is None:
+            return None
+        if self.paused or not self.is_running:
             return None
         gone, spent = last.done - self._pace[0], time.monotonic() - self._pace[1]
         return spent / gone * (last.total - last.done) if gone > 0 else None

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from compressor_gui.core import units
 from compressor_gui.core.training import PruneRetrain, Retrained
 from compressor_gui.gui.inspector.section import MARGIN
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.retrain.retrainer import Retrainer
-from compressor_gui.gui.retrain.words import goal_words, point_words, time_words, value_words
+from compressor_gui.gui.retrain.words import METRICS, goal_words, point_words, sentence, time_words, value_words
 from compressor_gui.gui.theme import UNIT
 from compressor_gui.gui.widgets import label, restyle
 
@@ -127,7 +128,8 @@ class RunBar(QWidget):
         elif run.paused:
             state = f"Paused in {epoch}"
         else:
-            step = f"step {last.step}, " if last.step else ""
+            at = last.step if isinstance(run.request, PruneRetrain) else len(run.points)
+            step = f"step {at}, " if at else ""
             state = f"{step}{epoch} · {last.examples_per_second:,.0f} examples a second"
         resumed = run.course.resumed
         more = f" · went on after epoch {resumed}, from its checkpoint" if resumed else ""
@@ -136,35 +138,23 @@ class RunBar(QWidget):
     def _show_end(self) -> None:
         run, found = self.retrainer, self.retrainer.found
         epochs = len(run.course.epochs)
-        self.words.setText("")
         if found is not None:
-            point = found.point
-            values = f"{point_words(point)}, {value_words(found.metric, point.value)}"
-            if found.lacks:
-                stopped = (
-                    f"{words_of_text(found.stopped)}. " if found.stopped and "stopped" not in found.stopped else ""
-                )
-                self._say_outcome(f"{stopped}The goal is not met: {found.lacks}.", "warning")
-            else:
-                self._say_outcome(f"The goal is met: {values}.", "good")
-            trained = f"{epochs} epochs" if isinstance(found, Retrained) else f"{len(found.points) - 1} steps"
+            value = f"{METRICS[found.metric]} {value_words(found.metric, found.point.value)}"
+            met = f"The goal is met: {point_words(found.point)}, {value}."
+            said = f"The goal is not met: {found.lacks}." if found.lacks else met
+            self._say_outcome(f"{sentence(found.stopped)} {said}".strip(), "warning" if found.lacks else "good")
+            steps = units.counted(len(found.points) - 1, "step")
+            trained = units.counted(epochs, "epoch") if isinstance(found, Retrained) else steps
             counts = f"{found.train_n:,} examples, {found.test_n:,} to test on"
             self.words.setText(f"{trained} in {time_words(found.seconds)} · {counts}")
             return
         resumable = isinstance(run.request, PruneRetrain) and run.course.checkpoint
-        start = f"Start again goes on after epoch {epochs}, whose checkpoint is kept." if resumable else ""
+        self.words.setText(f"Start again goes on after epoch {epochs}, whose checkpoint is kept." if resumable else "")
         if run.error is not None:
             self._say_outcome(words_of(run.error))
-            self.words.setText(start)
         else:
             self._say_outcome("Cancelled; the recipe is as it was.", "secondary")
-            self.words.setText(start)
 
     def _say_outcome(self, text: str, role: str = "error") -> None:
         self.outcome.setText(text)
         restyle(self.outcome, role=role)
-
-
-def words_of_text(text: str) -> str:
-    """A sentence with a capital."""
-    return text[:1].upper() + text[1:]
