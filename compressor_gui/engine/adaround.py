@@ -14,7 +14,6 @@ from compressor_gui.core.compare import Noise
 from compressor_gui.core.default_method import BY, default_recipe, without_care
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
-from compressor_gui.core.passes.base import Pass
 from compressor_gui.core.passes.correct_biases import CorrectBiases
 from compressor_gui.core.passes.equalize_layers import EqualizeLayers
 from compressor_gui.core.passes.fold_batch_norms import FoldBatchNorms
@@ -62,16 +61,17 @@ def adaround(request: Adaround, job: Job) -> Adarounded:
     plan = Plan(graph, dict(fuse.ranges), skipped_names(graph, fuse.skip, fuse.name), fuse.everywhere)
     linear, left = find_linear(plan)
     layers: list[RoundedLayer] = []
-    if request.rounding == "correct_biases":
+    if linear and request.rounding == "correct_biases":
         with Walk(graph, feeds, where) as walk:
-            step: Pass = CorrectBiases(weight_store.save(_means(walk, linear, job)))
-    else:
+            means = weight_store.save(_means(walk, linear, job))
+        recipe, at = recipe.adding(CorrectBiases(means), at), at + 1
+    elif linear:
         rounding = _Rounding(plan, linear, feeds, where, fuse.without_vnni)
         rounding.run(job)
         layers = rounding.layers
-        step = Weights(weight_store.save(rounding.arrays), f"{BY} on {counted(n, 'example')}")
-    recipe = recipe.adding(step, at)
-    recipe = recipe.replacing(at + 1, replace(recipe.steps[at + 1], transform=fuse))
+        weights = weight_store.save(rounding.arrays)
+        recipe, at = recipe.adding(Weights(weights, f"{BY} on {counted(n, 'example')}"), at), at + 1
+    recipe = recipe.replacing(at, replace(recipe.steps[at], transform=fuse))
     return Adarounded(
         recipe=recipe.to_json(),
         layers=tuple(layers),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
+from compressor_gui.cli import cli
 from compressor_gui.core import weight_store
 from compressor_gui.core.adaround import Adaround, Adarounded
 from compressor_gui.core.data import DataSpec, guess
@@ -159,7 +162,7 @@ def test_again_makes_the_same_and_replaces_its_steps(engine: EngineClient, tmp_p
 
 def test_a_recipe_is_completed_and_saved_with_its_arrays(engine: EngineClient, tmp_path: Path) -> None:
     model = batch_norm_net()
-    found = rounded(engine, tmp_path, model, steps=())
+    found = rounded(engine, tmp_path, model)
     recipe = Recipe.from_json(found.recipe)
     assert [step.name for step in recipe.active] == ["fold_batch_norms", "equalize_layers", "weights", "fuse_int8"]
     recipe.save(tmp_path / "saved" / "recipe.json")
@@ -199,6 +202,33 @@ def test_bad_examples_and_layers_that_are_not_there(engine: EngineClient, tmp_pa
 def test_a_model_without_layers(engine: EngineClient, tmp_path: Path) -> None:
     with pytest.raises(CompressorError, match="no layer of this model can be in 8 bits"):
         rounded(engine, tmp_path, Net((1, 4, 4, 3)).then("Sigmoid").build())
+
+
+def test_the_command_saves_a_recipe_that_compresses(tmp_path: Path) -> None:
+    model = batch_norm_net()
+    write_graph(model, tmp_path / "model.pb")
+    examples(tmp_path, model)
+    recipe, small = tmp_path / "model.recipe.json", tmp_path / "small.pb"
+    everywhere = tmp_path / "everywhere.json"
+    Recipe.of(FoldBatchNorms(), EVERYWHERE).save(everywhere)
+    data = ("--data", tmp_path / "examples.npy")
+    done = run("adaround", tmp_path / "model.pb", "--recipe", everywhere, *data, "--json", "-o", recipe)
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert (report["n"], len(report["layers"]), report["recipe"]) == (6, 2, str(recipe))
+    done = run("compress", tmp_path / "model.pb", "--recipe", recipe, "-o", small)
+    assert done.exit_code == 0, done.output
+    assert small.exists()
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def test_where_nothing_pays_no_weights_are_stored(engine: EngineClient, tmp_path: Path) -> None:
+    found = rounded(engine, tmp_path, batch_norm_net(), steps=(), equalize=False)
+    assert [step.name for step in Recipe.from_json(found.recipe).active] == ["fold_batch_norms", "fuse_int8"]
+    assert found.layers == ()
 
 
 def test_biases_can_be_corrected_instead(engine: EngineClient, tmp_path: Path) -> None:
