@@ -17,8 +17,8 @@ from compressor_gui.core.pbio import read_graph
 from tests.support import SHARED, run_tf
 
 SAMPLES = Path(__file__).resolve().parents[2] / "resources" / "samples"
-FASHION = ("resnet-20",)
-BOUNDS = {"lenet-300-100": 0.016, "lenet-5": 0.008, "resnet-20": 0.075}
+FASHION = ("resnet-20", "mobilenet-v2-small")
+BOUNDS = {"lenet-300-100": 0.016, "lenet-5": 0.008, "resnet-20": 0.075, "mobilenet-v2-small": 0.09}
 SHIPPED = {name: SAMPLES / "fashion" if name in FASHION else SAMPLES for name in BOUNDS}
 WHOLE = {name: SHARED / ("fashion" if name in FASHION else "mnist") for name in BOUNDS}
 
@@ -45,7 +45,9 @@ def test_layers_are_those_of_the_literature(name: str, parameters: int) -> None:
     assert (graph.inputs, graph.outputs) == (("input",), ("output",))
 
 
-@pytest.mark.parametrize(("name", "norms", "weights"), [("resnet-20", 21, 270_608)])
+@pytest.mark.parametrize(
+    ("name", "norms", "weights"), [("resnet-20", 21, 270_608), ("mobilenet-v2-small", 25, 165_360)]
+)
 def test_batch_normalisation_is_left_to_fold_and_all_of_it_folds(name: str, norms: int, weights: int) -> None:
     path = SAMPLES / f"{name}.pb"
     assert path.stat().st_size < 2_000_000

@@ -122,7 +122,7 @@ def test_data_is_dropped_on_the_panel(qtbot: QtBot, panel: MeasurePanel, opened:
     chooser.reject()
 
 
-@pytest.mark.parametrize(("name", "names"), [("lenet-5", ""), ("resnet-20", "classes.txt")])
+@pytest.mark.parametrize(("name", "names"), [("lenet-5", ""), ("mobilenet-v2-small", "classes.txt")])
 def test_a_sample_has_its_pictures(qtbot: QtBot, window: MainWindow, name: str, names: str) -> None:
     window.open(Path(__file__).parents[2] / f"resources/samples/{name}.pb")
     qtbot.waitUntil(lambda: window.document.state.data is not None)
