@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,15 +179,19 @@ def test_without_data_it_is_asked_for_first(qtbot: QtBot, opened: MainWindow, en
 
 
 def test_other_data_is_tested_on(qtbot: QtBot, retrain: RetrainPanel, engine: FakeEngine, digits: Path) -> None:
-    assert retrain.form.test_button.text() == "20 % held out"
+    assert retrain.form.test.currentText() == "20 % held out"
     other = digits.with_name("others")
     digits.rename(other)
     digits.mkdir()
     with qtbot.waitSignal(retrain.document.background._finished):
         retrain.choose_test(str(other))
-    assert retrain.form.test_button.text() == "others"
+    assert retrain.form.test.currentText() == "others"
     qtbot.mouseClick(retrain.start_button, LEFT)
     assert engine.find(PruneRetrain)[1].test.path == str(other)
+    engine.say(PruneRetrain, Cancelled())
+    qtbot.mouseClick(retrain.sections["Goal and data"].head, LEFT)
+    qtbot.keyClick(retrain.form.test, Qt.Key.Key_Down)
+    assert retrain.form.test.currentText() == "20 % held out"
 
 
 def test_a_part_of_data_is_no_training_data(qtbot: QtBot, retrain: RetrainPanel, digits: Path) -> None:
@@ -456,6 +461,7 @@ def test_lenet_5_is_retrained_and_exported(qtbot: QtBot, lenet: MainWindow, tmp_
 @pytest.mark.tensorflow
 def test_a_killed_engine_goes_on_from_its_checkpoint(qtbot: QtBot, lenet: MainWindow) -> None:
     panel, run = lenet.show_retrain(), lenet.retrain.retrainer
+    lenet.document.set(data=replace(lenet.document.state.data, limit=300))
     panel.form.amount.setValue(2.0)
     panel.form.epochs.setValue(3)
     qtbot.mouseClick(panel.start_button, LEFT)

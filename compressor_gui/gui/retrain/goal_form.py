@@ -86,7 +86,7 @@ _NAME = 28
 
 
 class GoalForm(QWidget):
-    """Makes a request of what the user chose. ``data_button`` and ``test_button`` are the panel's to connect."""
+    """Makes a request of what the user chose. ``data_button`` and ``test`` are the panel's to connect."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,9 +108,12 @@ class GoalForm(QWidget):
         self.words = label("", "small")
         self.words.setWordWrap(True)
         form.addRow("", self.words)
-        self.data_button, self.test_button = _menu_button("Data"), _menu_button("Test data")
+        self.data_button = QPushButton()
+        self.data_button.setObjectName("retrainChoice")
+        self.data_button.setAccessibleName("Data")
         form.addRow("Data", self.data_button)
-        form.addRow("Test on", self.test_button)
+        self.test = _choices({}, "Test data")
+        form.addRow("Test on", self.test)
         self.schedule, self.criterion = _choices(_SCHEDULES, "Schedule"), _choices(_CRITERIA, "Criterion")
         form.addRow("Prune", self.schedule)
         form.addRow("First go", self.criterion)
@@ -193,9 +196,13 @@ class GoalForm(QWidget):
         name = (Path(data.path).name or data.path) if data is not None else "Choose data …"
         self.data_button.setText(elide(name, _NAME))
         self.data_button.setToolTip(f"{data.path}\n{data.summary}" if data is not None else "")
-        self.test_button.setText(elide(Path(test.path).name or test.path, _NAME) if test is not None else held_out)
-        self.test_button.setToolTip(test.path if test is not None else "What points are measured on")
-        self.test_button.setEnabled(data is not None)
+        self.test.clear()
+        self.test.addItem(elide(Path(test.path).name or test.path, _NAME) if test is not None else held_out)
+        self.test.setToolTip(test.path if test is not None else "What points are measured on")
+        for text, value in (("a part of the data", "part"), ("another folder …", "folder"), ("another file …", "file")):
+            if value != "part" or test is not None:
+                self.test.addItem(text, value)
+        self.test.setEnabled(data is not None)
 
     def request(self, model: ModelRef, data: DataSpec, test: DataSpec | None) -> Ask:
         """What is asked. Raises CompressorError where it makes no sense."""
@@ -242,15 +249,9 @@ def _choices(table: dict[str, tuple[str, str]], name: str) -> QComboBox:
     for at, (value, (text, tip)) in enumerate(table.items()):
         combo.addItem(text, value)
         combo.setItemData(at, tip, Qt.ItemDataRole.ToolTipRole)
-    combo.currentIndexChanged.connect(lambda at: combo.setToolTip(combo.itemData(at, Qt.ItemDataRole.ToolTipRole)))
-    combo.setToolTip(next(iter(table.values()))[1])
+    if table:
+        combo.currentIndexChanged.connect(lambda at: combo.setToolTip(combo.itemData(at, Qt.ItemDataRole.ToolTipRole)))
+        combo.currentIndexChanged.emit(0)
     combo.setMinimumContentsLength(8)
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     return combo
-
-
-def _menu_button(name: str) -> QPushButton:
-    button = QPushButton()
-    button.setObjectName("retrainChoice")
-    button.setAccessibleName(name)
-    return button

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
-from PySide6.QtWidgets import QFileDialog, QMenu, QPushButton, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QPushButton, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
@@ -63,7 +63,7 @@ class RetrainPanel(QWidget):
         self.run_bar = RunBar(retrainer)
         self.form = GoalForm()
         self.form.data_button.clicked.connect(lambda: self.ask_data())
-        self.form.test_button.setMenu(self._test_menu())
+        self.form.test.activated.connect(self._ask_test)
         self.setup = QWidget()
         column = QVBoxLayout(self.setup)
         column.setContentsMargins(0, 0, 0, UNIT * 2)
@@ -132,13 +132,6 @@ class RetrainPanel(QWidget):
         column.addStretch(2)
         return empty
 
-    def _test_menu(self) -> QMenu:
-        menu = QMenu(self)
-        menu.addAction("A part of the data, or its test pair", lambda: self.set_test(None))
-        menu.addAction("Another folder …", self._ask_test_folder)
-        menu.addAction("Another file …", self._ask_test_file)
-        return menu
-
     def sizeHint(self) -> QSize:
         """As wide as the inspector."""
         return QSize(340, 640)
@@ -152,20 +145,22 @@ class RetrainPanel(QWidget):
         dialog.open()
         return dialog
 
-    def _ask_test_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Test data", self.measurer.settings.folder)
-        if path:
-            self.choose_test(path)
-
-    def _ask_test_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Test data", self.measurer.settings.folder)
-        if path:
-            self.choose_test(path)
+    def _ask_test(self, at: int) -> None:
+        """What was chosen below "Test on"."""
+        kind, folder = self.form.test.itemData(at), self.measurer.settings.folder
+        self.form.test.setCurrentIndex(0)
+        if kind == "part":
+            self.set_test(None)
+        elif kind == "folder":
+            self.choose_test(QFileDialog.getExistingDirectory(self, "Test data", folder))
+        elif kind == "file":
+            self.choose_test(QFileDialog.getOpenFileName(self, "Test data", folder)[0])
 
     def choose_test(self, path: str) -> None:
-        """Measure points on what is at ``path``, prepared as the training examples are."""
+        """Measure points on what is at ``path`` (empty: as before), prepared as the training examples are."""
         data = self.document.state.data
-        assert data is not None
+        if data is None or not path:
+            return
 
         def use(found: DataSpec) -> None:
             others = replace(data, kind=found.kind, path=found.path, targets=found.targets, names=found.names)
