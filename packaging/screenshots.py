@@ -159,6 +159,7 @@ def retrain(window: MainWindow) -> None:
     wait(milliseconds=300)
     save(panel, "retrain-goal-light")
     panel.form.amount.setValue(30)
+    panel.form.schedule.setCurrentIndex(panel.form.schedule.findData("iterative"))
     panel.form.epochs.setValue(5)
     panel.start()
     run = panel.retrainer

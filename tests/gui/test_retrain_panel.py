@@ -423,6 +423,7 @@ def test_lenet_5_is_retrained_and_exported(qtbot: QtBot, lenet: MainWindow, tmp_
     press(qtbot, lenet, Qt.Key.Key_P, CTRL, SHIFT)
     panel, run = lenet.retrain, lenet.retrain.retrainer
     panel.form.amount.setValue(20.0)
+    panel.form.schedule.setCurrentIndex(panel.form.schedule.findData("iterative"))
     panel.form.epochs.setValue(1)
     qtbot.mouseClick(panel.start_button, LEFT)
     qtbot.waitUntil(lambda: len(run.points) == 2 or run.error is not None, timeout=240_000)

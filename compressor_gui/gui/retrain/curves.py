@@ -24,6 +24,8 @@ MOST_POINTS = 400
 """A curve is drawn with at most so many points: more than the plot has pixels."""
 _TIP = "Dots: an epoch; pale: a few batches each; upright lines: a step of pruning begins; dashed: goal, or as it was"
 _AXIS = 20
+_SAME = 1e-6
+"""Values that differ by less are one."""
 _BESIDE = (52, 12)
 """Pixels left of a curve, for its least and greatest value, and right of it."""
 _LEAST = 1e-6
@@ -116,7 +118,7 @@ class Curve(QWidget):
         self.plot.view((0, end), (low - room, high + room), _BESIDE)
         left = self.plot.left_edge
         for text, at, word in zip(self._ends, (high, low), words, strict=True):
-            text.setText(word.format(10**at if self._logarithmic else at) if values.size and high > low else "")
+            text.setText(word.format(10**at if self._logarithmic else at) if values.size and high - low > _SAME else "")
             text.setColor(color("text_secondary"))
             text.setPos(left, at + (room if at == high else -room))
         self._mark(steps)
@@ -164,7 +166,7 @@ class Curves(QWidget):
         self._shown = course, request
         end, steps = max(course.expected, 1e-6), course.steps
         losses = [(place - 0.5, epoch.loss) for place, epoch in course.epochs]  # the mean of an epoch: its middle
-        self.loss.show_curve(losses, course.losses, end=end, steps=steps, words=("{:.3g}", "{:.3g}"))
+        self.loss.show_curve(losses, course.losses, end=end, steps=steps, words=("{:.2g}", "{:.2g}"))
         now = course.losses[-1][1] if course.losses else None
         self.loss.now.setText(f"{now:.4f}" if now is not None and math.isfinite(now) else "")
         self._show_value(course, request, end, steps)

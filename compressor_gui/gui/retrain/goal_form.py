@@ -115,6 +115,8 @@ class GoalForm(QWidget):
         self.test = _choices({}, "Test data")
         form.addRow("Test on", self.test)
         self.schedule, self.criterion = _choices(_SCHEDULES, "Schedule"), _choices(_CRITERIA, "Criterion")
+        for combo, default in ((self.schedule, PruneRetrain.schedule), (self.criterion, PruneRetrain.criterion)):
+            combo.setCurrentIndex(combo.findData(default))
         form.addRow("Prune", self.schedule)
         form.addRow("First go", self.criterion)
         self.epochs = QSpinBox()

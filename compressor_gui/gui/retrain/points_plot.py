@@ -122,7 +122,7 @@ class PointsPlot(Plot):
         self.view((left, right), (low - tall, high + tall), _BESIDE)
         self.ticks(_spread(self._x.tolist(), spots.x_words, (right - left) / 4))
         for words, at, edge in zip(self._ends, (high, low), (high + tall, low - tall), strict=True):
-            words.setText(spots.y_words.format(at) if high > low or at == high else "")
+            words.setText(spots.y_words.format(at) if high - low > 1e-6 or at == high else "")
             words.setColor(self.theme.color("text_secondary"))
             words.setPos(self.left_edge, edge)
         pen = self.pen("accent_and_threshold", 1.2, dashed=True)
