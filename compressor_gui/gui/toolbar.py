@@ -14,8 +14,10 @@ from compressor_gui.gui.canvas.graph_panel import GraphPanel
 from compressor_gui.gui.samples import samples
 from compressor_gui.gui.widgets import label, restyle
 
-NARROW = 1160
+NARROW = 1230
 """A window less wide than this, in pixels, has no room for the program's name in its toolbar."""
+CLOSE = 1120
+"""In one less wide than this the buttons stand closer."""
 
 
 class SearchField(QLineEdit):
@@ -84,9 +86,12 @@ class Toolbar(QToolBar):
         self.menu_button = self._menu_button("Menu", "Every action", everything)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """In a narrow window the name goes first, so that search and menu stay."""
+        """In a narrow window the name goes first, then room between buttons, so that search and menu stay."""
         super().resizeEvent(event)
         self._brand.setVisible(self.width() >= NARROW)
+        for button in self.findChildren(QToolButton):
+            restyle(button, close=self.width() < CLOSE)
+            button.updateGeometry()
 
     def _menu_button(self, title: str, tip: str, menu: QMenu) -> QToolButton:
         button = QToolButton()
