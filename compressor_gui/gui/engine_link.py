@@ -83,9 +83,7 @@ class EngineLink(QObject):
             job = self.jobs[number]
             begins = bool(event.total) and not job.total  # what it took to get ready says nothing of the rest
             started = time.monotonic() if begins else job.started
-            self.jobs[number] = replace(
-                job, started=started, done=event.done, total=event.total, message=event.message
-            )
+            self.jobs[number] = replace(job, started=started, done=event.done, total=event.total, message=event.message)
             self.changed.emit()
             return
         if isinstance(event, Piece):

@@ -24,7 +24,7 @@ from compressor_gui.core.recipe import Recipe, Replayer, Step
 from compressor_gui.core.serve import Job, Stop
 from compressor_gui.core.values import DType
 from tests.core.test_data import SAMPLES, touch
-from tests.engine.test_samples import MNIST, digits
+from tests.engine.test_samples import pictures
 from tests.support import const, graph, node, placeholder, run_tf, tensorflow
 
 pytestmark = pytest.mark.tensorflow
@@ -92,7 +92,7 @@ def test_the_samples_keep_the_readmes_errors_on_the_whole_test_set(name: str, er
 
 
 def test_before_and_after_are_what_numpy_says() -> None:
-    images, labels = digits(SAMPLES, "t10k-1000")
+    images, labels = pictures(SAMPLES, "t10k-1000")
     images, labels = images[:300], labels[:300]
     spec = dataclasses.replace(guess(read_graph(LENET.path), SAMPLES), limit=300)
     found = evaluated(PRUNED, spec, LENET, batch=64)
@@ -217,7 +217,7 @@ def test_it_can_be_cancelled_between_batches() -> None:
 def test_label_image_names_the_best_classes(tmp_path: Path) -> None:
     from compressor_gui.engine.label_image import label_image
 
-    images, labels = digits(SAMPLES, "t10k-1000")
+    images, labels = pictures(SAMPLES, "t10k-1000")
     names = touch(tmp_path / "names.txt", "\n".join(f"digit {at}" for at in range(10)))
     spec = dataclasses.replace(guess(read_graph(LENET.path), SAMPLES), limit=10, names=str(names))
     found = label_image(LabelImage(PRUNED, spec, LENET, top=3), Job(1, lambda *_: None))
@@ -260,7 +260,7 @@ def test_evaluate_from_the_command_line(tmp_path: Path) -> None:
 
 def test_label_image_from_the_command_line_with_tensorflows_flags(tmp_path: Path) -> None:
     tf = tensorflow()
-    images, labels = digits(SAMPLES, "t10k-1000")
+    images, labels = pictures(SAMPLES, "t10k-1000")
     broken = touch(tmp_path / "pictures" / "broken.jpg", "words")
     (tmp_path / "pictures" / "digit.png").write_bytes(tf.io.encode_png((images[0] * 255).astype(np.uint8)).numpy())
     names = touch(tmp_path / "names.txt", "zero one two three four five six seven eight nine".replace(" ", "\n"))
