@@ -25,9 +25,10 @@ from compressor_gui.core.serve import Job, Stop
 from compressor_gui.core.values import DType
 from tests.core.test_data import SAMPLES, touch
 from tests.engine.test_samples import pictures
-from tests.support import const, graph, node, placeholder, run_tf, tensorflow
+from tests.support import SHARED, const, graph, node, placeholder, run_tf, tensorflow
 
 pytestmark = pytest.mark.tensorflow
+MNIST = SHARED / "mnist"
 LENET = ModelRef(str(SAMPLES / "lenet-5.pb"))
 PRUNED = dataclasses.replace(LENET, recipe=Recipe((Step(make("prune", {"sparsity": 0.97})),)).to_json())
 EVALUATE_KEYS = {"n", "top1", "top5", "top1_interval", "outputs"}
