@@ -250,10 +250,10 @@ class PruneRetrain(Cautious[Retrained]):
     criterion: str = "global"
     schedule: str = "cubic"
     steps: int = 0
-    epochs: int = 16
+    epochs: int = 20
     rewind: str = "learning_rate"
     rewind_epoch: int = 0
-    optimizing: Optimizing = field(default_factory=lambda: Optimizing(learning_rate=3e-3))
+    optimizing: Optimizing = field(default_factory=lambda: Optimizing(learning_rate=2e-3))
     augmenting: Augmenting = field(default_factory=Augmenting)
     seed: int = 0
     loss: str = "auto"
