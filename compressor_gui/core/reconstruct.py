@@ -25,7 +25,10 @@ import numpy as np
 from compressor_gui.core.rounding import short_step
 
 _DRAWN = 0.01
-"""How strongly the refit is drawn to the old weights, as a part of H's mean diagonal."""
+"""How strongly the refit is drawn to the old weights, as a part of H's mean diagonal, where rows are many."""
+_FEW = 10.0
+"""How many times that is added for as many inputs as rows: the less examples say about each weight, the more the old
+one counts. Else deep layers, with a few places a picture, learn these pictures by heart."""
 _DAMPED = 0.01
 """What is added to H's diagonal for the rounding, as a part of its mean."""
 _TOP = 127
@@ -78,15 +81,16 @@ class Moments:
             read, aim = np.zeros_like(read), np.zeros_like(aim)
         products = self._products / count - read * np.swapaxes(read, 1, 2)
         aims = self._aims / count - read * aim
-        rounded = round_on(products, _refitted(products, aims, weights.astype(np.float64)), channels)
+        drawn = _DRAWN * (1 + _FEW * self.inputs / count)
+        rounded = round_on(products, _refitted(products, aims, weights.astype(np.float64), drawn), channels)
         left = aim - np.swapaxes(read, 1, 2) @ rounded
         return Rounded(rounded.astype(np.float32), left[:, 0, :])
 
 
-def _refitted(products: np.ndarray, aims: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The minimum of |X w - y|^2 / n + drawn |w - weights|^2."""
-    drawn = _part_of_diagonal(products, _DRAWN)
-    found: np.ndarray = np.linalg.solve(products + drawn * np.eye(products.shape[1]), aims + drawn * weights)
+def _refitted(products: np.ndarray, aims: np.ndarray, weights: np.ndarray, drawn: float) -> np.ndarray:
+    """The minimum of |X w - y|^2 / n + drawn |w - weights|^2, ``drawn`` as a part of H's mean diagonal."""
+    pull = _part_of_diagonal(products, drawn)
+    found: np.ndarray = np.linalg.solve(products + pull * np.eye(products.shape[1]), aims + pull * weights)
     return found
 
 
