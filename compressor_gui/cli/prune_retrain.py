@@ -83,7 +83,7 @@ _OPTIONS = (
     _choice(PruneRetrain, "keep", "--keep", ("last", "best"), "Which epoch of a step makes its point."),
     _of(PruneRetrain, "patience", "--patience", "N", "End a step after so many epochs that are no better; 0: never."),
     _choice(Optimizing, "optimizer", "--optimizer", OPTIMIZERS, "How weights are moved."),
-    click.option("--learning-rate", type=float, metavar="L", default=0.002, show_default=True, help="Its rate at first."),
+    click.option("--learning-rate", type=float, metavar="L", default=0.002, show_default=True, help="At first."),
     _choice(Optimizing, "rate", "--rate", RATES, "How the learning rate falls in a step."),
     _of(Optimizing, "momentum", "--momentum", "M", "Of sgd."),
     _of(Optimizing, "weight_decay", "--weight-decay", "D", "Of the weights, not the biases."),
