@@ -145,7 +145,12 @@ def test_fuse_int8_rounds_the_weights_no_further(engine: EngineClient, tmp_path:
         assert np.array_equal(old.array, new.array)
 
 
-@pytest.mark.parametrize("model", [residual_net(), batch_norm_net()], ids=["residual", "norms"])
+def bare_net() -> ModelGraph:
+    """Layers without bias and Relu."""
+    return Net((1, 8, 8, 3)).conv(6).depthwise().conv(4, kernel=1).build()
+
+
+@pytest.mark.parametrize("model", [residual_net(), batch_norm_net(), bare_net()], ids=["residual", "norms", "bare"])
 def test_what_is_reported_is_what_the_graph_computes(engine: EngineClient, tmp_path: Path, model: ModelGraph) -> None:
     found = rounded(engine, tmp_path, model)
     assert all(layer.sqnr_db > 25 for layer in found.layers)

@@ -41,7 +41,7 @@ def _round_weights(plan: Plan, edit: Edit, layer: Node, without_vnni: bool) -> N
     weights = weights_of(plan.graph, layer)
     assert weights is not None
     value = Tensor.of(rounded(layer, weights.array, without_vnni), DType.FLOAT)
-    name = edit.add(Node.const(edit.free_name(f"{layer.name}{SUFFIX}"), value), (layer.name,))
+    name = edit.add(Node.const(edit.free_name(f"{layer.name}_weights{SUFFIX}"), value), (layer.name,))
     edit.replace(layer.with_(inputs=[layer.inputs[0], name, *layer.inputs[2:]]))
 
 
