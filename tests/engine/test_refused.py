@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from compressor_gui.core.choose import ChooseRegions
 from compressor_gui.core.data import DataSpec
+from compressor_gui.core.distilling import Distill
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import Node
 from compressor_gui.core.measure import ModelRef
@@ -18,12 +20,13 @@ from compressor_gui.core.pbio import to_bytes, write_graph
 from compressor_gui.core.protocol import Request
 from compressor_gui.core.recipe import Recipe, digest
 from compressor_gui.core.serve import Job
+from compressor_gui.core.training import Goal
 from compressor_gui.core.values import DType
 from compressor_gui.engine.__main__ import HANDLERS
 from compressor_gui.engine.models import SentModel, read_model
 from tests.support import const, conv, graph, node, placeholder
 
-MODEL_JOBS = [kind for kind in HANDLERS if "model" in {field.name for field in dataclasses.fields(kind)}]
+MODEL_JOBS = [kind for kind in HANDLERS if ModelRef in typing.get_type_hints(kind).values()]
 
 
 @pytest.mark.tensorflow
@@ -43,13 +46,25 @@ def test_it_is_refused(kind: type[Request], op: str, tmp_path: Path) -> None:
 def ask(kind: type[Request], tmp_path: Path, model: ModelRef) -> None:
     """Do a job on a model of 8x8 pictures."""
     np.save(tmp_path / "data.npy", np.zeros((2, 8, 8, 3), np.float32))
+    if kind is ChooseRegions:
+        before = Recipe.from_json(model.recipe) if model.recipe else Recipe()
+        fused = before.adding(make("fuse_int8", {"ranges": {"x": (0, 1)}}))
+        model = dataclasses.replace(model, recipe=fused.to_json())
     known: dict[str, object] = {
-        "model": model,
+        **dict.fromkeys(("model", "teacher", "original", "compressed"), model),
+        "student": "shallow",
+        "goal": Goal(ratio=2.0),
+        "share": 0.5,
+        "min_sqnr_db": 25.0,
+        "output_graph": str(tmp_path / "out.pb"),
+        "output_labels": str(tmp_path / "out.txt"),
         "data": DataSpec("numpy", str(tmp_path / "data.npy"), height=8, width=8),
         "target": str(tmp_path / "out.pb"),
         "batch": 1,
         "cache": str(tmp_path / "cache"),
     }
+    if kind is Distill:
+        known["output"] = str(tmp_path / "out.pb")
     given = {field.name: known[field.name] for field in dataclasses.fields(kind) if field.name in known}
     HANDLERS[kind](kind(**given), Job(1, lambda number, event: None))
 
@@ -90,6 +105,5 @@ def test_a_file_that_has_changed_is_refused(kind: type[Request], tmp_path: Path)
 
 
 def test_all_jobs_on_models_are_tried() -> None:
-    assert {kind.name for kind in MODEL_JOBS} >= {"latency", "evaluate", "calibrate", "sensitivity", "export_model"}
-    for kind in MODEL_JOBS:
-        assert typing.get_type_hints(kind)["model"] is ModelRef
+    known = {"latency", "evaluate", "calibrate", "sensitivity", "export_model", "prune_retrain", "distill", "transfer"}
+    assert {kind.name for kind in MODEL_JOBS} >= known
