@@ -44,6 +44,16 @@ class Cautious(Request[R]):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Training(Cautious[R]):
+    """A request that trains: with oneDNN, by which convolutions train about twice as fast, unless TensorFlow crashed
+    with it."""
+
+    def environment(self) -> dict[str, str]:
+        """The switches, oneDNN's on where it is not left out."""
+        return {ONEDNN: "1", **super().environment()}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ran:
     """An answer to a :class:`Cautious` request: what was left out because TensorFlow had crashed with it."""
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from compressor_gui.core.caution import ONEDNN, Cautious, Ran
+from compressor_gui.core.caution import Ran, Training
 from compressor_gui.core.data import DataSpec
-from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.errors import CompressorError, check_bounds
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.passes import Pass
 from compressor_gui.core.passes.remove_channels import RemoveChannels
@@ -73,7 +73,7 @@ class ChannelsPruned(Ran):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PruneChannels(Cautious[ChannelsPruned]):
+class PruneChannels(Training[ChannelsPruned]):
     """Remove channels (:class:`.passes.remove_channels.RemoveChannels`), retrain, measure the time, until ``speedup``
     is reached; or ``share`` of them, in ``steps`` steps. :class:`ChannelNews` come as pieces.
 
@@ -106,10 +106,6 @@ class PruneChannels(Cautious[ChannelsPruned]):
     batch: int = 1
     threads: int = 0
 
-    def environment(self) -> dict[str, str]:
-        """With oneDNN, unless TensorFlow crashed with it: convolutions train about twice as fast."""
-        return {ONEDNN: "1", **super().environment()}
-
     def check(self) -> None:
         """Raise CompressorError where a field has a value that no run can have."""
         if (self.speedup is None) == (self.share is None):
@@ -123,9 +119,7 @@ class PruneChannels(Cautious[ChannelsPruned]):
             ("last_epochs", self.last_epochs, 0, 10_000),
             ("batch", self.batch, 1, 1 << 16),
         )
-        for name, number, low, high in numbers:
-            if not low <= number <= high:
-                raise CompressorError(f"{name} is {number:g}", hint=f"it is {low:g} to {high:g}")
+        check_bounds(numbers)
         self.retraining("", last=True).check()
 
     def removal(self, share: float) -> Pass:

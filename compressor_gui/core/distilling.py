@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from compressor_gui.core.caution import ONEDNN, Cautious, Ran
+from compressor_gui.core.caution import Ran, Training
 from compressor_gui.core.data import DataSpec
-from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.errors import CompressorError, check_bounds
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.students import STUDENTS
 from compressor_gui.core.training import Augmenting, Epoch, Goal, News, Optimizing, PruneRetrain
@@ -38,7 +38,7 @@ class Distilled(Ran):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distill(Cautious[Distilled]):
+class Distill(Training[Distilled]):
     """Train ``student`` (one of :data:`.students.STUDENTS`, or a ``.pb`` file) to answer as ``teacher`` does, and write
     it to ``output``; :class:`.News` of batches and epochs come as pieces.
 
@@ -73,10 +73,6 @@ class Distill(Cautious[Distilled]):
     seed: int = 0
     score_output: str = ""
 
-    def environment(self) -> dict[str, str]:
-        """With oneDNN, unless TensorFlow crashed with it: convolutions train about twice as fast."""
-        return {ONEDNN: "1", **super().environment()}
-
     def training(self, student: ModelRef) -> PruneRetrain:
         """The training of the student's file alone, without pruning: what data and optimizer are checked by."""
         return PruneRetrain(
@@ -90,6 +86,5 @@ class Distill(Cautious[Distilled]):
         if self.student not in STUDENTS and not self.student.endswith((".pb", ".pbtxt")):
             hint = f"there are {', '.join(STUDENTS)}, or a .pb file; import freezes a Keras file"
             raise CompressorError(f"there is no student {self.student!r}", hint=hint)
-        for name, low, high in (("temperature", 0.1, 100), ("labels", 0, 1), ("hint_weight", 0, 1e6)):
-            if not low <= getattr(self, name) <= high:
-                raise CompressorError(f"{name} is {getattr(self, name):g}", hint=f"it is {low:g} to {high:g}")
+        bounds = (("temperature", 0.1, 100), ("labels", 0, 1), ("hint_weight", 0, 1e6))
+        check_bounds((name, getattr(self, name), low, high) for name, low, high in bounds)

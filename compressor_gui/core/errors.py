@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class CompressorError(Exception):
     """Bad input, said in one sentence.
@@ -20,6 +22,13 @@ class CompressorError(Exception):
         where = f"{self.where}: " if self.where else ""
         hint = f" ({self.hint})" if self.hint else ""
         return f"{where}{self.what}{hint}"
+
+
+def check_bounds(numbers: Iterable[tuple[str, float, float, float]]) -> None:
+    """Raise CompressorError for the first of (name, number, least, greatest) that is not within its bounds."""
+    for name, number, low, high in numbers:
+        if not low <= number <= high:
+            raise CompressorError(f"{name} is {number:g}", hint=f"it is {low:g} to {high:g}")
 
 
 class GraphError(CompressorError):

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from compressor_gui.core import datafiles
-from compressor_gui.core.caution import CPU_DEVICES, ONEDNN, Cautious, Ran
+from compressor_gui.core.caution import CPU_DEVICES, Ran, Training
 from compressor_gui.core.data import DataSpec
-from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.errors import CompressorError, check_bounds
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.passes.stored_weights import Weights
 from compressor_gui.core.sweep import content_sample
@@ -218,7 +218,7 @@ class Goal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PruneRetrain(Cautious[Retrained]):
+class PruneRetrain(Training[Retrained]):
     """Prune, retrain with the zeros held, repeat; :class:`News` come as pieces.
 
     ``data`` are the training examples; ``test`` those that a point is measured on: None holds a part of ``data`` out
@@ -268,10 +268,9 @@ class PruneRetrain(Cautious[Retrained]):
     mixed_precision: bool = False
 
     def environment(self) -> dict[str, str]:
-        """With oneDNN, unless TensorFlow crashed with it: convolutions train about twice as fast; and with as many
-        parts of the processor as the strategy has devices."""
+        """With as many parts of the processor as the strategy has devices."""
         parts = cpu_devices(self.strategy)
-        return {ONEDNN: "1", **({CPU_DEVICES: str(parts)} if parts else {}), **super().environment()}
+        return {**super().environment(), **({CPU_DEVICES: str(parts)} if parts else {})}
 
     def check(self) -> None:
         """Raise CompressorError where a field has a value that no run can have."""
@@ -303,9 +302,7 @@ class PruneRetrain(Cautious[Retrained]):
             ("crop", pictures.crop, 0.01, 1),
             ("colour", pictures.colour, 0, 1),
         )
-        for name, number, low, high in numbers:
-            if not low <= number <= high:
-                raise CompressorError(f"{name} is {number:g}", hint=f"it is {low:g} to {high:g}")
+        check_bounds(numbers)
 
 
 # -- where a run is remembered ----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from compressor_gui.core.caution import Cautious, Ran
 from compressor_gui.core.data import DataSpec
-from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.errors import CompressorError, check_bounds
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.training import Augmenting
 
@@ -110,9 +110,7 @@ class Transfer(Cautious[Transferred]):
             ("testing_percentage", self.testing_percentage, 0, 90),
             ("copies", self.copies, 1, 1000),
         )
-        for name, number, low, high in numbers:
-            if not low <= number <= high:
-                raise CompressorError(f"{name} is {number:g}", hint=f"it is {low:g} to {high:g}")
+        check_bounds(numbers)
         if self.validation_percentage + self.testing_percentage > 90:
             raise CompressorError("nothing is left to train on", hint="validation and testing take at most 90 %")
         if not self.final_tensor_name:
