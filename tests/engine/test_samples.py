@@ -59,6 +59,12 @@ def test_batch_normalisation_is_left_to_fold_and_all_of_it_folds(name: str, norm
     assert (graph.inputs, graph.outputs) == (folded.inputs, folded.outputs) == (("input",), ("output",))
 
 
+@pytest.mark.parametrize("name", BOUNDS)
+def test_nothing_is_left_over_in_them(name: str) -> None:
+    graph = read_graph(SAMPLES / f"{name}.pb")
+    assert all(readers for node, readers in graph.consumers.items() if node not in graph.outputs)
+
+
 def test_the_clothes_have_names() -> None:
     spec = DataSpec.load(SAMPLES / "fashion" / "data.json")
     assert Path(spec.path).is_file()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from PySide6.QtCore import QPointF
 
@@ -13,7 +14,7 @@ from compressor_gui.gui.canvas.picture import Folding, Picture, single
 from compressor_gui.gui.canvas.view import Canvas
 from compressor_gui.gui.canvas.views import Views
 from compressor_gui.gui.theme import Theme
-from tests.support import conv_net
+from tests.support import const, conv_net
 
 LAYER = "dense"
 
@@ -55,6 +56,16 @@ def test_a_node_chosen_while_boxes_move_is_the_one_outlined(canvas: Canvas, long
     canvas.set_selected(LAYER)
     canvas.finish_moving()
     assert canvas.look.selected == longer.folded.owner[LAYER]
+
+
+def test_the_first_look_is_at_what_is_joined_whatever_lies_beside_it(canvas: Canvas) -> None:
+    """Constants that nobody reads, more than the view is wide, don't draw it away from the input."""
+    loose = [const(f"loose{at}", np.zeros(2, np.float32)) for at in range(12)]
+    model = conv_net()
+    canvas.set_picture(picture(ModelGraph((*loose, *model.nodes), outputs=model.outputs)), fresh=True)
+    canvas.resize(500, 260)
+    Views([canvas]).first_look()
+    assert canvas.rect().contains(place(canvas, "input").toPoint())
 
 
 def test_the_selected_box_stays_where_it_is_on_the_screen(canvas: Canvas, longer: Picture) -> None:

@@ -74,13 +74,16 @@ class Views:
 
     @staticmethod
     def _top(canvas: Canvas, bounds: QRectF, zoom: float) -> QPointF:
-        """The middle of the view that shows a picture's top; of one that is too wide, the part above which it hangs."""
+        """The middle of the view that shows a picture's top; of one that is too wide, the part that something hangs on:
+        boxes without an edge, as constants that nobody reads, don't count."""
         scene = canvas.destination
         assert scene is not None
         half, margin = canvas.width() / zoom / 2, canvas.margin / zoom
         x = bounds.center().x()
         if bounds.width() + 2 * margin > 2 * half and scene.count:
-            roots = scene.x[scene.y <= scene.y.min()]
+            sources = np.unique(scene.picture.folded.edges[:, 0])
+            joined = sources if len(sources) else np.arange(scene.count)
+            roots = scene.x[joined][scene.y[joined] <= scene.y[joined].min()]
             low, high = bounds.left() + half - margin, bounds.right() - half + margin
             x = float(np.clip(np.median(roots), low, max(low, high)))
         return QPointF(x, bounds.top() + canvas.height() / zoom / 2 - margin)
