@@ -12,7 +12,7 @@ from compressor_gui.cli.console import Console, read_model, table, with_console
 from compressor_gui.core import units
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.names import elide
-from compressor_gui.core.passes.factorize import Candidate, Factorize, candidates, decompose
+from compressor_gui.core.passes.factorize import Candidate, Factorize, candidates
 
 ERRORS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.02)
 """Errors of a layer's weights at which its curve is listed."""
@@ -21,6 +21,7 @@ ERRORS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.02)
 @click.command(short_help="Layers of low rank: the curve of each, or the graph.")
 @click.argument("model")
 @click.option("--error", type=float, metavar="E", help="The largest error of a layer's weights, as a share of them.")
+@click.option("--energy", type=float, metavar="E", help="The least share of a layer's squared weights that is kept.")
 @click.option("--rank", "ranks", multiple=True, metavar="LAYER=R", help="A layer's own rank; repeat for more.")
 @click.option("--skip", multiple=True, metavar="LAYER", help="A layer that stays as it is; repeat for more.")
 @click.option("-o", "--output", metavar="OUT", help="Write the graph; without it, only the curves are shown.")
@@ -30,13 +31,15 @@ def factorize(
     console: Console,
     model: str,
     error: float | None,
+    energy: float | None,
     ranks: tuple[str, ...],
     skip: tuple[str, ...],
     output: str | None,
     save_recipe: str | None,
 ) -> None:
     """Show for each layer of MODEL which rank makes which error of its weights, and what is left of its weights and
-    multiplications; or, with --error or --rank, put two layers in its place and write OUT, checked in TensorFlow.
+    multiplications; or, with --error, --energy or --rank, put two layers in its place and write OUT, checked in
+    TensorFlow.
 
     \b
     Examples:
@@ -44,7 +47,7 @@ def factorize(
       compressor-cli factorize vgg-16.pb --error 0.3 --rank fc6=256 -o small.pb
     """
     if output is None:
-        if error is not None or ranks or skip or save_recipe:
+        if error is not None or energy is not None or ranks or skip or save_recipe:
             raise click.UsageError(
                 "Missing option '-o' / '--output'; without it the curves are shown, for every error."
             )
@@ -52,7 +55,7 @@ def factorize(
         curves = [_curve(candidate) for candidate in candidates(graph)]
         console.result({"layers": curves}, lambda: _text(curves))
         return
-    step = Factorize(error=error, ranks=tuple(_rank(text) for text in ranks), skip=skip)
+    step = Factorize(error=error, energy=energy, ranks=tuple(_rank(text) for text in ranks), skip=skip)
     click.get_current_context().invoke(
         compress,
         model=model,
@@ -74,12 +77,11 @@ def _rank(text: str) -> tuple[str, float]:
 def _curve(candidate: Candidate) -> dict[str, Any]:
     """The points of a layer's curve: at a rank, the error, and the share of the weights that two factors have (of the
     multiplications it is the same)."""
-    found, (inputs, outputs) = decompose(candidate), candidate.shape
+    found = candidate.spectrum
     points = []
     for error in ERRORS:
         rank = found.rank_for(error)
-        share = rank * (inputs + outputs) / (inputs * outputs)
-        points.append({"error": float(found.errors[rank]), "rank": rank, "weights": round(share, 4)})
+        points.append({"error": float(found.errors[rank]), "rank": rank, "weights": round(candidate.share(rank), 4)})
     return {
         "name": candidate.layer.name,
         "short": candidate.layer.short,

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import Edit, ModelGraph
-from compressor_gui.core.low_rank import LowRank
-from compressor_gui.core.passes.factorize import Factorize, candidates, decompose
+from compressor_gui.core.layers import find_layers
+from compressor_gui.core.low_rank import LowRank, Spectrum
+from compressor_gui.core.passes.factorize import Factorize, candidates, unfit
 from compressor_gui.core.values import DType, Tensor
 from tests.support import (
     Net,
@@ -32,19 +33,21 @@ def array(model: ModelGraph, name: str) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(12, 7), (7, 12), (5, 5)])
 def test_every_rank_s_error_is_that_of_its_factors(shape: tuple[int, int]) -> None:
     matrix = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    found = LowRank.of(matrix)
+    whole, found = LowRank.of(matrix), Spectrum.of(matrix)
+    np.testing.assert_allclose(whole.spectrum.values, found.values, rtol=1e-6)
     np.testing.assert_allclose(found.values, np.linalg.svd(matrix.astype(np.float64), compute_uv=False), rtol=1e-6)
     for rank in range(1, min(shape) + 1):
-        left, right = found.factors(rank)
+        left, right = whole.factors(rank)
         error = np.linalg.norm(matrix - left @ right) / np.linalg.norm(matrix)
         assert error == pytest.approx(found.errors[rank], abs=1e-6)
+        assert found.energy[rank] == pytest.approx(1 - error**2, abs=1e-6)
         assert found.rank_for(found.errors[rank]) == rank
     assert found.errors[0] == 1
 
 
 def test_zeros_have_rank_one() -> None:
     found = LowRank.of(np.zeros((4, 3), np.float32))
-    assert found.rank_for(0.1) == 1
+    assert found.spectrum.rank_for(0.1) == 1
     assert not found.factors(1)[0].any()
 
 
@@ -95,7 +98,7 @@ def test_any_network_still_runs(model: ModelGraph, error: float) -> None:
         edit = Edit(model)
         for found in candidates(model):
             if found.worth > 1:
-                left, right = decompose(found).factors(found.worth - 1)
+                left, right = found.factors(found.worth - 1)
                 product = (left @ right).reshape(found.layer.tensor.array.shape)
                 edit.replace(model[found.layer.weight].with_(attrs={"value": Tensor(DType.FLOAT, product)}))
         assert_same_numbers(edit.finish(), after, tolerance=1e-4)
@@ -121,11 +124,27 @@ def test_what_would_grow_is_left_alone() -> None:
     assert done.notes == ("Left alone, as two factors would not be smaller: conv (rank 16 of 16).",)
 
 
+def test_energy_is_the_error_s_other_name() -> None:
+    model = Net((1, 64)).dense(48).build()
+    by_error, by_energy = (applied(step, model).graph for step in (Factorize(error=0.8), Factorize(energy=0.36)))
+    assert array(by_error, "dense/weights_first").shape == array(by_energy, "dense/weights_first").shape
+    (found,) = candidates(model)
+    rank = array(by_error, "dense/weights_first").shape[1]
+    assert found.spectrum.energy[rank] >= 0.36 > found.spectrum.energy[rank - 1]
+    assert found.share(found.worth - 1) < 1 <= found.share(found.worth)
+
+
 def test_shared_weights_and_depthwise_layers_are_no_candidates() -> None:
     net = Net((1, 8, 8, 16)).conv(16, kernel=1).depthwise().dense(4)
     net.add(node("twice", "Neg", "conv/weights"))
     model = net.build(outputs=[net.top, "twice"])
     assert [found.layer.name for found in candidates(model)] == ["dense"]
+    reasons = {layer.name: unfit(model, layer) for layer in find_layers(model)}
+    assert reasons == {
+        "conv": "something else reads its weights too",
+        "depthwise": "DepthwiseConv2dNative is not the product with one matrix",
+        "dense": "",
+    }
     done = applied(Factorize(ranks=(("depthwise", 1),)), model)
     assert done.notes == ("Left alone, not a MatMul or Conv2D with float weights of its own: depthwise/weights.",)
 
@@ -134,6 +153,7 @@ def test_shared_weights_and_depthwise_layers_are_no_candidates() -> None:
     ("transform", "words"),
     [
         (Factorize(), "no layer is to be split"),
+        (Factorize(error=0.1, energy=0.9), "both an error and an energy are given"),
         (Factorize(error=0.1, skip=("nope",)), "there is no layer 'nope'"),
         (Factorize(ranks=(("densee", 3),)), "there is no layer 'densee'"),
     ],
