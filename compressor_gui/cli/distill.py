@@ -14,12 +14,12 @@ from compressor_gui.cli.console import Console, named, read_model, refuse_target
 from compressor_gui.cli.data_options import DataOptions, with_data
 from compressor_gui.core import units
 from compressor_gui.core.data import load_or_guess
-from compressor_gui.core.distilling import Distill, Distilled
+from compressor_gui.core.distilling import Distill, Distilled, Lesson
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import EngineClient
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.students import STUDENTS
-from compressor_gui.core.training import OPTIMIZERS, RATES, Augmenting, News, Optimizing
+from compressor_gui.core.training import OPTIMIZERS, RATES, Augmenting, Optimizing
 
 
 @click.command(short_help="Train a small network on a large one's answers.")
@@ -99,7 +99,7 @@ def distill(
     request.check()
 
     def told(piece: object) -> None:
-        assert isinstance(piece, News)
+        assert isinstance(piece, Lesson)
         if piece.epoch is None:
             return
         if console.as_json:

@@ -37,10 +37,26 @@ class Distilled(Ran):
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What is known before the first epoch: the fields of :class:`Distilled` of the same names."""
+
+    metric: str
+    before: float
+    teacher: float | None
+
+
+@dataclass(frozen=True)
+class Lesson(News):
+    """What happened since the last piece, or what was ``measured`` before the first."""
+
+    measured: Measured | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Distill(Training[Distilled]):
     """Train ``student`` (one of :data:`.students.STUDENTS`, or a ``.pb`` file) to answer as ``teacher`` does, and write
-    it to ``output``; :class:`.News` of batches and epochs come as pieces.
+    it to ``output``; :class:`Lesson` after :class:`Lesson` comes as a piece.
 
     The loss is ``labels`` times the cross entropy with the labels, and the rest times ``temperature`` squared times the
     Kullback-Leibler divergence from the teacher's classes, both softened by ``temperature`` (G. Hinton et al.,
@@ -55,7 +71,7 @@ class Distill(Training[Distilled]):
 
     name: ClassVar[str] = "distill"
     answer: ClassVar[type] = Distilled
-    piece: ClassVar[type | None] = News
+    piece: ClassVar[type | None] = Lesson
 
     teacher: ModelRef
     student: str

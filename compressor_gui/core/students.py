@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from compressor_gui.core import pbio
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import Edit, ModelGraph, Node
 from compressor_gui.core.layers import find_layers
@@ -25,6 +27,24 @@ class _Asked(NamedTuple):
     shape: tuple[int, ...]
     output: str
     classes: int
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a student would be, before it is trained: its weights and its file's bytes, or the ``problem`` with it."""
+
+    weights: int = 0
+    size: int = 0
+    problem: str = ""
+
+
+def offer(teacher: ModelGraph, student: str) -> Offer:
+    """What ``student``, one of :data:`STUDENTS` or a frozen graph's file, would be beside this teacher."""
+    try:
+        made = make_student(teacher, student) if student in STUDENTS else pbio.read_graph(student)
+    except CompressorError as error:
+        return Offer(problem=str(error))
+    return Offer(sum(layer.parameters for layer in find_layers(made)), pbio.byte_size(made))
 
 
 def make_student(teacher: ModelGraph, kind: str, seed: int = 0) -> ModelGraph:

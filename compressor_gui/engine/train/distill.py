@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from compressor_gui.core import pbio
-from compressor_gui.core.distilling import Distill, Distilled
+from compressor_gui.core.distilling import Distill, Distilled, Lesson, Measured
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import Edit, ModelGraph, parse_ref
 from compressor_gui.core.layers import find_layers
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.serve import Job
 from compressor_gui.core.students import STUDENTS, make_student, randomised
-from compressor_gui.core.training import Batches, Epoch, News, checkpoint_file, learning_rate
+from compressor_gui.core.training import Batches, Epoch, checkpoint_file, learning_rate
 from compressor_gui.core.values import Tensor
 from compressor_gui.engine.models import read_model
 from compressor_gui.engine.session import tf
@@ -60,6 +60,7 @@ def _distill(request: Distill, job: Job, folder: Path) -> Distilled:
     job.progress(0, 0, "measuring the teacher")
     teachers = None if task.metric != "top1" else trainer.teacher_value(setup, job)
     before = trainer.value(setup.test, job)
+    job.piece(Lesson(measured=Measured(task.metric, before, teachers)))
     told = repr((request.temperature, request.labels, request.hints, request.hint_weight)).encode()
     path = checkpoint_file(training, b"".join((pbio.to_bytes(student), pbio.to_bytes(teacher_graph), told)))
     epochs, stopped = _train(trainer, setup, request, job, path)
@@ -186,7 +187,7 @@ def _train(trainer: Trainer, setup: Setup, request: Distill, job: Job, path: Pat
         epochs = list(found[0].epochs)
         trainer.restore(found[1])
         for epoch in epochs:
-            job.piece(News(epoch=epoch))
+            job.piece(Lesson(epoch=epoch))
     total = request.epochs * trainer.batches
     good = trainer.weights
     for number in range(len(epochs) + 1, request.epochs + 1):
@@ -204,14 +205,15 @@ def _train(trainer: Trainer, setup: Setup, request: Distill, job: Job, path: Pat
             speed = trained.batches * trainer.batch / max(time.perf_counter() - last, 1e-9)
             last = time.perf_counter()
             done = (number - 1) * trainer.batches + at
-            job.piece(News(batches=Batches(0, number, done, total, trained.loss, rate(at - 1), speed)))
+            job.piece(Lesson(batches=Batches(0, number, done, total, trained.loss, rate(at - 1), speed)))
             job.progress(done, total, f"epoch {number} of {request.epochs}, loss {trained.loss:.4f}")
             job.wait()
             if job.finishing.is_set():
                 break
         value = trainer.value(setup.test, job)
-        epochs.append(Epoch(0, number, losses / at, value, 0.0, rate(at - 1), time.perf_counter() - start))
-        job.piece(News(epoch=epochs[-1]))
+        seconds, metric = time.perf_counter() - start, trainer.task.metric
+        epochs.append(Epoch(0, number, losses / at, value, 0.0, rate(at - 1), seconds, metric=metric))
+        job.piece(Lesson(epoch=epochs[-1]))
         good = trainer.weights
         if not job.finishing.is_set():
             _write(path, epochs, trainer, setup)

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import (
-    QComboBox,
-    QDoubleSpinBox,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QSpinBox,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
 
 from compressor_gui.core import units
 from compressor_gui.core.channel_pruning import PruneChannels
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.layers import Layer
 from compressor_gui.core.measure import ModelRef
-from compressor_gui.core.names import elide
 from compressor_gui.core.passes.base import Param
 from compressor_gui.core.training import OPTIMIZERS, RATES, REWINDS, Augmenting, Goal, Optimizing, PruneRetrain
 from compressor_gui.gui.inspector.section import MARGIN
-from compressor_gui.gui.pass_form import Field
+from compressor_gui.gui.retrain.data_choice import DataChoice
+from compressor_gui.gui.retrain.forms import More, choices, defaults, form_layout, taken
 from compressor_gui.gui.retrain.retrainer import Ask
 from compressor_gui.gui.theme import UNIT
 from compressor_gui.gui.widgets import label
@@ -81,21 +68,20 @@ _MORE: dict[str, Param] = {
     "patience": Param("integer", "Patience", "End a step after so many epochs that are no better; 0: never", 0, 10_000),
     "seed": Param("integer", "Seed", "Decides all that is random", 0),
 }
-_NAME = 28
-"""Characters of a name on a button."""
+_MORE_TIP = "Steps, learning rate, batch, seed, and what is done to training pictures"
 
 
 class GoalForm(QWidget):
-    """Makes a request of what the user chose. ``data_button`` and ``test`` are the panel's to connect."""
+    """Makes a request of what the user chose."""
 
-    def __init__(self) -> None:
+    def __init__(self, choice: DataChoice) -> None:
         super().__init__()
         self._weights = self._bytes = 0
         column = QVBoxLayout(self)
         column.setContentsMargins(MARGIN, UNIT, MARGIN, UNIT)
         column.setSpacing(UNIT * 2)
-        self._form = form = _form_layout()
-        self.goal = _choices(_GOALS, "Goal")
+        self._form = form = form_layout()
+        self.goal = choices(_GOALS, "Goal")
         self.amount = QDoubleSpinBox()
         self.amount.setAccessibleName("Amount")
         self.amount.setAlignment(Qt.AlignmentFlag.AlignRight)
@@ -108,13 +94,10 @@ class GoalForm(QWidget):
         self.words = label("", "small")
         self.words.setWordWrap(True)
         form.addRow("", self.words)
-        self.data_button = QPushButton()
-        self.data_button.setObjectName("retrainChoice")
-        self.data_button.setAccessibleName("Data")
-        form.addRow("Data", self.data_button)
-        self.test = _choices({}, "Test data")
-        form.addRow("Test on", self.test)
-        self.schedule, self.criterion = _choices(_SCHEDULES, "Schedule"), _choices(_CRITERIA, "Criterion")
+        self.test = choice.box
+        form.addRow("Data", choice.button)
+        form.addRow("Test on", choice.box)
+        self.schedule, self.criterion = choices(_SCHEDULES, "Schedule"), choices(_CRITERIA, "Criterion")
         for combo, default in ((self.schedule, PruneRetrain.schedule), (self.criterion, PruneRetrain.criterion)):
             combo.setCurrentIndex(combo.findData(default))
         form.addRow("Prune", self.schedule)
@@ -127,34 +110,15 @@ class GoalForm(QWidget):
         self.epochs.setToolTip("How often all training examples are seen after each step of pruning")
         form.addRow("Epochs", self.epochs)
         column.addLayout(form)
-        self.more_button = QToolButton()
-        self.more_button.setText("More …")
-        self.more_button.setToolTip("Steps, learning rate, batch, seed, and what is done to training pictures")
-        self.more_button.setCheckable(True)
-        self.more_button.setProperty("role", "flat")
-        column.addWidget(self.more_button, 0, Qt.AlignmentFlag.AlignLeft)
-        self.fields: dict[str, Field] = {}
-        more = QWidget()
-        more.setLayout(self._more())
-        more.hide()
-        self.more_button.toggled.connect(more.setVisible)
+        more = More(_MORE, defaults(PruneRetrain, Optimizing, Augmenting), _MORE_TIP)
+        steps = more.fields["steps"].editor
+        assert isinstance(steps, QSpinBox)
+        steps.setSpecialValueText("as many as it takes")
+        self.more_button, self.fields, self._more = more.button, more.fields, more
         column.addWidget(more)
         self.goal.currentIndexChanged.connect(self._goal_chosen)
         self.amount.valueChanged.connect(self._say)
         self._goal_chosen()
-
-    def _more(self) -> QFormLayout:
-        form = _form_layout()
-        defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(PruneRetrain)}
-        defaults |= dataclasses.asdict(Optimizing()) | dataclasses.asdict(Augmenting())
-        for name, spec in _MORE.items():
-            field = self.fields[name] = Field(spec, defaults[name], optional=False)
-            if name == "steps" and isinstance(field.editor, QSpinBox):
-                field.editor.setSpecialValueText("as many as it takes")
-            title = QLabel("" if spec.kind == "flag" else spec.label)
-            title.setToolTip(spec.help)
-            form.addRow(title, field)
-        return form
 
     @property
     def removes_channels(self) -> bool:
@@ -193,23 +157,10 @@ class GoalForm(QWidget):
             text = "channels go until it is measured to be so"
         self.words.setText(text)
 
-    def show_data(self, data: DataSpec | None, test: DataSpec | None, held_out: str) -> None:
-        """Name the data; ``held_out`` says what is tested on where there is no other."""
-        name = (Path(data.path).name or data.path) if data is not None else "Choose data …"
-        self.data_button.setText(elide(name, _NAME))
-        self.data_button.setToolTip(f"{data.path}\n{data.summary}" if data is not None else "")
-        self.test.clear()
-        self.test.addItem(elide(Path(test.path).name or test.path, _NAME) if test is not None else held_out)
-        self.test.setToolTip(test.path if test is not None else "What points are measured on")
-        for text, value in (("a part of the data", "part"), ("another folder …", "folder"), ("another file …", "file")):
-            if value != "part" or test is not None:
-                self.test.addItem(text, value)
-        self.test.setEnabled(data is not None)
-
     def request(self, model: ModelRef, data: DataSpec, test: DataSpec | None) -> Ask:
         """What is asked. Raises CompressorError where it makes no sense."""
-        values = {name: field.value() for name, field in self.fields.items()}
-        optimizing, augmenting = _taken(values, Optimizing), _taken(values, Augmenting)
+        values = self._more.values()
+        optimizing, augmenting = taken(values, Optimizing), taken(values, Augmenting)
         shared: dict[str, Any] = {
             "model": model, "data": data, "test": test, "epochs": self.epochs.value(), "seed": values.pop("seed"),
             "optimizing": Optimizing(**optimizing), "augmenting": Augmenting(**augmenting),
@@ -228,32 +179,3 @@ class GoalForm(QWidget):
             )  # fmt: skip
         asked.check()
         return asked
-
-
-def _taken(values: dict[str, Any], kind: type) -> dict[str, Any]:
-    """The values that are fields of this kind."""
-    return {field.name: values.pop(field.name) for field in dataclasses.fields(kind) if field.name in values}
-
-
-def _form_layout() -> QFormLayout:
-    form = QFormLayout()
-    form.setContentsMargins(0, 0, 0, 0)
-    form.setHorizontalSpacing(12)
-    form.setVerticalSpacing(UNIT * 2)
-    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
-    return form
-
-
-def _choices(table: dict[str, tuple[str, str]], name: str) -> QComboBox:
-    combo = QComboBox()
-    combo.setAccessibleName(name)
-    for at, (value, (text, tip)) in enumerate(table.items()):
-        combo.addItem(text, value)
-        combo.setItemData(at, tip, Qt.ItemDataRole.ToolTipRole)
-    if table:
-        combo.currentIndexChanged.connect(lambda at: combo.setToolTip(combo.itemData(at, Qt.ItemDataRole.ToolTipRole)))
-        combo.currentIndexChanged.emit(0)
-    combo.setMinimumContentsLength(8)
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    return combo

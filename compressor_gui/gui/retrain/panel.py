@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
-from PySide6.QtWidgets import QFileDialog, QPushButton, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
-from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
-from compressor_gui.core.training import PruneRetrain, train_and_test
+from compressor_gui.core.training import PruneRetrain
 from compressor_gui.gui.inspector.section import MARGIN, Section
-from compressor_gui.gui.measure.data_dialog import DataDialog, dropped_path
+from compressor_gui.gui.measure.data_dialog import dropped_path
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.retrain.curves import Curves
+from compressor_gui.gui.retrain.data_choice import DataChoice
 from compressor_gui.gui.retrain.densities import Densities
 from compressor_gui.gui.retrain.goal_form import GoalForm
 from compressor_gui.gui.retrain.points_part import PointsPart
@@ -49,21 +47,20 @@ class RetrainPanel(QWidget):
         self.setAcceptDrops(True)
         self.measurer, self.document, self.theme = measurer, measurer.document, theme
         self.retrainer = Retrainer(measurer)
-        self.test: DataSpec | None = None
-        """Other examples to measure points on; None: a part of the data, or its test pair."""
+        self.choice = DataChoice(measurer, theme, self)
         self._was_running = False
         self._build()
         self.retrainer.changed.connect(self._show_run)
         self.document.changed.connect(self._changed)
+        self.choice.changed.connect(self._show_choice)
+        self._show_choice()
         self._show_model(self.document.state)
         self._show_run()
 
     def _build(self) -> None:
         theme, retrainer = self.theme, self.retrainer
         self.run_bar = RunBar(retrainer)
-        self.form = GoalForm()
-        self.form.data_button.clicked.connect(lambda: self.ask_data())
-        self.form.test.activated.connect(self._ask_test)
+        self.form = GoalForm(self.choice)
         self.setup = QWidget()
         column = QVBoxLayout(self.setup)
         column.setContentsMargins(0, 0, 0, UNIT * 2)
@@ -138,41 +135,6 @@ class RetrainPanel(QWidget):
 
     # -- data --------------------------------------------------------------------------------------------------------
 
-    def ask_data(self, path: str = "") -> DataDialog:
-        """Choose the training examples."""
-        dialog = DataDialog(self.measurer, self.theme, path, self.window())
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.open()
-        return dialog
-
-    def _ask_test(self, at: int) -> None:
-        """What was chosen below "Test on"."""
-        kind, folder = self.form.test.itemData(at), self.measurer.settings.folder
-        self.form.test.setCurrentIndex(0)
-        if kind == "part":
-            self.set_test(None)
-        elif kind == "folder":
-            self.choose_test(QFileDialog.getExistingDirectory(self, "Test data", folder))
-        elif kind == "file":
-            self.choose_test(QFileDialog.getOpenFileName(self, "Test data", folder)[0])
-
-    def choose_test(self, path: str) -> None:
-        """Measure points on what is at ``path`` (empty: as before), prepared as the training examples are."""
-        data = self.document.state.data
-        if data is None or not path:
-            return
-
-        def use(found: DataSpec) -> None:
-            others = replace(data, kind=found.kind, path=found.path, targets=found.targets, names=found.names)
-            self.set_test(replace(others, split="all", limit=0))
-
-        self.measurer.guess(path, use, self._say_problem)
-
-    def set_test(self, test: DataSpec | None) -> None:
-        """Measure points on these examples."""
-        self.test = test
-        self._show_data(self.document.state)
-
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take data where a model is open."""
         if self.document.state.source is not None and dropped_path(event):
@@ -181,7 +143,7 @@ class RetrainPanel(QWidget):
     def dropEvent(self, event: QDropEvent) -> None:
         """Describe the data that was dropped."""
         event.acceptProposedAction()
-        self.ask_data(dropped_path(event))
+        self.choice.ask(dropped_path(event))
 
     # -- the run -----------------------------------------------------------------------------------------------------
 
@@ -189,11 +151,11 @@ class RetrainPanel(QWidget):
         """Begin, or first choose data."""
         state = self.document.state
         if state.data is None:
-            self.ask_data()
+            self.choice.ask()
             return
         model = self.measurer.compressed(state.recipe)
         try:
-            request = self.form.request(model, state.data, self.test)
+            request = self.form.request(model, state.data, self.choice.test)
         except CompressorError as error:
             self._say_problem(error)
             return
@@ -251,12 +213,8 @@ class RetrainPanel(QWidget):
     # -- what the document says --------------------------------------------------------------------------------------
 
     def _changed(self, old: State, new: State) -> None:
-        if old.source is not new.source:
-            self.test = None
         if old.made is not new.made or old.source is not new.source:
             self._show_model(new)
-        elif old.data is not new.data:
-            self._show_data(new)
         if old.recipe is not new.recipe or old.selected != new.selected:
             self._show_run()
 
@@ -270,19 +228,9 @@ class RetrainPanel(QWidget):
         self.empty.setText(_NO_MODEL if state.source is None else _NO_LAYER if layers else _NO_LAYER_AT_ALL)
         size = state.made.size if state.made is not None else state.source.size if state.source is not None else 0
         self.form.show_model(floats, size)
-        self._show_data(state)
 
-    def _show_data(self, state: State) -> None:
-        self.intro.setText(_INTRO if state.data is not None else _NO_DATA)
-        self.start_button.setText("Start" if state.data is not None else "Choose data …")
-        self._say_problem(None)
-        held_out = ""
-        if state.data is not None and self.test is None:
-            try:
-                train, test = train_and_test(state.data, None)
-                held_out = (
-                    "the test pair beside it" if train.split == "all" else f"{100 * test.test_share:g} % held out"
-                )
-            except CompressorError as error:
-                self._say_problem(error)
-        self.form.show_data(state.data, self.test, held_out)
+    def _show_choice(self) -> None:
+        data = self.choice.data
+        self.intro.setText(_INTRO if data is not None else _NO_DATA)
+        self.start_button.setText("Start" if data is not None else "Choose data …")
+        self._say_problem(self.choice.problem)

@@ -1,69 +1,44 @@
-"""A run of pruning and retraining, as the window conducts it: it goes on whatever is shown meanwhile."""
+"""A run of pruning and retraining, as the window conducts it."""
 
 from __future__ import annotations
 
 import time
 
-from PySide6.QtCore import QObject, QTimer, Signal
-
 from compressor_gui.core.channel_pruning import ChannelPoint, ChannelsPruned, PruneChannels, opened
-from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.measure import Accuracy, Evaluation
 from compressor_gui.core.metrics import wilson_interval
 from compressor_gui.core.protocol import Word
 from compressor_gui.core.recipe import Recipe
 from compressor_gui.core.training import Point, PruneRetrain, Retrained, weights_step
-from compressor_gui.gui.engine_link import RunningJob
 from compressor_gui.gui.measure.measured import Of
-from compressor_gui.gui.measure.measurer import FRAME, Measurer
+from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.retrain.course import Course
-from compressor_gui.gui.state import State
+from compressor_gui.gui.retrain.training_run import TrainingRun
 
 Ask = PruneRetrain | PruneChannels
 Found = Retrained | ChannelsPruned
 AnyPoint = Point | ChannelPoint
 
 
-class Retrainer(QObject):
+class Retrainer(TrainingRun):
     """The document's run, going or ended.
 
-    ``changed`` says that it has begun, got on (at most ten times a second) or ended; ``error`` is why it ended without
-    an answer, ``found`` the answer. Nothing in the document changes until :meth:`use` is called. Pieces of a run that
-    was broken off stay, and the same request goes on from its last epoch.
+    Nothing in the document changes until :meth:`use` is called. Pieces of a run that was broken off stay, and the same
+    request goes on from its last epoch.
     """
 
-    changed = Signal()
+    request: Ask | None
+    found: Found | None
 
     def __init__(self, measurer: Measurer) -> None:
-        super().__init__(measurer)
-        self.measurer, self.document, self.engine = measurer, measurer.document, measurer.engine
-        self.request: Ask | None = None
-        self.course = Course()
-        self.found: Found | None = None
-        self.error: CompressorError | None = None
-        self.paused = False
-        self.finishing = False
         self._base = Recipe()
-        self._job = -1
+        self.course = Course()
+        self.paused = False
         self._pace: tuple[int, float] | None = None
         """How many batches were done, and when, at the first piece since it began, or was let go on."""
-        self._heard = False
-        self._keeps = True
-        self._frame = QTimer(self, interval=FRAME)
-        self._frame.timeout.connect(self._tell)
-        self.document.changed.connect(self._document_changed)
+        super().__init__(measurer)
 
     # -- the run ------------------------------------------------------------------------------------------------------
-
-    @property
-    def is_running(self) -> bool:
-        """Whether a run is under way."""
-        return self._job in self.engine.jobs
-
-    @property
-    def job(self) -> RunningJob | None:
-        """The engine's job, while it runs."""
-        return self.engine.jobs.get(self._job)
 
     @property
     def is_stale(self) -> bool:
@@ -95,13 +70,12 @@ class Retrainer(QObject):
             self._start(self.request, self._base)
 
     def _start(self, request: Ask, base: Recipe) -> None:
-        self.request, self._base = request, base
-        self.course, self.found, self.error = Course(), None, None
-        self.paused, self.finishing, self._keeps, self._pace = False, False, True, None
-        title = "Retrain" if isinstance(request, PruneRetrain) else "Remove channels and retrain"
-        self._job = self.engine.submit(request, title, self._done, self._failed, self._stopped, self._take)
-        self._frame.start()
-        self.changed.emit()
+        self._base = base
+        self.submit(request, "Retrain" if isinstance(request, PruneRetrain) else "Remove channels and retrain")
+
+    def clear(self) -> None:
+        """Forget the pieces."""
+        self.course, self.paused, self._pace = Course(), False, None
 
     def pause(self) -> None:
         """Let it wait behind the batches under way."""
@@ -113,27 +87,31 @@ class Retrainer(QObject):
 
     def finish(self) -> None:
         """End it with what it has; its best point goes into the recipe then."""
-        if self.is_running:
-            self.finishing = True
-            self._say("finish", paused=False)
-
-    def discard(self) -> None:
-        """End it; nothing of it is used."""
-        self._keeps = False
-        self.engine.cancel(self._job)
-        self.changed.emit()
-
-    def forget(self) -> None:
-        """Leave the ended run."""
-        if not self.is_running:
-            self.request, self.course, self.found, self.error = None, Course(), None, None
-            self.changed.emit()
+        self.paused, self._pace = False, None
+        super().finish()
 
     def _say(self, word: Word, *, paused: bool) -> None:
         if self.is_running:
             self.engine.tell(self._job, word)
             self.paused, self._pace = paused, None
             self.changed.emit()
+
+    def take(self, piece: object) -> None:
+        """Keep a piece."""
+        self.course.take(piece)
+        last = self.course.last
+        if last is not None and (self._pace is None or last.done < self._pace[0]):
+            self._pace = (last.done, time.monotonic())
+
+    def use_answer(self) -> None:
+        """Where the run was stopped to be kept, its point goes into the recipe."""
+        assert self.found is not None
+        if self.finishing and self.recipe(self.found.point) != self._base:
+            self.use(self.found.point)
+
+    def _ended(self) -> None:
+        self.paused = False
+        super()._ended()
 
     # -- points -------------------------------------------------------------------------------------------------------
 
@@ -157,49 +135,6 @@ class Retrainer(QObject):
         before = None if self._base.active else _accuracy(found.points[0].value, found.test_n)
         known = Of(Evaluation(_accuracy(point.value, found.test_n), before), recipe, None)
         self.document.set(measured=self.document.state.measured.with_evaluation(known))
-
-    # -- what the engine tells ----------------------------------------------------------------------------------------
-
-    def _take(self, piece: object) -> None:
-        self.course.take(piece)
-        last = self.course.last
-        if last is not None and (self._pace is None or last.done < self._pace[0]):
-            self._pace = (last.done, time.monotonic())
-        self._heard = True
-
-    def _tell(self) -> None:
-        if self._heard:
-            self._heard = False
-            self.changed.emit()
-
-    def _ended(self) -> None:
-        self._frame.stop()
-        self._heard = False
-        self.paused = self.finishing = False
-        self.changed.emit()
-
-    def _done(self, answer: object) -> None:
-        assert isinstance(answer, Retrained | ChannelsPruned)
-        self.found = answer
-        if self.finishing and self._keeps and self.recipe(answer.point) != self._base:
-            self.use(answer.point)
-        self._ended()
-
-    def _failed(self, error: CompressorError) -> None:
-        self.error = error
-        self._ended()
-
-    def _stopped(self) -> None:
-        self._ended()
-        if not self._keeps:
-            self.forget()
-
-    def _document_changed(self, old: State, new: State) -> None:
-        if old.source is not new.source:
-            if self.is_running:
-                self.discard()
-            else:
-                self.forget()
 
 
 def _accuracy(top1: float, n: int) -> Accuracy:
