@@ -126,7 +126,11 @@ def test_any_network(model: ModelGraph) -> None:
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("model", [pair(), pair(op="AddV2"), residual_net(), concat_net()], ids=str)
+@pytest.mark.parametrize(
+    "model",
+    [pair(), pair(op="AddV2"), residual_net(), concat_net()],
+    ids=["a pair", "a bias of AddV2", "a residual sum", "a concatenation"],
+)
 def test_the_result_is_the_same(model: ModelGraph) -> None:
     assert_same_numbers(model, applied(EqualizeLayers(), model).graph, 1e-5)
 
