@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 NOT_A_STEP = {
+    "clip_outliers(bits=17)": "bits=17 must be at least 2 and at most 8",
+    "quantize_weights(symmetry=signed)": "symmetry='signed' is not one of automatic, symmetric, asymmetric",
     "quantize_nodes(mode=round,bitdepth=0)": "bitdepth=0 must be at least 1 and at most 16",
     "quantize_nodes(mode=weights_rounded,bitdepth=17)": "bitdepth=17 must be at least 1 and at most 16",
     "quantize_nodes(bitdepth=4)": "mode eightbit has 8 bits",
@@ -24,6 +26,7 @@ NOT_A_STEP = {
 """A step that can't even be written down -> what the sentence says."""
 
 DOES_NOT_FIT = {
+    "clip_outliers(layers=cnv)": "there is no node or scope 'cnv' to clip (did you mean conv?)",
     "quantize_nodes(skip=cnv)": "there is no node or scope 'cnv' to skip (did you mean conv?)",
     "quantize_weights(skip=elsewhere)": "there is no node or scope 'elsewhere' to skip",
     "fuse_int8": "no range is given",

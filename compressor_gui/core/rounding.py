@@ -13,13 +13,21 @@ for a smaller squared error, which change nothing at 8 bits and a range a channe
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+SYMMETRIES = ("automatic", "symmetric", "asymmetric")
+"""Where the levels lie: evenly around zero; with a zero point, so that they reach from the least weight to the
+greatest; or so where that is worth its bytes."""
+
 _BLOCK = 1 << 16
 """Weights rounded in one go: the temporary arrays stay in the processor's cache, which halves the time."""
+
+_SHARES = tuple(np.linspace(1.0, 0.2, 9))
+"""The ranges of a channel in few bits that are tried, as shares of its greatest magnitude."""
 
 _SHORT_CHANNEL = 16
 _WORTHWHILE = 1.12
@@ -39,6 +47,15 @@ class Codes(NamedTuple):
     minimum: np.ndarray
     maximum: np.ndarray
     mode: str
+
+
+class Clipping(NamedTuple):
+    """Of each row: the ``step`` between two levels (float32), the sum of squared ``errors`` with it, and of those
+    ``unclipped``, where the levels reach to the greatest magnitude (float64). All of shape (rows,)."""
+
+    step: np.ndarray
+    errors: np.ndarray
+    unclipped: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -61,31 +78,27 @@ class _Grid:
         return levels
 
 
-def encode(weights: np.ndarray, axis: int | None, per_channel: bool) -> Codes:
+def encode(weights: np.ndarray, axis: int | None, per_channel: bool, symmetry: str = "automatic") -> Codes:
     """Round float32 weights, all finite, to 8-bit codes. Zero is kept exactly.
 
     ``axis`` is the one along which the output channels lie (None: none is told apart). ``per_channel``: a range for
     each channel, unless one for all fits better, as it does where weights were in 8 bits before; else one for all (mode
-    MIN_FIRST).
+    MIN_FIRST, or SCALED where it is symmetric). ``symmetry``: one of SYMMETRIES.
     """
+    one_grid = _one_symmetric if symmetry == "symmetric" else _with_zero_point
     if axis is None:
         rows = weights.reshape(1, -1)
-        grid = _with_zero_point(rows, one=True)
+        grid = one_grid(rows)
         levels = grid.nearest(rows).astype(np.int16)
         return _codes(levels.reshape(weights.shape), grid, per_channel=False)
     turned = np.moveaxis(weights, axis, 0)
     rows = np.ascontiguousarray(turned).reshape(turned.shape[0], -1)
-    grid = _with_zero_point(rows, one=True)
+    grid = one_grid(rows)
     if per_channel:
-        own = _own_grids(rows)
+        own = _own_grids(rows, symmetry)
         per_channel = not _fits_every_row(grid, own, rows)
         grid = own if per_channel else grid
-    levels = np.empty(rows.shape, np.int16)
-    at_once = max(1, _BLOCK // rows.shape[1])
-    for start in range(0, len(rows), at_once):
-        part = slice(start, start + at_once)
-        levels[part] = _balanced(rows[part], grid[part])
-    codes = _codes(levels, grid, per_channel)
+    codes = _codes(_rounded(rows, grid, np.int16), grid, per_channel)
     return codes._replace(codes=np.ascontiguousarray(np.moveaxis(codes.codes.reshape(turned.shape), 0, axis)))
 
 
@@ -97,11 +110,7 @@ def encode_symmetric(
     turned = np.moveaxis(weights, axis, 0)
     rows = np.ascontiguousarray(turned).reshape(turned.shape[0], -1)
     grid = _symmetric(rows, least_peaks)
-    levels = np.empty(rows.shape, np.int8)
-    at_once = max(1, _BLOCK // max(1, rows.shape[1]))
-    for start in range(0, len(rows), at_once):
-        part = slice(start, start + at_once)
-        levels[part] = _balanced(rows[part], grid[part])
+    levels = _rounded(rows, grid, np.int8)
     codes = np.ascontiguousarray(np.moveaxis(levels.reshape(turned.shape), 0, axis))
     return codes, grid.step[:, 0] * np.float32(127)
 
@@ -117,13 +126,9 @@ def encode_bits(weights: np.ndarray, axis: int | None, bits: int) -> Codes:
     kind, shift = (np.int8, 0) if bits <= 8 else (np.int16, 16 - bits)
     turned = weights.reshape(1, -1) if axis is None else np.moveaxis(weights, axis, 0)
     rows = np.ascontiguousarray(turned).reshape(turned.shape[0], -1)
-    levels, steps = np.empty(rows.shape, kind), np.empty(len(rows), np.float32)
-    at_once = max(1, _BLOCK // max(1, rows.shape[1]))
-    for start in range(0, len(rows), at_once):
-        part = slice(start, start + at_once)
-        grid = _clipped(rows[part], 2 ** (bits - 1) - 1)
-        levels[part], steps[part] = _balanced(rows[part], grid) * 2**shift, grid.step[:, 0]
-    shaped = levels.reshape(turned.shape)
+    steps = clip(rows, bits, _SHARES).step
+    levels = _rounded(rows, _symmetric_levels(steps[:, None], 2 ** (bits - 1) - 1), kind)
+    shaped = (levels << shift).reshape(turned.shape)
     codes = shaped.reshape(weights.shape) if axis is None else np.ascontiguousarray(np.moveaxis(shaped, 0, axis))
     highest = (steps / np.float32(2**shift) * np.float32(np.iinfo(kind).max)).reshape(() if axis is None else (-1,))
     return Codes(codes, np.broadcast_to(np.float32(0), highest.shape), highest, "SCALED")
@@ -139,43 +144,66 @@ def simulate(weights: np.ndarray, axis: int | None, bits: int) -> np.ndarray:
     return rounded
 
 
-def _clipped(rows: np.ndarray, top: int) -> _Grid:
-    """The levels -top to top with the least squared error for each row, of nine ranges up to its greatest magnitude."""
+def clip(rows: np.ndarray, bits: int, shares: Sequence[float], counts: np.ndarray | None = None) -> Clipping:
+    """The 2^``bits`` - 1 levels evenly around zero with the least squared error for each row, of those that reach to
+    these ``shares`` of its greatest magnitude, the first of which is 1: what lies beyond counts as clipped.
+
+    ``counts``: how often each column's values occur; once unless given.
+    """
+    parts = [_clip(rows[part], 2 ** (bits - 1) - 1, shares, counts) for part in _blocks(rows)]
+    return Clipping(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _clip(rows: np.ndarray, top: int, shares: Sequence[float], counts: np.ndarray | None) -> Clipping:
     peak = np.abs(rows).max(axis=1, keepdims=True).astype(np.float64)
-    best, least = np.zeros(0), np.zeros(0)
-    for share in np.linspace(1.0, 0.2, 9):
-        step = short_step(peak * share / top)
-        grid = _Grid(step, np.full_like(step, -top), np.full_like(step, top))
-        error = np.square(grid.nearest(rows) * step - rows).sum(axis=1, keepdims=True, dtype=np.float64)
-        better = error < least if least.size else np.full(error.shape, True)
-        best = np.where(better, step, best) if best.size else step
-        least = np.where(better, error, least) if least.size else error
-    return _Grid(best, np.full_like(best, -top), np.full_like(best, top))
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    for share in shares:
+        grid = _symmetric_levels(short_step(peak * share / top), top)
+        squares = np.square(grid.nearest(rows) * grid.step - rows)
+        errors = squares.sum(axis=1, dtype=np.float64) if counts is None else squares @ counts
+        found.append((grid.step[:, 0], errors))
+    steps, errors = (np.array(column) for column in zip(*found, strict=True))
+    best = errors.argmin(axis=0), np.arange(len(rows))
+    return Clipping(steps[best], errors[best], errors[0])
 
 
-def _own_grids(rows: np.ndarray) -> _Grid:
-    """A grid for each row, with zero points where they are worth their bytes."""
-    symmetric, grid = _symmetric(rows), _with_zero_point(rows, one=False)
+def _blocks(rows: np.ndarray) -> Iterator[slice]:
+    """Rows that are rounded in one go."""
+    at_once = max(1, _BLOCK // max(1, rows.shape[1]))
+    return (slice(start, start + at_once) for start in range(0, len(rows), at_once))
+
+
+def _symmetric_levels(step: np.ndarray, top: int) -> _Grid:
+    """The levels -top to top."""
+    return _Grid(step, np.full_like(step, -top), np.full_like(step, top))
+
+
+def _own_grids(rows: np.ndarray, symmetry: str) -> _Grid:
+    """A grid for each row; ``symmetry`` automatic: with zero points where they are worth their bytes."""
+    if symmetry == "symmetric" or (symmetry == "automatic" and rows.shape[1] < _SHORT_CHANNEL):
+        return _symmetric(rows)
+    grid = _with_zero_point(rows, along=1)
+    if symmetry == "asymmetric":
+        return grid
+    symmetric = _symmetric(rows)
     finer = math.exp(float(np.log(symmetric.step / grid.step).mean()))
-    return symmetric if rows.shape[1] < _SHORT_CHANNEL or finer < _WORTHWHILE else grid
+    return symmetric if finer < _WORTHWHILE else grid
 
 
 def _fits_every_row(whole: _Grid, own: _Grid, rows: np.ndarray) -> bool:
     """Whether ``whole`` makes no row's squared error larger than ``own`` does, by whose steps weights that lie anywhere
     between two levels would be rounded."""
     expected = np.square(own.step[:, 0], dtype=np.float64) / 12 * rows.shape[1]
-    at_once = max(1, _BLOCK // rows.shape[1])
-    for start in range(0, len(rows), at_once):
-        part = rows[start : start + at_once]
-        error = np.square(whole.nearest(part) * whole.step - part).sum(axis=1, dtype=np.float64)
-        if (error > expected[start : start + at_once]).any():
+    for part in _blocks(rows):
+        error = np.square(whole.nearest(rows[part]) * whole.step - rows[part]).sum(axis=1, dtype=np.float64)
+        if (error > expected[part]).any():
             return False
     return True
 
 
-def _with_zero_point(rows: np.ndarray, one: bool) -> _Grid:
-    """The finest 256 levels that reach from the least to the greatest weight and include zero."""
-    along = None if one else 1
+def _with_zero_point(rows: np.ndarray, along: int | None = None) -> _Grid:
+    """The finest 256 levels that reach from the least to the greatest weight, of all or ``along`` 1 of each row, and
+    include zero."""
     low = np.minimum(rows.min(axis=along, keepdims=True), 0).astype(np.float64)
     high = np.maximum(rows.max(axis=along, keepdims=True), 0).astype(np.float64)
     zero = np.rint(-low / np.where(high > low, high - low, 1) * 255)
@@ -188,8 +216,12 @@ def _symmetric(rows: np.ndarray, least_peaks: np.ndarray | None = None) -> _Grid
     peak = np.maximum(rows.max(axis=1, keepdims=True), -rows.min(axis=1, keepdims=True))
     if least_peaks is not None:
         peak = np.maximum(peak, least_peaks[:, None])
-    step = short_step(peak.astype(np.float64) / 127)
-    return _Grid(step, np.full_like(step, -127), np.full_like(step, 127))
+    return _symmetric_levels(short_step(peak.astype(np.float64) / 127), 127)
+
+
+def _one_symmetric(rows: np.ndarray) -> _Grid:
+    """The same for all rows together."""
+    return _symmetric(rows.reshape(1, -1))
 
 
 def short_step(step: np.ndarray) -> np.ndarray:
@@ -201,12 +233,21 @@ def short_step(step: np.ndarray) -> np.ndarray:
 
 
 def _codes(levels: np.ndarray, grid: _Grid, per_channel: bool) -> Codes:
+    """``per_channel``: ``grid`` has a row for each channel."""
     shape = (-1,) if per_channel else ()
     low, high = (grid.lowest * grid.step).reshape(shape), (grid.highest * grid.step).reshape(shape)
     lowest = grid.lowest.astype(np.int16) if per_channel else np.int16(grid.lowest.item())
-    if per_channel and (grid.lowest == -127).all() and (grid.highest == 127).all():
+    if (grid.lowest == -127).all() and (grid.highest == 127).all():
         return Codes(levels.astype(np.int8), np.broadcast_to(np.float32(0), low.shape), high, "SCALED")
     return Codes((levels - lowest).astype(np.uint8), low, high, "MIN_COMBINED" if per_channel else "MIN_FIRST")
+
+
+def _rounded(rows: np.ndarray, grid: _Grid, kind: type[np.signedinteger]) -> np.ndarray:
+    """The :func:`_balanced` levels of rows that are whole output channels, as numbers of this type."""
+    levels = np.empty(rows.shape, kind)
+    for part in _blocks(rows):
+        levels[part] = _balanced(rows[part], grid[part])
+    return levels
 
 
 def _balanced(rows: np.ndarray, grid: _Grid) -> np.ndarray:

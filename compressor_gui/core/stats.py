@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from compressor_gui.core.memo import by_identity
+from compressor_gui.core.rounding import Clipping, clip
 from compressor_gui.core.values import Tensor
 
 CHUNK = 1 << 20
@@ -76,6 +77,10 @@ def histogram(array: np.ndarray, bins: int = 256) -> tuple[np.ndarray, np.ndarra
         counts += np.bincount(np.minimum(place.astype(np.int64), bins - 1), minlength=bins)
     return counts, np.linspace(low, high, bins + 1)
 
+
+SHARES = (*np.linspace(1.0, 0.9, 5, endpoint=False), *np.geomspace(0.9, 0.05, 28))
+"""The clipped ranges that are tried, as shares of the greatest magnitude: closer to each other where they are wide, as
+ranges of 6 to 8 bits are."""
 
 _DROPPED_BITS = 12
 _INFINITE = 0x7F800000
@@ -153,11 +158,21 @@ class Magnitudes:
         Q_b has the 2^b - 1 levels that are evenly spaced around 0, its range clipped where that makes the error least;
         with one bit, the two levels -mean|w| and mean|w| (Rastegari et al., XNOR-Net, 2016).
         """
-        total = float(self._energy_upto[-1])
+        total = self.energy
         if total == 0:
             return np.zeros(len(bits))
         values, counts = self._evenly_binned(4096)
         return np.array([math.sqrt(_least_error(values, counts, b) / total) for b in bits])
+
+    @property
+    def energy(self) -> float:
+        """The sum of the squares of all finite weights."""
+        return float(self._energy_upto[-1])
+
+    def clipping(self, bits: int) -> Clipping:
+        """The one range of 2^``bits`` - 1 (``bits`` >= 2) levels evenly around 0 whose squared error is least; not for
+        a table of zeros alone, or of nothing."""
+        return _clipping(*self._evenly_binned(4096), bits)
 
     def _evenly_binned(self, bins: int) -> tuple[np.ndarray, np.ndarray]:
         """The table, coarser: the mean magnitude of each of ``bins`` even steps, and the counts."""
@@ -183,11 +198,11 @@ def _least_error(values: np.ndarray, counts: np.ndarray, bits: int) -> float:
     """The least sum of squared differences over the clipped ranges tried."""
     if bits == 1:
         return float(counts @ np.square(values - values @ counts / counts.sum()))
-    top = 2 ** (bits - 1) - 1
-    ranges = float(values[-1]) * np.geomspace(0.05, 1.0, 32)
-    steps = ranges[:, None] / top
-    rounded = np.minimum(np.rint(values / steps), top) * steps
-    return float((np.square(values - rounded) @ counts).min())
+    return float(_clipping(values, counts, bits).errors[0])
+
+
+def _clipping(values: np.ndarray, counts: np.ndarray, bits: int) -> Clipping:
+    return clip(values[None], bits, SHARES, counts)
 
 
 def _added(total: np.ndarray, more: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,11 @@ QUANTIZING = (
     "quantize_weights(minimum_size=1,per_channel=false)",
     "round_weights(minimum_size=1)",
     "mixed_precision(rest=4)",
+    "clip_outliers(bits=2)",
+    "clip_outliers(bits=2,per_channel=false)",
     "fuse_int8(ranges={'input': [0, 1], 'relu': [0, 4], 'bias': [-4, 4]},everywhere=true)",
 )
+STAYS_FLOAT = re.compile("round|mode=quantize|clip")
 
 
 def compress(model: ModelGraph, tmp_path: Path, *steps: str) -> Result:
@@ -65,26 +69,55 @@ def test_ranges_of_another_model(tmp_path: Path) -> None:
     assert "step 2: freeze_requantization_ranges: 'block1' has no RequantizationRange" in done.stderr
 
 
-@pytest.mark.parametrize("step", [step for step in QUANTIZING if "round" not in step and "mode=quantize" not in step])
+@pytest.mark.parametrize("step", [step for step in QUANTIZING if not STAYS_FLOAT.search(step)])
 def test_a_graph_that_is_quantized_already(step: str) -> None:
-    """A second run says so, or stops where a name is missing for that. (Of rounded weights one can't see it.)"""
+    """A second run is refused in one sentence. (Of rounded weights one can't see it.)"""
     made = apply(parse(step), conv_net()).graph
-    if step.startswith("fuse_int8"):
-        with pytest.raises(PassError, match="the graph is quantized already"):
-            apply(parse(step), made)
-        return
-    done = apply(parse(step), made)
-    assert not done.changed
-    assert "The graph is quantized already" in done.notes[-1]
+    with pytest.raises(PassError, match="the graph is quantized already"):
+        apply(parse(step), made)
 
 
 @pytest.mark.parametrize(
-    "step", ["quantize_nodes", "quantize_weights(minimum_size=1)", "round_weights(minimum_size=1)"]
+    "step",
+    [
+        "quantize_nodes",
+        "quantize_weights(minimum_size=1)",
+        "round_weights(minimum_size=1)",
+        "mixed_precision(rest=4)",
+        "equalize_layers",
+        "clip_outliers",
+    ],
 )
-def test_a_fused_or_classic_graph_is_known_to_be_quantized(step: str) -> None:
-    done = apply(parse(step), apply(parse("quantize_nodes"), conv_net()).graph)
-    assert not done.changed
-    assert "'conv_eightbit_quantize_input' is a QuantizeV2" in done.notes[-1]
+def test_a_graph_that_another_step_quantized(tmp_path: Path, step: str) -> None:
+    done = compress(conv_net(), tmp_path, "quantize_nodes", step)
+    (line,) = done.stderr.splitlines()
+    assert done.exit_code == 2
+    assert line.startswith(f"error: step 2: {step.partition('(')[0]}: the graph is quantized already: ")
+    assert "'conv_eightbit_quantize_input' is a QuantizeV2 (take the float graph, or leave this step out)" in line
+
+
+def test_inputs_that_are_fed_in_8_bits_already(tmp_path: Path) -> None:
+    done = compress(conv_net(), tmp_path, "quantize_placeholders", "quantize_placeholders")
+    assert "step 2: quantize_placeholders: the graph is quantized already: 'input' is fed as quint8" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "step", ["quantize_weights(minimum_size=1)", "mixed_precision(rest=4)", "clip_outliers(bits=3)"]
+)
+def test_what_is_still_float_of_a_graph_that_is_quantized_in_part(step: str) -> None:
+    part = apply(parse("quantize_weights(minimum_size=1,skip=dense)"), conv_net()).graph
+    far = np.array(part["dense/weights"].tensor.array)  # type: ignore[union-attr]
+    far[0] = np.random.default_rng(0).normal(size=10)
+    part = ModelGraph((const(n.name, far) if n.name == "dense/weights" else n for n in part.nodes), (), part.outputs)
+    done = apply(parse(step), part)
+    assert done.changed
+    assert done.graph["conv/weights"] is part["conv/weights"]
+    assert done.graph["dense/weights"] is not part["dense/weights"]
+
+
+def test_nothing_is_asked_of_a_graph_that_is_quantized_already() -> None:
+    made = apply(parse("quantize_nodes"), conv_net()).graph
+    assert not apply(parse("mixed_precision"), made).changed
 
 
 def test_a_graph_for_which_training_simulated_eight_bits_is_not_quantized() -> None:

@@ -122,11 +122,10 @@ def test_what_is_unpacked_at_every_run_is_said() -> None:
     assert applied(all_in(4), dense(weights[:2048])).notes == ()
 
 
-def test_twice_finds_nothing_to_do() -> None:
+def test_twice_is_refused_where_nothing_is_left_to_do() -> None:
     once = applied(all_in(4), small_net()).graph
-    again = applied(all_in(4), once)
-    assert not again.changed
-    assert "not float32" in again.notes[0]
+    with pytest.raises(PassError, match="the graph is quantized already"):
+        applied(all_in(4), once)
 
 
 def test_what_is_left_alone() -> None:

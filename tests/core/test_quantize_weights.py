@@ -13,7 +13,7 @@ from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.layers import find_layers
 from compressor_gui.core.passes import PassResult
 from compressor_gui.core.pbio import read_graph, to_bytes
-from compressor_gui.core.rounding import encode
+from compressor_gui.core.rounding import SYMMETRIES, encode
 from compressor_gui.core.values import DType
 from tests.support import Net, const, graph, graphs, node, placeholder, run_tf, sqnr_db
 
@@ -131,9 +131,27 @@ def big_bias() -> ModelGraph:
     )
 
 
-def test_a_second_time_finds_nothing_to_do() -> None:
-    once = quantized(dense(normal(2, 2048)), minimum_size=1).graph
-    assert not quantized(once, minimum_size=1).changed
+@pytest.mark.parametrize(
+    ("symmetry", "per_channel", "mode"),
+    [
+        ("symmetric", True, b"SCALED"),
+        ("symmetric", False, b"SCALED"),
+        ("asymmetric", True, b"MIN_COMBINED"),
+        ("asymmetric", False, b"MIN_FIRST"),
+        ("automatic", False, b"MIN_FIRST"),
+    ],
+)
+@pytest.mark.parametrize("shift", [0.0, 1.5])
+def test_levels_around_zero_or_with_a_zero_point(symmetry: str, per_channel: bool, mode: bytes, shift: float) -> None:
+    values = (normal(64, 32) + np.float32(shift)) * np.geomspace(0.01, 1, 32, dtype=np.float32)
+    values[np.abs(values) < 0.002] = 0
+    after = quantized(dense(values), symmetry=symmetry, per_channel=per_channel).graph
+    assert after["w"].attrs["mode"] == mode
+    ends = np.abs(values).max(axis=0), np.ptp(np.vstack([values, np.zeros(32)]), axis=0)
+    width = ends[0] * 2 / 254 if symmetry == "symmetric" else ends[1] / 255
+    step = width if per_channel else width.max()
+    assert (np.abs(stored(after) - values) < 1.05 * step).all()
+    assert (stored(after)[values == 0] == 0).all()
 
 
 def test_constants_that_are_no_layers_weight_have_one_range() -> None:
@@ -182,10 +200,11 @@ def test_the_weights_of_skipped_layers_stay_in_float() -> None:
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("per_channel", [True, False])
-def test_tensorflow_reads_the_very_weights_that_were_meant(per_channel: bool) -> None:
+@pytest.mark.parametrize("symmetry", SYMMETRIES)
+def test_tensorflow_reads_the_very_weights_that_were_meant(symmetry: str, per_channel: bool) -> None:
     net = Net((1, 8, 8, 16)).conv(32).bias().depthwise(kernel=7).conv(64, kernel=1).depthwise(2, kernel=5)
     model = net.then("Relu").flatten().dense(20).build()
-    after = quantized(model, per_channel=per_channel, minimum_size=500).graph
+    after = quantized(model, symmetry=symmetry, per_channel=per_channel, minimum_size=500).graph
     layers = {layer.name: layer for layer in find_layers(after)}
     read = {layer.name: f"{layer.weight.removesuffix('_quantized_const')}" for layer in layers.values()}
     values = run_tf(after, outputs=[*read.values(), *after.outputs])

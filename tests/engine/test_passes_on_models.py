@@ -124,6 +124,7 @@ CASES: dict[str, Case] = {
     "fuse_int8": Case((20, 8), fused),
     "equalize_layers": Case(idle=("liveness",)),
     "correct_biases": Case((20, 10), means),
+    "clip_outliers": Case((12, 6), fixed(bits=4)),
     "insert_logging": Case((EXACT, EXACT), fixed(op=["Relu"], first_n=0)),
     "fake_quantize_concat": Case(idle=("liveness", "emotion")),  # no real model here was trained for 8 bits
     "quantize_placeholders": Case((20, 10)),

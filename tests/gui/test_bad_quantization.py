@@ -42,12 +42,15 @@ def test_the_recipe_stays_as_it_was(qtbot: QtBot, document: Document) -> None:
         assert document.state.made.graph is before.graph  # type: ignore[union-attr]
 
 
-def test_a_network_that_is_quantized_already(qtbot: QtBot, document: Document) -> None:
+@pytest.mark.parametrize(
+    "step", ["quantize_nodes", "quantize_weights", "clip_outliers", "fuse_int8(ranges={'relu': [0, 1]})"]
+)
+def test_a_network_that_is_quantized_already(qtbot: QtBot, document: Document, step: str) -> None:
     eight = HALF.adding(parse("quantize_nodes"))
     document.set_recipe(eight)
     qtbot.waitUntil(lambda: not document.state.stale)
     with qtbot.waitSignal(document.failed) as failed:
-        document.set_recipe(eight.adding(parse("fuse_int8(ranges={'relu': [0, 1]})")))
+        document.set_recipe(eight.adding(parse(step)))
     assert "the graph is quantized already" in str(failed.args[0])
     qtbot.waitUntil(lambda: not document.state.stale)
     assert document.state.recipe == eight

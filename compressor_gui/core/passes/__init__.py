@@ -7,6 +7,7 @@ from typing import Any
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.passes.base import Param, Pass, PassResult, apply, parse_call
+from compressor_gui.core.passes.clip_outliers import ClipOutliers
 from compressor_gui.core.passes.correct_biases import CorrectBiases
 from compressor_gui.core.passes.equalize_layers import EqualizeLayers
 from compressor_gui.core.passes.factorize import Factorize
@@ -57,6 +58,7 @@ ALL: tuple[type[Pass], ...] = (
     FuseInt8,
     EqualizeLayers,
     CorrectBiases,
+    ClipOutliers,
     InsertLogging,
     FakeQuantizeConcat,
     QuantizePlaceholders,

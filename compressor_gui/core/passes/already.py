@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from compressor_gui.core.captions import is_quantized
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes.base import PassResult
 
-_HINT = "take the float graph, or leave this step out"
+TAKE_FLOAT = "take the float graph, or leave this step out"
 
 
 def already_quantized(graph: ModelGraph) -> str:
@@ -22,12 +20,14 @@ def already_quantized(graph: ModelGraph) -> str:
 def stranger(graph: ModelGraph, what: str, where: str, hint: str) -> PassError:
     """The error for a name that is not in the graph: of a quantized one it says that, as names go with the floats."""
     quantized = already_quantized(graph)
-    return PassError(f"{what}, and {quantized}" if quantized else what, where=where, hint=_HINT if quantized else hint)
-
-
-def noted_if_idle(done: PassResult, graph: ModelGraph) -> PassResult:
-    """``done``, with a note where it changes nothing because the graph is quantized already."""
-    quantized = "" if done.changed else already_quantized(graph)
     if not quantized:
-        return done
-    return replace(done, notes=(*done.notes, f"{quantized[0].upper()}{quantized[1:]}; {_HINT}."))
+        return PassError(what, where=where, hint=hint)
+    return PassError(f"{what}, and {quantized}", where=where, hint=TAKE_FLOAT)
+
+
+def refuse_if_idle(done: PassResult, graph: ModelGraph, where: str) -> PassResult:
+    """``done``; raises PassError where it changes nothing because the graph is quantized already."""
+    quantized = "" if done.changed else already_quantized(graph)
+    if quantized:
+        raise PassError(quantized, where=where, hint=TAKE_FLOAT)
+    return done

@@ -14,6 +14,7 @@ import numpy as np
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.passes.already import refuse_if_idle
 from compressor_gui.core.passes.base import Pass, PassResult, param, result
 from compressor_gui.core.passes.int8.weights import rounded
 from compressor_gui.core.passes.measured import store_constant, stored_vectors
@@ -45,7 +46,7 @@ class CorrectBiases(Pass):
         return f"{self.name}(measured means)"
 
     def run(self, graph: ModelGraph) -> PassResult:
-        """Correct. Raises PassError where the means are missing or those of another graph."""
+        """Correct. Raises PassError where the means are missing or those of another graph, or this one is quantized."""
         means = stored_vectors(graph, self.sha256, self.name)
         edit = Edit(graph)
         without = []
@@ -64,7 +65,8 @@ class CorrectBiases(Pass):
             if error.any():
                 values = (old.array - error.reshape(old.array.shape)).astype(np.float32)
                 store_constant(graph, edit, bias, values, "corrected")
-        return result(edit, [f"Without a bias that could take the error: {some(without)}."] if without else [])
+        notes = [f"Without a bias that could take the error: {some(without)}."] if without else []
+        return refuse_if_idle(result(edit, notes), graph, self.name)
 
     def _error(self, layer: Node, weights: np.ndarray, mean: np.ndarray) -> np.ndarray:
         """The mean of the error of each output channel."""

@@ -18,6 +18,7 @@ import numpy as np
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import Edit, ModelGraph
+from compressor_gui.core.passes.already import refuse_if_idle
 from compressor_gui.core.passes.base import Pass, PassResult, param, result
 from compressor_gui.core.passes.measured import store_constant, stored_vectors
 from compressor_gui.core.scaling import Group, find_groups, in_channels, out_channels, scaled
@@ -65,9 +66,9 @@ class EqualizeLayers(Pass):
         return f"{self.name}({'measured peaks' if self.sha256 else 'weights alone'})"
 
     def run(self, graph: ModelGraph) -> PassResult:
-        """Equalize. Raises PassError where the peaks are missing or those of another graph."""
+        """Equalize. Raises PassError where the peaks are missing or of another graph, or this one is quantized."""
         chosen, notes = self._chosen(graph)
-        return result(_scale(graph, chosen), notes)
+        return refuse_if_idle(result(_scale(graph, chosen), notes), graph, self.name)
 
     def factors(self, graph: ModelGraph) -> dict[str, np.ndarray]:
         """Those of the tensors between layers."""

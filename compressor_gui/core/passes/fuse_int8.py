@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import ModelGraph
-from compressor_gui.core.passes.already import noted_if_idle, stranger
+from compressor_gui.core.passes.already import refuse_if_idle, stranger
 from compressor_gui.core.passes.base import Names, Pass, PassResult, Ranges, param, result
 from compressor_gui.core.passes.carried_ranges import carried_ranges
 from compressor_gui.core.passes.freeze_requantization_ranges import check_ranges
@@ -71,7 +71,7 @@ class FuseInt8(Pass):
         else:
             notes.append("Nothing in this graph gains from fused int8 operations.")
         left = {**plan.left, **skipped_nodes(graph, skipped_names(graph, self.skip, self.name))}
-        return noted_if_idle(result(Rewriter(plan, self.without_vnni).run(), notes, left=left), graph)
+        return refuse_if_idle(result(Rewriter(plan, self.without_vnni).run(), notes, left=left), graph, self.name)
 
     def limits(self, graph: ModelGraph) -> dict[str, tuple[float, float]]:
         """Node of ``graph`` whose value is in codes -> what the lowest and the highest code stand for."""

@@ -11,7 +11,7 @@ import numpy as np
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import Edit, ModelGraph, Node
 from compressor_gui.core.layers import Layer, find_layers
-from compressor_gui.core.passes.already import noted_if_idle, stranger
+from compressor_gui.core.passes.already import refuse_if_idle, stranger
 from compressor_gui.core.passes.base import Amounts, Pass, PassResult, param, result
 from compressor_gui.core.passes.stored_codes import per_channel_pays, store_codes
 from compressor_gui.core.passes.weights import unfit
@@ -73,7 +73,8 @@ class MixedPrecision(Pass):
         notes = [f"Left alone, as {reason}: {some(names)}." for reason, names in refused.items()]
         if unfolded:
             notes.append(f"Unpacked at every run, as TensorFlow folds constants of up to 10 MB: {some(unfolded)}.")
-        return noted_if_idle(result(edit, notes), graph)
+        done = result(edit, notes)
+        return refuse_if_idle(done, graph, self.name) if refused else done
 
     def _own(self, graph: ModelGraph, layers: Iterable[Layer]) -> dict[str, int]:
         """Layer -> its own number of bits."""

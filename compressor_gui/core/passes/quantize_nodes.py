@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import ModelGraph
-from compressor_gui.core.passes.already import noted_if_idle
+from compressor_gui.core.passes.already import refuse_if_idle
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
 from compressor_gui.core.passes.eightbit import modes
 from compressor_gui.core.passes.eightbit.plan import Plan
@@ -74,7 +74,7 @@ class QuantizeNodes(Pass):
 
     def run(self, graph: ModelGraph) -> PassResult:
         """The 8-bit graph. Raises PassError where ``skip`` names what is not there."""
-        return noted_if_idle(self._run(graph), graph)
+        return refuse_if_idle(self._run(graph), graph, self.name)
 
     def _run(self, graph: ModelGraph) -> PassResult:
         if self.mode == "weights":

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.passes.already import TAKE_FLOAT
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
 from compressor_gui.core.passes.readers import redirect
 from compressor_gui.core.values import DType, Tensor
@@ -54,6 +55,10 @@ class QuantizePlaceholders(Pass):
                 self._quantize(graph, edit, node)
         if not any(_is_float_input(node) for node in graph.nodes):
             notes.append("No placeholder is float32, so none became quint8.")
+        fed = next((name for name in graph.inputs if graph[name].dtype("dtype") == DType.QUINT8), None)
+        if fed is not None and not edit.origins:
+            words = f"the graph is quantized already: {fed!r} is fed as quint8"
+            raise PassError(words, where=self.name, hint=TAKE_FLOAT)
         return result(edit, notes)
 
     def _quantize(self, graph: ModelGraph, edit: Edit, node: Node) -> None:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from compressor_gui.core.graph import Edit, ModelGraph
-from compressor_gui.core.passes.already import noted_if_idle
+from compressor_gui.core.passes.already import refuse_if_idle
 from compressor_gui.core.passes.base import Pass, PassResult, param, result
 from compressor_gui.core.passes.weights import choose
 from compressor_gui.core.values import Tensor
@@ -39,7 +39,7 @@ class RoundWeights(Pass):
             value = Tensor(tensor.dtype, _round(tensor.array, self.num_steps))
             if value != tensor:
                 edit.replace(node.with_(attrs={"value": value}))
-        return noted_if_idle(result(edit, notes), graph)
+        return refuse_if_idle(result(edit, notes), graph, self.name)
 
 
 def _round(array: np.ndarray, steps: int) -> np.ndarray:
