@@ -225,7 +225,8 @@ class PruneRetrain(Training[Retrained]):
     (:attr:`DataSpec.test_share`, by the hash that ``data.seed`` keys). ``layers``: those pruned (empty: all with float
     weights); weights and biases of all layers are trained, unless ``freeze`` names them. ``loss`` ``auto`` is classes
     where there are labels, else fidelity to the original's outputs. ``logits``: the tensor before Softmax (empty: it is
-    found).
+    found). ``labels`` is the labels' part of the loss for classes; the rest is the divergence from the original's
+    answers, softened by ``temperature``, as in :class:`.distilling.Distill`.
 
     ``schedule``: ``one_shot`` prunes once; ``iterative`` in ``steps`` steps that each keep the same share, ``epochs``
     epochs after each (Han et al. 2015); ``cubic`` while training (Zhu and Gupta 2017); ``surgery`` lets weights come
@@ -257,6 +258,8 @@ class PruneRetrain(Training[Retrained]):
     augmenting: Augmenting = field(default_factory=Augmenting)
     seed: int = 0
     loss: str = "auto"
+    labels: float = 1.0
+    temperature: float = 4.0
     logits: str = ""
     output: str = ""
     layers: tuple[str, ...] = ()
@@ -294,6 +297,8 @@ class PruneRetrain(Training[Retrained]):
             ("epochs", self.epochs, 1, 10_000),
             ("rewind_epoch", self.rewind_epoch, 0, 1000),
             ("patience", self.patience, 0, 10_000),
+            ("labels", self.labels, 0, 1),
+            ("temperature", self.temperature, 0.1, 100),
             ("batch", how.batch, 1, 1 << 20),
             ("learning_rate", how.learning_rate, 0, 100),
             ("momentum", how.momentum, 0, 1),

@@ -347,6 +347,19 @@ def arrays(tmp_path: Path) -> tuple[Path, DataSpec]:
     return tmp_path / "net.pb", guess(model, tmp_path / "data.npy")
 
 
+def test_the_original_teaches_its_pruned_self_as_far_as_the_labels_do_not(ask: Ask) -> None:
+    """With weights that do not move the loss is the two parts' mean; an original that has hardly changed answers as itself."""
+    still = Optimizing(learning_rate=0.0)
+
+    def loss(ratio: float, labels: float) -> float:
+        return ask(goal=Goal(ratio=ratio), epochs=1, labels=labels, optimizing=still).epochs[0].loss
+
+    alone, mixed, taught = (loss(20, labels) for labels in (1.0, 0.25, 0.0))
+    assert taught > 1e-2
+    assert mixed == pytest.approx(0.25 * alone + 0.75 * taught, rel=1e-5)
+    assert abs(loss(1.001, 0.0)) < 1e-5
+
+
 def test_without_labels_it_is_trained_to_do_as_the_original_does(ask: Ask, arrays: tuple[Path, DataSpec]) -> None:
     path, data = arrays
     how = Optimizing(learning_rate=3e-3)

@@ -101,8 +101,6 @@ class _Taught(Task):
 
     answers: tuple[str, ...] = ()
     answer_form: str = ""
-    labels: float = 0.0
-    temperature: float = 1.0
     hint_weight: float = 0.0
 
     @staticmethod
@@ -115,22 +113,24 @@ class _Taught(Task):
         ours = tuple(_tensor(mine) for _, mine in request.hints)
         theirs = tuple(_tensor(other) for other, _ in request.hints)
         return _Taught(
-            task.kind, (*task.fetches, *ours), task.forms, task.classes, (*asked.fetches, *theirs), asked.forms[0],
-            request.labels if task.kind == "classes" else 0.0, request.temperature, request.hint_weight,
+            task.kind, (*task.fetches, *ours), task.forms, task.classes, request.labels, request.temperature,
+            (*asked.fetches, *theirs), asked.forms[0], request.hint_weight,
         )  # fmt: skip
+
+    @property
+    def asks_original(self) -> bool:
+        """Whether the loss needs the teacher's outputs."""
+        return super().asks_original or len(self.fetches) > len(self.forms)
+
+    @property
+    def original_form(self) -> str:
+        """What the teacher's scores are."""
+        return self.answer_form
 
     def loss(self, found: Sequence[Any], targets: Any, original: Sequence[Any]) -> Any:
         """The labels' share, the teacher's, and the hints'."""
         scores = len(self.forms)
-        if self.kind != "classes":
-            total = super().loss(found[:scores], targets, original[:scores])
-        else:
-            total = self.labels * super().loss(found[:1], targets, [])
-            if self.labels < 1:
-                wanted = tf.stop_gradient(class_logits(original[0], self.answer_form)) / self.temperature
-                mine = class_logits(found[0], self.forms[0]) / self.temperature
-                apart = tf.reduce_sum(tf.nn.softmax(wanted) * (tf.nn.log_softmax(wanted) - tf.nn.log_softmax(mine)), -1)
-                total += (1 - self.labels) * self.temperature**2 * tf.reduce_mean(apart)
+        total = super().loss(found[:scores], targets, original[:scores])
         for mine, other in zip(found[scores:], original[scores:], strict=True):
             apart = tf.square(_similarities(mine) - tf.stop_gradient(_similarities(other)))
             total += self.hint_weight * tf.reduce_mean(apart)

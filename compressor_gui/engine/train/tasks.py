@@ -29,12 +29,17 @@ class Task:
     """``kind``: classes, regression or fidelity. ``fetches``: the tensors that the loss is computed from; for classes
     the one with the scores, of which ``forms`` says what they are: ``softmax`` or ``sigmoid`` (before either), or
     ``probabilities``. ``classes``: how many there are (0: none). For fidelity, ``forms`` says it of each fetch,
-    ``plain`` for numbers."""
+    ``plain`` for numbers.
+
+    ``labels`` is the labels' part of the loss for classes; the rest is the original's answers, softened by
+    ``temperature``."""
 
     kind: str
     fetches: tuple[str, ...]
     forms: tuple[str, ...]
     classes: int = 0
+    labels: float = 1.0
+    temperature: float = 1.0
 
     @property
     def metric(self) -> str:
@@ -46,16 +51,32 @@ class Task:
         """Whether a smaller value is a better one."""
         return self.kind == "regression"
 
+    @property
+    def asks_original(self) -> bool:
+        """Whether the loss needs the original's outputs."""
+        return self.kind == "fidelity" or (self.kind == "classes" and self.labels < 1)
+
     def loss(self, found: Sequence[Any], targets: Any, original: Sequence[Any]) -> Any:
-        """The mean loss of a batch, in TensorFlow: ``found`` are the fetches, ``original`` those of the original."""
+        """The mean loss of a batch, in TensorFlow: ``found`` are the fetches, ``original`` those of the original where
+        it :attr:`asks_original`."""
         if self.kind == "classes":
             logits = class_logits(found[0], self.forms[0])
-            return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(targets, tf.int32), logits))
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(targets, tf.int32), logits)
+            total = self.labels * tf.reduce_mean(losses)
+            if self.labels < 1:
+                wanted = class_logits(original[0], self.original_form)
+                total += (1 - self.labels) * _softened_divergence(logits, wanted, self.temperature)
+            return total
         if self.kind == "regression":
             rows = tf.reshape(tf.cast(found[0], tf.float32), tf.shape(targets))
             return tf.reduce_mean(tf.square(rows - targets))
         losses = [_distance(*three) for three in zip(found, original, self.forms, strict=True)]
         return tf.add_n(losses) / len(losses)
+
+    @property
+    def original_form(self) -> str:
+        """What the original's scores are, see ``forms``."""
+        return self.forms[0]
 
     def counted(self) -> Counter:
         """A counter of the metric."""
@@ -136,7 +157,7 @@ def find_task(request: PruneRetrain, network: Trainable, examples: Examples) -> 
         place, form = _tensor(request.logits), form or "softmax"
     if not form:
         form = "probabilities" if metrics.is_distribution(scores) else "softmax"
-    return Task(kind, (place,), (form,), scores.shape[1])
+    return Task(kind, (place,), (form,), scores.shape[1], request.labels, request.temperature)
 
 
 def _tensor(name: str) -> str:
@@ -162,6 +183,15 @@ def class_logits(scores: Any, form: str) -> Any:
             rows = tf.concat([1 - rows, rows], axis=1)
         return tf.math.log(tf.clip_by_value(rows, _LEAST, 1.0))
     return tf.concat([tf.zeros_like(rows), rows], axis=1) if scores.shape[-1] == 1 else rows
+
+
+def _softened_divergence(logits: Any, original: Any, temperature: float) -> Any:
+    """The mean Kullback-Leibler divergence in nats of the classes from the original's, both softened by
+    ``temperature``, times its square, so that gradients keep their size (G. Hinton et al., "Distilling the knowledge in
+    a neural network", 2015)."""
+    wanted = tf.nn.log_softmax(tf.stop_gradient(original) / temperature)
+    mine = tf.nn.log_softmax(logits / temperature)
+    return temperature**2 * tf.reduce_mean(tf.reduce_sum(tf.exp(wanted) * (wanted - mine), axis=-1))
 
 
 def _distance(found: Any, original: Any, form: str) -> Any:

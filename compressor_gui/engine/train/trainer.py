@@ -223,13 +223,11 @@ class Trainer:
     def _loss(self, used: Mapping[str, Any], values: Any, targets: Any, draws: Any) -> Any:
         feeds = {self.examples.input: self._augment(values, draws), **self._constants}
         found = self.network.compute(self.task.fetches, feeds, used)
-        original = self._original(feeds)
+        original = self._original(feeds) if self.task.asks_original else []
         return self.task.loss(found, targets, original)
 
     def _original(self, feeds: Mapping[str, Any]) -> list[Any]:
-        """The original's outputs, where they are what is to be met."""
-        if self.task.kind != "fidelity":
-            return []
+        """The original's outputs."""
         return self.network.compute(self.task.fetches, feeds, self._originals)
 
     def _compiled_training(self) -> Callable[..., Any]:
@@ -284,7 +282,8 @@ class Trainer:
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def _compiled_measure(self, values: Any) -> Any:
         feeds = {self.examples.input: values, **self._constants}
-        return self.network.compute(self.task.fetches, feeds, self._used()), self._original(feeds)
+        original = self._original(feeds) if self.task.kind == "fidelity" else []
+        return self.network.compute(self.task.fetches, feeds, self._used()), original
 
 
 def _optimizer(how: Optimizing) -> Any:
