@@ -45,14 +45,23 @@ def thinned(pairs: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> tu
     return curve[:, 0], curve[:, 1]
 
 
+def epoch_marks(course: Course, end: float) -> list[tuple[float, str]]:
+    """Whole epochs for the axis, about six of them."""
+    step = next(s * 10**p for p in range(7) for s in (1, 2, 5) if end / (s * 10**p) <= 7)
+    marks = [(float(at), str(at)) for at in range(step, int(end) + 1, step)] if course.counts_epochs else []
+    return [(0.0, "epoch"), *marks] if marks and end > 2 else marks
+
+
 class Curve(QWidget):
     """One plot: its name and newest value above, its least and largest value at the left."""
 
-    def __init__(self, theme: Theme, name: str, height: int, *, logarithmic: bool = False) -> None:
+    def __init__(
+        self, theme: Theme, name: str, height: int, *, logarithmic: bool = False, margin: int = MARGIN
+    ) -> None:
         super().__init__()
         self._theme, self._height, self._logarithmic = theme, height, logarithmic
         column = QVBoxLayout(self)
-        column.setContentsMargins(MARGIN, 0, MARGIN, 0)
+        column.setContentsMargins(margin, 0, margin, 0)
         column.setSpacing(0)
         row = QHBoxLayout()
         row.setSpacing(UNIT * 2)
@@ -196,10 +205,7 @@ class Curves(QWidget):
         self.value.more.setText(f"was {value_words(metric, first)}" if first is not None else "")
 
     def _show_axis(self, course: Course, end: float) -> None:
-        """Whole epochs, about six of them."""
-        step = next(s * 10**p for p in range(7) for s in (1, 2, 5) if end / (s * 10**p) <= 7)
-        marks = [(float(at), str(at)) for at in range(step, int(end) + 1, step)] if course.counts_epochs else []
         lowest = self.value if self.sparsity.isHidden() else self.sparsity
         for curve in (self.value, self.sparsity):
             curve.set_axis(on=curve is lowest)
-        lowest.plot.ticks([(0.0, "epoch"), *marks] if marks and end > 2 else marks)
+        lowest.plot.ticks(epoch_marks(course, end))

@@ -1,0 +1,252 @@
+"""Distilling: a student is chosen by its size, taught while its curves grow, then opened, saved or compared.
+
+It is a dialog and not a part of the Retrain panel because its result is another network, not a step of the recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from compressor_gui.core import units
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.gui.distill.curves import LessonCurves
+from compressor_gui.gui.distill.distiller import Distiller, Taught
+from compressor_gui.gui.distill.form import LessonForm
+from compressor_gui.gui.distill.students_table import StudentsTable
+from compressor_gui.gui.measure.data_part import words_of
+from compressor_gui.gui.retrain.data_choice import DataChoice
+from compressor_gui.gui.retrain.words import METRICS, change_words, sentence, time_words, value_words
+from compressor_gui.gui.state import State
+from compressor_gui.gui.theme import Theme
+from compressor_gui.gui.widgets import label, restyle
+
+_STUDENTS = "Frozen graphs and Keras files (*.pb *.pbtxt *.keras *.h5);;All files (*)"
+_GRAPHS = "Frozen graph (*.pb)"
+_INTRO = (
+    "A small network learns from this one's answers, which say more of each example than its label does. Choose one by "
+    "its size; it is fed and asked as this one is, so that it can take its place."
+)
+_EMPTY = "What the student learns is drawn here, epoch by epoch, with the teacher's accuracy as a line."
+_NO_DATA = "Teaching needs examples of yours: choose data."
+
+
+class DistillDialog(QDialog):
+    """Shows the document's lessons; one that runs goes on when this is closed, and is shown when it is opened again.
+
+    ``opened(path)``, ``saved(path)`` and ``compared(path)``: what the user wants done with a student's file.
+    """
+
+    opened = Signal(object)
+    saved = Signal(object)
+    compared = Signal(object)
+
+    def __init__(self, distiller: Distiller, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.distiller, self.document, self.theme = distiller, distiller.document, theme
+        self.setWindowTitle("Distil")
+        self.resize(940, 600)
+        self._build()
+        distiller.changed.connect(self._show)
+        self.choice.changed.connect(self._show)
+        self.document.changed.connect(self._document_changed)
+        self._show()
+        self.table.choose(distiller.student)
+        distiller.look()
+
+    def _build(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(20, 20, 20, 20)
+        column.setSpacing(12)
+        column.addWidget(label("A small network taught by this one", "subtitle"))
+        self.words = label(_INTRO, "secondary")
+        self.words.setWordWrap(True)
+        column.addWidget(self.words)
+        middle = QHBoxLayout()
+        middle.setSpacing(24)
+        middle.addLayout(self._build_students(), 3)
+        middle.addLayout(self._build_lesson(), 2)
+        column.addLayout(middle, 1)
+        row = QHBoxLayout()
+        self.save_button = self._button("Save …", lambda: self._ask(self.saved.emit), "Write the student to a file")
+        self.compare_button = self._button("Compare", self._compare, "Teacher and student side by side")
+        self.close_button = self._button("Close", self.reject, "A lesson that runs goes on")
+        self.open_button = self._button(
+            "Open the student …",
+            lambda: self._ask(self.opened.emit),
+            "Write it to a file, and open that in this window",
+        )
+        row.addWidget(self.save_button)
+        row.addWidget(self.compare_button)
+        row.addStretch(1)
+        row.addWidget(self.close_button)
+        row.addWidget(self.open_button)
+        column.addLayout(row)
+
+    def _button(self, text: str, run: Callable[[], object], tip: str) -> QPushButton:
+        button = QPushButton(text)
+        button.setAutoDefault(False)
+        button.setToolTip(tip)
+        button.clicked.connect(lambda _checked=False: run())
+        return button
+
+    def _build_students(self) -> QVBoxLayout:
+        column = QVBoxLayout()
+        column.setSpacing(8)
+        self.table = StudentsTable(self.distiller, self.theme)
+        self.table.chosen.connect(self._show_lesson)
+        column.addWidget(self.table)
+        self.file_button = self._button("A student from a file …", self._ask_file, "Any frozen graph, or a Keras file")
+        self.file_button.setProperty("role", "link")
+        column.addWidget(self.file_button)
+        self.empty = label(_EMPTY, "secondary")
+        self.empty.setWordWrap(True)
+        column.addWidget(self.empty)
+        self.curves = LessonCurves(self.theme)
+        column.addWidget(self.curves)
+        column.addStretch(1)
+        return column
+
+    def _build_lesson(self) -> QVBoxLayout:
+        column = QVBoxLayout()
+        column.setSpacing(8)
+        self.choice = DataChoice(self.distiller.measurer, self.theme, self)
+        self.form = LessonForm(self.choice)
+        column.addWidget(self.form)
+        row = QHBoxLayout()
+        self.start_button = self._button("Start", self.start, "")
+        self.stop_button = self._button(
+            "Stop and keep", self.distiller.finish, "Stop after the batch under way, and keep what was learnt"
+        )
+        self.cancel_button = self._button("Cancel", self.distiller.discard, "Stop; nothing of this lesson is kept")
+        for button in (self.start_button, self.stop_button, self.cancel_button):
+            row.addWidget(button)
+        row.addStretch(1)
+        column.addLayout(row)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        column.addWidget(self.bar)
+        self.state = label("", "small")
+        self.outcome = label("", "error")
+        for words in (self.state, self.outcome):
+            words.setWordWrap(True)
+            column.addWidget(words)
+        column.addStretch(1)
+        return column
+
+    # -- the lesson --------------------------------------------------------------------------------------------------
+
+    def _ask_file(self) -> None:
+        folder = self.distiller.measurer.settings.folder
+        path, _ = QFileDialog.getOpenFileName(self, "A student", folder, _STUDENTS)
+        if path:
+            self.distiller.add(path)
+            self.table.choose(path)
+
+    def start(self) -> None:
+        """Begin with the student that is chosen, or first choose data."""
+        data = self.choice.data
+        if data is None:
+            self.choice.ask()
+            return
+        try:
+            self.distiller.ask(self.table.student, self.form.request(data, self.choice.test))
+        except CompressorError as error:
+            self._say(words_of(error))
+
+    def _document_changed(self, old: State, new: State) -> None:
+        if old.source is not new.source:
+            self.reject()
+
+    def _show(self) -> None:
+        self.table.show_students(self.choice.data, self.choice.test)
+        if not self.table.selectedItems():
+            self.table.choose(self.distiller.student or next(iter(self.distiller.offers)))
+        self._show_lesson()
+
+    def _show_lesson(self) -> None:
+        run, data = self.distiller, self.choice.data
+        going, student = run.is_running, self.table.student
+        told = bool(run.course.losses or run.course.epochs)
+        self.empty.setVisible(not told)
+        self.curves.setVisible(told)
+        if told:
+            self.curves.show_course(run.course, run.measured)
+        self.form.setEnabled(not going)
+        self.start_button.setVisible(not going)
+        self.start_button.setText("Start" if data is not None else "Choose data …")
+        self.start_button.setEnabled(bool(student) or data is None)
+        for widget in (self.stop_button, self.cancel_button, self.bar):
+            widget.setVisible(going)
+        self.stop_button.setEnabled(told and not run.finishing)
+        taught = run.taught.get(student)
+        usable = taught is not None and not going
+        for button in (self.save_button, self.compare_button, self.open_button):
+            button.setEnabled(usable)
+        self.open_button.setDefault(usable)
+        self.start_button.setDefault(not usable and not going)
+        if going:
+            self._show_progress()
+        elif taught is not None and run.error is None:
+            self._show_taught(taught)
+        else:
+            self.state.setText("" if data is not None else _NO_DATA)
+            problem = run.error or self.choice.problem
+            self._say(words_of(problem) if problem is not None else "")
+
+    def _show_progress(self) -> None:
+        run = self.distiller
+        job, last = run.job, run.course.last
+        total = job.total if job is not None else 0
+        self.bar.setRange(0, 1000 if total else 0)
+        self.bar.setValue(int(1000 * job.done / total) if job is not None and total else 0)
+        self._say("")
+        if run.finishing:
+            self.state.setText("Stopping: what there is, is measured")
+        elif last is None:
+            self.state.setText((job.message if job is not None else "").capitalize() or "Waits for TensorFlow")
+        else:
+            self.state.setText(f"Epoch {last.epoch} · {last.examples_per_second:,.0f} examples a second")
+
+    def _show_taught(self, taught: Taught) -> None:
+        found = taught.found
+        value = f"{METRICS[found.metric]} {value_words(found.metric, found.value)}"
+        words = f"{units.size(found.size)}, {found.teacher_size / max(found.size, 1):.3g} times smaller: {value}"
+        if found.teacher is not None:
+            change = change_words(found.metric, found.value, found.teacher) or "no point"
+            words += f", the teacher's is {value_words(found.metric, found.teacher)} ({change})"
+        self._say(sentence(words), "good")
+        epochs = units.counted(len(found.epochs), "epoch")
+        more = (*found.notes, found.stopped, found.left_out)
+        counts = f"{epochs} in {time_words(found.seconds)} · {found.train_n:,} examples, {found.test_n:,} to test on."
+        self.state.setText(" ".join((counts, *(sentence(one) for one in more if one))))
+
+    def _say(self, text: str, role: str = "error") -> None:
+        self.outcome.setText(text)
+        self.outcome.setVisible(bool(text))
+        restyle(self.outcome, role=role)
+
+    # -- what becomes of a student -------------------------------------------------------------------------------------
+
+    def _ask(self, then: Callable[[Path], None]) -> None:
+        """Where the student is to go; ``then`` is told once it is there."""
+        source, taught = self.document.state.source, self.distiller.taught[self.table.student]
+        assert source is not None
+        start = str(source.path.with_name(Path(taught.found.path).name))
+        path, _ = QFileDialog.getSaveFileName(self, "Save the student", start, _GRAPHS)
+        if path:
+            self.distiller.save(self.table.student, Path(path), then, lambda error: self._say(words_of(error)))
+
+    def _compare(self) -> None:
+        path = self.distiller.taught[self.table.student].found.path
+        self.accept()
+        self.compared.emit(Path(path))
+
+    def done(self, result: int) -> None:
+        """Close."""
+        self.distiller.changed.disconnect(self._show)
+        self.document.changed.disconnect(self._document_changed)
+        super().done(result)

@@ -1,0 +1,78 @@
+"""How a student is taught: on which data, by what loss, how long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDoubleSpinBox, QSpinBox, QVBoxLayout, QWidget
+
+from compressor_gui.core.data import DataSpec
+from compressor_gui.core.distilling import Distill
+from compressor_gui.core.measure import ModelRef
+from compressor_gui.core.passes.base import Param
+from compressor_gui.core.training import OPTIMIZERS, RATES, Augmenting, Optimizing
+from compressor_gui.gui.retrain.data_choice import DataChoice
+from compressor_gui.gui.retrain.forms import More, defaults, form_layout, taken
+from compressor_gui.gui.theme import UNIT
+
+_MORE: dict[str, Param] = {
+    "optimizer": Param("choice", "Optimizer", "How weights are moved", choices=OPTIMIZERS),
+    "learning_rate": Param("number", "Learning rate", "At the beginning", 0.00001, 10),
+    "rate": Param("choice", "Then", "How the learning rate falls", choices=RATES),
+    "weight_decay": Param("number", "Weight decay", "Of the weights, not the biases", 0, 10),
+    "batch": Param("integer", "Batch", "Examples of a batch", 1, 1 << 20),
+    "shift": Param("integer", "Shift", "Training pictures are shifted by up to so many pixels", 0, 1000, "px"),
+    "flip": Param("flag", "Flip left and right", "Training pictures, every other time"),
+    "fresh": Param("flag", "Random weights", "Also for students that begin with the teacher's, or with a file's"),
+    "seed": Param("integer", "Seed", "Decides all that is random", 0),
+}
+FIRST = {"learning_rate": 2e-3, "weight_decay": 1e-4}
+"""First values that are others than those of retraining: a student starts from nothing; the command's."""
+
+
+class LessonForm(QWidget):
+    """Makes a request of what the user chose."""
+
+    def __init__(self, choice: DataChoice) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(UNIT * 2)
+        form = form_layout()
+        form.addRow("Data", choice.button)
+        form.addRow("Test on", choice.box)
+        self.temperature = QDoubleSpinBox()
+        self.temperature.setRange(0.1, 100.0)
+        self.temperature.setDecimals(1)
+        self.temperature.setValue(Distill.temperature)
+        self.temperature.setToolTip("How much the teacher's answers are softened: more shows more of what is alike")
+        self.labels = QSpinBox()
+        self.labels.setRange(0, 100)
+        self.labels.setSuffix(" %")
+        self.labels.setValue(round(100 * Distill.labels))
+        self.labels.setToolTip(
+            "The labels' share of the loss, the rest is the teacher's; 100 % trains without a teacher"
+        )
+        self.epochs = QSpinBox()
+        self.epochs.setRange(1, 10_000)
+        self.epochs.setValue(Distill.epochs)
+        self.epochs.setToolTip("How often all training examples are seen")
+        for name, spin in (("Temperature", self.temperature), ("Labels", self.labels), ("Epochs", self.epochs)):
+            spin.setAccessibleName(name)
+            spin.setAlignment(Qt.AlignmentFlag.AlignRight)
+            form.addRow(name, spin)
+        column.addLayout(form)
+        first: dict[str, Any] = defaults(Distill, Optimizing, Augmenting) | FIRST
+        self.more = More(_MORE, first, "Optimizer, learning rate, batch, seed, and what is done to training pictures")
+        column.addWidget(self.more)
+
+    def request(self, data: DataSpec, test: DataSpec | None) -> Distill:
+        """What is asked, but for the teacher, the student and the output."""
+        values = self.more.values()
+        optimizing, augmenting = Optimizing(**taken(values, Optimizing)), Augmenting(**taken(values, Augmenting))
+        return Distill(
+            teacher=ModelRef(""), student="", output="", data=data, test=test, optimizing=optimizing,
+            augmenting=augmenting, temperature=round(self.temperature.value(), 1), labels=self.labels.value() / 100,
+            epochs=self.epochs.value(), **values,
+        )  # fmt: skip
