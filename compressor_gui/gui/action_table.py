@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from compressor_gui.core.passes import BY_NAME
+from compressor_gui.gui import files
 from compressor_gui.gui.actions import ActionSpec, has_differences, has_model, has_result
 from compressor_gui.gui.assistant.opening import open_assistant
 from compressor_gui.gui.canvas.colouring import COLORS, TIPS, ColorBy
+from compressor_gui.gui.formats import export_model
 from compressor_gui.gui.state import View
 from compressor_gui.gui.theme import Choice
 
@@ -26,19 +29,19 @@ def _file(window: MainWindow) -> list[ActionSpec]:
     return [
         ActionSpec("open", "Open", "Ctrl+O", "File", "Open a frozen graph (.pb, .pbtxt)", window.ask_open),
         ActionSpec("open_folder", "Open a SavedModel …", "Ctrl+Shift+O", "File",
-                   "Freeze a SavedModel or TF Hub folder, and open it", window.ask_open_folder),
+                   "Freeze a SavedModel or TF Hub folder, and open it", partial(files.ask_open_folder, window)),
         ActionSpec("compare_with", "Compare with a file …", "Ctrl+D", "File", "Compare the model with a second file",
-                   window.ask_compare, has_model),
+                   partial(files.ask_compare, window), has_model),
         ActionSpec("export", "Export", "Ctrl+E", "File", "Write the compressed graph, checked in TensorFlow",
-                   window.ask_export, has_result),
+                   partial(files.ask_export, window), has_result),
         ActionSpec("export_as", "Export as …", "", "File", "Write it as SavedModel or TensorFlow Lite, checked",
-                   window.ask_export_as, has_result),
+                   partial(export_model, window), has_result),
         ActionSpec("load_recipe", "Load a recipe …", "Ctrl+L", "File", "Apply a saved recipe",
-                   window.ask_load_recipe, has_model),
+                   partial(files.ask_load_recipe, window), has_model),
         ActionSpec("save_recipe", "Save the recipe …", "Ctrl+S", "File", "Write the recipe to a file",
-                   window.ask_save_recipe, lambda state: bool(state.recipe.steps)),
+                   partial(files.ask_save_recipe, window), lambda state: bool(state.recipe.steps)),
         ActionSpec("save_picture", "Save the picture …", "Ctrl+Shift+E", "File",
-                   "Write the whole graph as SVG, PNG or PDF", window.ask_picture, has_model),
+                   "Write the whole graph as SVG, PNG or PDF", partial(files.ask_picture, window), has_model),
         ActionSpec("quit", "Quit", "Ctrl+Q", "File", "Close the window", window.close),
     ]  # fmt: skip
 

@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSize, Qt, QTimer
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDropEvent
 from PySide6.QtWidgets import (
     QApplication,
-    QFileDialog,
     QHBoxLayout,
     QMainWindow,
     QMenu,
@@ -24,11 +23,8 @@ from PySide6.QtWidgets import (
 )
 
 from compressor_gui import __version__
-from compressor_gui.core import pbio
 from compressor_gui.core.errors import CompressorError
-from compressor_gui.core.jobs import ExportCheck
 from compressor_gui.core.passes.prune import Prune
-from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.action_table import action_specs
 from compressor_gui.gui.actions import Actions, has_model
 from compressor_gui.gui.canvas.graph_panel import GraphPanel
@@ -36,13 +32,13 @@ from compressor_gui.gui.differences_panel import DifferencesPanel
 from compressor_gui.gui.docks import dock
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.engine_link import EngineLink
-from compressor_gui.gui.export_dialog import ExportDialog
-from compressor_gui.gui.formats import export_model, import_model, needs_import
+from compressor_gui.gui.files import ask_open, open_path
 from compressor_gui.gui.help_dialog import HelpDialog
 from compressor_gui.gui.jobs_tray import JobsTray
 from compressor_gui.gui.layers_panel import LayersPanel
 from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.message import MessageBar
+from compressor_gui.gui.recipe_memory import RecipeMemory
 from compressor_gui.gui.recipe_panel import RecipePanel
 from compressor_gui.gui.settings import Settings
 from compressor_gui.gui.state import State
@@ -56,11 +52,7 @@ if TYPE_CHECKING:
     from compressor_gui.gui.measure.panel import MeasurePanel
     from compressor_gui.gui.retrain.panel import RetrainPanel
 
-MODELS = "Models (*.pb *.pbtxt *.keras *.h5 *.meta);;All files (*)"
-RECIPES = "Recipes (*.json);;All files (*)"
 LATER = Qt.ConnectionType(Qt.ConnectionType.QueuedConnection.value | Qt.ConnectionType.SingleShotConnection.value)
-KEEP_MS = 500
-"""The recipe is remembered once it has rested so long."""
 _TITLE_BAR = 40
 """Pixels of the screen left to what the window manager adds above."""
 LAYOUT_VERSION = 3
@@ -76,6 +68,7 @@ class MainWindow(QMainWindow):
         self.document = Document(self)
         self.engine = EngineLink(self)
         self.measurer = Measurer(self.document, self.engine, settings)
+        self.recipe_memory = RecipeMemory(self.document, settings)
         self.setWindowTitle("Compressor")
         self.setAcceptDrops(True)
         self.setMinimumSize(1040, 640)
@@ -91,9 +84,8 @@ class MainWindow(QMainWindow):
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
         self.document.changed.connect(self._changed)
         self.document.failed.connect(self.show_error)
+        self.recipe_memory.said.connect(self.message.show_text)
         self._default_layout = self.saveState(LAYOUT_VERSION)
-        self._keeping = QTimer(self, singleShot=True, interval=KEEP_MS)
-        self._keeping.timeout.connect(self._keep_recipe)
         self._restore()
         self._changed(State(), self.document.state)
         self.welcome.set_recent(self.settings.recent)
@@ -263,97 +255,11 @@ class MainWindow(QMainWindow):
 
     def open(self, path: Path) -> None:
         """Open a model, or apply a recipe that was dropped."""
-        if path.suffix == ".json" and self.document.state.source is not None:
-            self.load_recipe(path)
-        elif needs_import(path):
-            import_model(self, path)
-        else:
-            self._keep_recipe()
-            self.document.open(path)
+        open_path(self, path)
 
     def ask_open(self) -> None:
         """Choose a model to open."""
-        path, _ = QFileDialog.getOpenFileName(self, "Open a model", self.settings.folder, MODELS)
-        if path:
-            self.open(Path(path))
-
-    def ask_compare(self) -> None:
-        """Choose a second file to compare with."""
-        path, _ = QFileDialog.getOpenFileName(self, "Compare with", self.settings.folder, MODELS)
-        if path:
-            self.document.compare_with(path)
-
-    def ask_export(self) -> None:
-        """Open the export dialog, once what the recipe makes is ready."""
-        state = self.document.state
-        if state.made is None or state.stale:
-            self.message.show_text("The recipe is still being applied; try again in a moment.")
-            return
-        dialog = ExportDialog(self.document, self.engine, self)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.exported.connect(self._exported)
-        dialog.open()
-
-    def ask_export_as(self) -> None:
-        """Write the compressed model in another format."""
-        export_model(self)
-
-    def ask_open_folder(self) -> None:
-        """Choose a SavedModel's folder to open."""
-        path = QFileDialog.getExistingDirectory(self, "Open a SavedModel", self.settings.folder)
-        if path:
-            self.open(Path(path))
-
-    def _exported(self, target: Path, check: ExportCheck | None) -> None:
-        if check is not None:
-            self.status.set_check(check)
-
-    def ask_load_recipe(self) -> None:
-        """Choose a recipe to apply."""
-        path, _ = QFileDialog.getOpenFileName(self, "Load a recipe", self.settings.folder, RECIPES)
-        if path:
-            self.load_recipe(Path(path))
-
-    def load_recipe(self, path: Path) -> None:
-        """Apply a recipe's file; it can be undone."""
-        state = self.document.state
-        assert state.source is not None
-        try:
-            recipe = Recipe.load(path)
-        except CompressorError as error:
-            self.show_error(error)
-            return
-        if recipe.sha256 and recipe.sha256 != state.source.sha256:
-            self.message.show_text("This recipe was made for another file; steps that find nothing to do say so.")
-        self.document.set_recipe(Recipe(recipe.steps, state.source.sha256), step=None)
-
-    def ask_save_recipe(self) -> None:
-        """Choose where to write the recipe."""
-        source = self.document.state.source
-        start = str(source.path.with_suffix(".recipe.json")) if source else self.settings.folder
-        path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", start, RECIPES)
-        if path:
-            try:
-                self._refuse_source(path)
-                self.document.state.recipe.save(path)
-            except CompressorError as error:
-                self.show_error(error)
-
-    def _refuse_source(self, target: str) -> None:
-        source = self.document.state.source
-        pbio.refuse_source(Path(target), source.path if source else None)
-
-    def ask_picture(self) -> None:
-        """Choose where to write a picture of the graph."""
-        kinds = "SVG (*.svg);;PNG (*.png);;PDF (*.pdf)"
-        path, _ = QFileDialog.getSaveFileName(self, "Save the picture", self.settings.folder, kinds)
-        if path:
-            try:
-                self._refuse_source(path)
-                self.graph.export_picture(Path(path))
-                self.message.show_text(f"Saved {path}")
-            except CompressorError as error:
-                self.show_error(error)
+        ask_open(self)
 
     def ask_prune(self) -> None:
         """Edit the prune step, or add one."""
@@ -408,10 +314,8 @@ class MainWindow(QMainWindow):
             self.message.hide()
             self.toolbar.search.clear()
             self.welcome.set_recent(self.settings.recent)
-            QTimer.singleShot(0, self, self._bring_recipe_back)
         if old.recipe is not new.recipe and new.error is None:
             self.message.hide_error()
-            self._keeping.start()
         name = new.source.path.name if new.source else ""
         self.setWindowTitle(f"{name} – Compressor" if name else "Compressor")
         self._show_panels(new.source is not None)
@@ -448,25 +352,6 @@ class MainWindow(QMainWindow):
 
     # -- remembering ---------------------------------------------------------------------------------------------
 
-    def _keep_recipe(self) -> None:
-        """Remember the recipe of the model that is open, so that nothing is lost by opening another or quitting."""
-        state = self.document.state
-        if state.source is not None:
-            self.settings.set_recipe(state.source.sha256, state.recipe.to_json() if state.recipe.steps else "")
-
-    def _bring_recipe_back(self) -> None:
-        """Apply the recipe that the model had when it was last open; undo takes it away."""
-        source = self.document.state.source
-        kept = self.settings.recipe(source.sha256) if source is not None else ""
-        if source is None or not kept or self.document.state.recipe.steps:
-            return
-        try:
-            recipe = Recipe.from_json(kept)
-        except CompressorError:  # written by another version: nothing that the user could mend
-            return
-        self.document.set_recipe(Recipe(recipe.steps, source.sha256))
-        self.message.show_text("Your recipe of last time is back. Undo (Ctrl+Z) takes it away.")
-
     def _restore(self) -> None:
         geometry = self.settings.bytes("geometry")
         if not geometry.isEmpty():
@@ -476,7 +361,7 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember the geometry, stop the work."""
-        self._keep_recipe()
+        self.recipe_memory.keep()
         self.settings.set_bytes("geometry", self.saveGeometry())
         if self.document.state.source is not None:
             self.settings.set_bytes("layout", self.saveState(LAYOUT_VERSION))

@@ -22,6 +22,7 @@ from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import ExportCheck
 from compressor_gui.core.passes import BY_NAME
 from compressor_gui.gui.export_dialog import ExportDialog
+from compressor_gui.gui.files import ask_export
 from compressor_gui.gui.main_window import MainWindow, apply_theme
 from compressor_gui.gui.settings import Settings
 from compressor_gui.gui.theme import Theme, load_fonts
@@ -112,7 +113,7 @@ class Tour:
         window, state = self.window, self.window.document.state
         assert state.source is not None
         assert state.made is not None
-        window.ask_export()
+        ask_export(window)
         dialog = window.findChild(ExportDialog)
         assert dialog is not None
         dialog.target.setText(str(self.folder / name))

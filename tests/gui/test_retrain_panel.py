@@ -24,6 +24,7 @@ from compressor_gui.core.protocol import Cancelled, Died, Done, Failed, Piece, P
 from compressor_gui.core.recipe import Recipe
 from compressor_gui.core.training import Batches, Epoch, News, Point, PruneRetrain, Retrained
 from compressor_gui.gui.export_dialog import ExportDialog
+from compressor_gui.gui.files import ask_export
 from compressor_gui.gui.main_window import MainWindow
 from compressor_gui.gui.measure.data_dialog import DataDialog
 from compressor_gui.gui.retrain.course import Course
@@ -184,7 +185,7 @@ def test_other_data_is_tested_on(qtbot: QtBot, retrain: RetrainPanel, engine: Fa
     digits.rename(other)
     digits.mkdir()
     with qtbot.waitSignal(retrain.document.background._finished):
-        retrain.choose_test(str(other))
+        retrain.choice.choose_test(str(other))
     assert retrain.form.test.currentText() == "others"
     qtbot.mouseClick(retrain.start_button, LEFT)
     assert engine.find(PruneRetrain)[1].test.path == str(other)
@@ -450,7 +451,7 @@ def test_lenet_5_is_retrained_and_exported(qtbot: QtBot, lenet: MainWindow, tmp_
     assert lenet.document.state.view == "compare"
     assert lenet.document.state.diff.counts["changed"] > 0
     target = tmp_path / "small.pb"
-    lenet.ask_export()
+    ask_export(lenet)
     asked = dialog(lenet, ExportDialog)
     asked.target.setText(str(target))
     asked.start()

@@ -15,6 +15,7 @@ from pytestqt.qtbot import QtBot
 from compressor_gui.core import pbio
 from compressor_gui.gui.crash_dialog import CrashDialog
 from compressor_gui.gui.export_dialog import ExportDialog
+from compressor_gui.gui.files import load_recipe
 from compressor_gui.gui.help_dialog import HelpDialog
 from compressor_gui.gui.main_window import MainWindow
 from compressor_gui.gui.pass_form import PassForm
@@ -251,10 +252,10 @@ def test_recipe_is_saved_and_loaded(qtbot: QtBot, opened: MainWindow, tmp_path: 
     opened.document.state.recipe.save(tmp_path / "r.json")
     press(qtbot, opened, Qt.Key.Key_Z, CTRL)
     assert not opened.document.state.recipe.steps
-    opened.load_recipe(tmp_path / "r.json")
+    load_recipe(opened, tmp_path / "r.json")
     assert [step.transform.name for step in opened.document.state.recipe.steps] == ["prune"]
     (tmp_path / "bad.json").write_text('{"format": 1, "steps": [{"pass": "nothing"}]}')
-    opened.load_recipe(tmp_path / "bad.json")
+    load_recipe(opened, tmp_path / "bad.json")
     assert "nothing" in opened.message.what.text()
     settle(qtbot, opened)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 
+from compressor_gui.gui.files import ask_export
 from compressor_gui.gui.state import State
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _used(window: MainWindow, export: bool) -> None:
             return
         document.changed.disconnect(look)
         if new.error is None:
-            window.ask_export()
+            ask_export(window)
 
     document.changed.connect(look)
     look(document.state, document.state)
