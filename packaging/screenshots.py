@@ -20,8 +20,10 @@ from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
 from compressor_gui.core import layout
 from compressor_gui.core.passes import BY_NAME
+from compressor_gui.core.passes.factorize import Factorize
 from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.assistant.opening import open_assistant
+from compressor_gui.gui.factorize.dialog import FactorizeDialog
 from compressor_gui.gui.main_window import MainWindow, apply_theme
 from compressor_gui.gui.measure.calibrate_dialog import CalibrateDialog
 from compressor_gui.gui.measure.predictions_dialog import PredictionsDialog
@@ -149,6 +151,18 @@ def quantize(window: MainWindow) -> None:
     shown.reject()
 
 
+def factorize(window: MainWindow) -> None:
+    """The ranks of all layers at a target."""
+    window.document.set_recipe(Recipe())
+    wait(lambda: not window.document.state.stale and window.graph.settled())
+    window.recipe.add(Factorize())
+    shown = window.findChild(FactorizeDialog)
+    wait(lambda: shown.draft.entries is not None and not shown.draft.unknown)
+    shown.amount.setValue(80)
+    shown.all_button.click()
+    save_dialog(window, FactorizeDialog, "factorize-light")
+
+
 def retrain(window: MainWindow) -> None:
     """A run under way, and its end."""
     document = window.document
@@ -200,6 +214,7 @@ def main() -> None:
                 measure(window)
                 noise(window)
                 quantize(window)
+                factorize(window)
                 retrain(window)
             window.close()
     layout.close()

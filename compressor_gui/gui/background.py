@@ -54,7 +54,7 @@ class Background(QObject):
         else:
             raise error
 
-    def close(self) -> None:
-        """Drop what is queued and wait for what runs."""
+    def close(self, *, wait: bool = True) -> None:
+        """Drop what is queued, and wait for what runs, or let it end by itself."""
         self._closed = True
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=wait, cancel_futures=True)

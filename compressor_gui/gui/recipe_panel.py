@@ -18,12 +18,14 @@ from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QMenu, QScrollA
 
 from compressor_gui.core import units
 from compressor_gui.core.passes import ALL, Pass
+from compressor_gui.core.passes.factorize import Factorize
 from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.ranges_file import Limits
 from compressor_gui.core.recipe import Stage, Step
 from compressor_gui.gui.document import Document
+from compressor_gui.gui.factorize.opening import open_factorize
 from compressor_gui.gui.pass_form import PassForm
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
@@ -171,7 +173,9 @@ class RecipePanel(QWidget):
 
     def add(self, transform: Pass, ask: bool = True) -> None:
         """Add a pass, the first prune step before all others, the rest at the end; by its form where it has any."""
-        if ask and transform.params():
+        if ask and isinstance(transform, Factorize):
+            open_factorize(self.document, self.theme, self.window())
+        elif ask and transform.params():
             self._form(transform, "Add", self._added)
         else:
             self._added(transform)
@@ -184,8 +188,11 @@ class RecipePanel(QWidget):
             self.document.set_recipe(recipe.adding(transform), step=len(recipe.steps))
 
     def edit(self, index: int) -> None:
-        """Open a step's form."""
+        """Open a step's form, or the curves that its ranks are chosen from."""
         step = self.document.state.recipe.steps[index]
+        if isinstance(step.transform, Factorize):
+            open_factorize(self.document, self.theme, self.window(), index)
+            return
 
         def chosen(transform: Pass) -> None:
             recipe = self.document.state.recipe

@@ -85,7 +85,7 @@ class Factorize(Pass):
             raise PassError("no layer is to be split", where=self.name, hint="give an error, or ranks by layer")
         if self.error is not None and self.energy is not None:
             raise PassError("both an error and an energy are given", where=self.name, hint="energy = 1 - error * error")
-        error = self.error if self.energy is None else math.sqrt(1 - self.energy)
+        error = self.limit
         layers = find_layers(graph)
         ranks = self._named(layers)
         edit = Edit(graph)
@@ -106,6 +106,11 @@ class Factorize(Pass):
         if strange:
             notes.append(f"Left alone, not a MatMul or Conv2D with float weights of its own: {some(strange)}.")
         return result(edit, notes)
+
+    @property
+    def limit(self) -> float | None:
+        """The largest error of a layer's weights, from ``error`` or ``energy``; None where neither is given."""
+        return self.error if self.energy is None else math.sqrt(1 - self.energy)
 
     def _named(self, layers: tuple[Layer, ...]) -> dict[str, int]:
         """Weight constant -> the rank that its layer is given."""
