@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
+from compressor_gui.core.attr_value import decode_attr
 from compressor_gui.core.errors import GraphError
-from compressor_gui.core.values import Attr, DType, Shape, Tensor, decode_attr
+from compressor_gui.core.values import Attr, DType, Shape, Tensor
 from compressor_gui.core.wire import WireError, same_bytes
 
 CONTROL_FLOW = frozenset(

@@ -17,12 +17,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from compressor_gui.core import wire
+from compressor_gui.core.attr_value import encode_attr
 from compressor_gui.core.collector import collector_paused
 from compressor_gui.core.errors import CompressorError, GraphError
 from compressor_gui.core.formats import IMPORT, holds_model, refuse_other_formats
 from compressor_gui.core.graph import Attrs, ModelGraph, Node
 from compressor_gui.core.memo import by_identity
-from compressor_gui.core.values import Attr, encode_attr
+from compressor_gui.core.values import Attr
 from compressor_gui.core.verify import verify
 
 MAX_BYTES = (1 << 31) - 1

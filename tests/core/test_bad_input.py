@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compressor_gui.core import pbio, wire
+from compressor_gui.core.attr_value import encode_shape
 from compressor_gui.core.errors import CompressorError, GraphError
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.layers import find_layers
-from compressor_gui.core.values import DType, RawAttr, Shape, encode_shape
+from compressor_gui.core.values import DType, RawAttr, Shape
 from tests.support import const, conv_net, graph, node, placeholder
 
 SMALL = pbio.to_bytes(

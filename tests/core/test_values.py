@@ -14,8 +14,9 @@ from tensorboard.compat.proto.attr_value_pb2 import AttrValue
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.types_pb2 import DataType
 
-from compressor_gui.core import values, wire
-from compressor_gui.core.values import DType, RawAttr, Shape, Tensor, decode_attr, decode_tensor, encode_attr
+from compressor_gui.core import attr_value, wire
+from compressor_gui.core.attr_value import decode_attr, decode_tensor, encode_attr
+from compressor_gui.core.values import DType, RawAttr, Shape, Tensor
 from tests.support import tensorflow
 
 NUMERIC = [dtype for dtype in DType if dtype.numpy is not None and dtype != DType.STRING]
@@ -35,7 +36,7 @@ def read(message: TensorProto) -> Tensor | None:
 
 
 def written(tensor: Tensor) -> TensorProto:
-    return TensorProto.FromString(b"".join(values.encode_tensor(tensor)))
+    return TensorProto.FromString(b"".join(attr_value.encode_tensor(tensor)))
 
 
 def test_types_are_numbered_as_in_types_proto() -> None:
@@ -172,7 +173,7 @@ def test_a_constant_of_one_value_takes_a_few_bytes(dtype: DType) -> None:
     one = sample(dtype, (1,), seed=3)
     broad = Tensor(dtype, np.broadcast_to(one.array[0], (30, 40)))
     message = written(broad)
-    if values._VALUE_FIELD.get(dtype):
+    if attr_value._VALUE_FIELD.get(dtype):
         assert message.ByteSize() < 40
     again = read(message)
     assert again == broad
@@ -325,6 +326,6 @@ def test_tensorflow_reads_what_was_written() -> None:
     for dtype in RUNNABLE:
         for shape in ((), (5,), (2, 3)):
             tensor = sample(dtype, shape)
-            message = kind.FromString(b"".join(values.encode_tensor(tensor)))
+            message = kind.FromString(b"".join(attr_value.encode_tensor(tensor)))
             expected = tf.make_ndarray(message).astype(dtype.numpy)
             assert expected.tobytes() == tensor.array.tobytes(), dtype
