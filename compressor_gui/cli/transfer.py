@@ -16,7 +16,7 @@ from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import EngineClient
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.training import Augmenting
-from compressor_gui.core.transfer import TopProgress, Transfer, Transferred
+from compressor_gui.core.transfer import TopProgress, Transfer, Transferred, look, objections
 
 
 @click.command(short_help="Train a new top on a trained trunk, for the classes of a folder of pictures.")
@@ -70,6 +70,10 @@ def transfer(console: Console, model: str, image_dir: str, outputs: str | None, 
         spec = spec if value is None else dataclasses.replace(spec, **{name: value})
     spec.check("the options")
     console.note(f"data, as guessed where no option says it: {spec.summary}")
+    if spec.kind == "images":
+        shares = options["validation_percentage"], options["testing_percentage"]
+        for words in objections(look(image_dir, *shares))[1]:
+            console.note(words)
     list_wrong = options.pop("print_misclassified_test_images")
     augmenting = Augmenting(
         flip=options.pop("flip_left_right"),

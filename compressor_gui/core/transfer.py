@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from compressor_gui.core import datafiles
 from compressor_gui.core.caution import Cautious, Ran
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError, check_bounds
 from compressor_gui.core.measure import ModelRef
+from compressor_gui.core.passes.wording import some
 from compressor_gui.core.training import Augmenting
 
 Part = Literal["train", "validation", "test"]
 _MOST_IN_A_CLASS = 2**27 - 1
+TRAINING = "training the top"
+"""What the job says once all bottlenecks are there."""
+FEW = 20
+"""Pictures of a class below which retrain.py warns."""
 
 
 def part_of(source: str, validation_percentage: float, testing_percentage: float) -> Part:
@@ -30,6 +38,51 @@ def part_of(source: str, validation_percentage: float, testing_percentage: float
     if percent < validation_percentage:
         return "validation"
     return "test" if percent < validation_percentage + testing_percentage else "train"
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """A class, and how many of its pictures are for each part."""
+
+    name: str
+    train: int = 0
+    validation: int = 0
+    test: int = 0
+
+    @property
+    def count(self) -> int:
+        """All of its pictures."""
+        return self.train + self.validation + self.test
+
+
+def look(folder: str, validation_percentage: float, testing_percentage: float) -> tuple[ClassFolder, ...]:
+    """The classes of a folder of pictures, in their order; those without a picture too. Raises CompressorError."""
+    files = datafiles.picture_files(folder)
+    with datafiles.reading(folder, "folder"):
+        entries = [entry.name for entry in Path(folder).iterdir() if entry.is_dir() and entry.name[0] != "."]
+    numbers, names = datafiles.class_order([name for name in files if name], None)
+    counts: dict[str, Counter[str]] = {name: Counter() for name in (*names, *sorted(set(entries) - files.keys()))}
+    for sub_folder, number in numbers.items():
+        parts = (part_of(str(path), validation_percentage, testing_percentage) for path in files[sub_folder])
+        counts[names[number]] = Counter(parts)
+    return tuple(ClassFolder(name, **count) for name, count in counts.items())
+
+
+def objections(classes: Sequence[ClassFolder]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What forbids to train on these pictures, and what speaks against it: sentences for the user."""
+    full = [one for one in classes if one.count]
+    forbids, against = [], []
+    if len(full) < 2:
+        forbids.append("at least two sub-folders with pictures are needed, one for each class")
+    forbids += [f"all pictures of {one.name!r} validate and test: none is left to train on" for one in full
+                if not one.train]  # fmt: skip
+    if empty := [one.name for one in classes if not one.count]:
+        against.append(f"no picture in {some(empty)}")
+    if few := [f"{one.name} ({one.count})" for one in full if one.count < FEW]:
+        against.append(f"few pictures: {some(few)}; {FEW} or more of each class are better")
+    if full and not sum(one.test for one in full):
+        against.append("no picture is for testing: the accuracy will not be known")
+    return tuple(forbids), tuple(against)
 
 
 @dataclass(frozen=True)

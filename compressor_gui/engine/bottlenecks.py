@@ -44,15 +44,20 @@ class Trunk:
     notes: list[str] = field(default_factory=list)
 
     def of(
-        self, dataset: Dataset, key: str, job: Job, change: Callable[[Batch, int], Batch] = lambda batch, _: batch
+        self,
+        dataset: Dataset,
+        key: str,
+        job: Job,
+        change: Callable[[Batch, int], Batch] = lambda batch, _: batch,
+        what: str = "computing bottlenecks",
     ) -> Bottlenecks:
         """The bottlenecks of all examples, which ``change`` may distort (it is told how many came before); those under
-        ``key`` in the folder are taken from there. Raises CompressorError."""
+        ``key`` in the folder are taken from there. ``what`` says what is under way. Raises CompressorError."""
         kept = _Shards(self.folder / key, self.notes)
         cached = kept.n
         seen = 0
         for batch in dataset if kept.n < dataset.count or dataset.count < 0 else ():
-            job.progress(seen, max(dataset.count, 0), "computing bottlenecks")
+            job.progress(seen, max(dataset.count, 0), what)
             if seen + len(batch) > kept.n:
                 kept.add(self._run(change(batch, seen)), _labels(batch, dataset), batch.sources)
             seen += len(batch)

@@ -18,7 +18,7 @@ from compressor_gui.core.new_top import Top, find_bottleneck, train_top, with_to
 from compressor_gui.core.serve import Job
 from compressor_gui.core.sweep import content_sample
 from compressor_gui.core.sweep_cache import user_cache_folder
-from compressor_gui.core.transfer import TopProgress, Transfer, Transferred, part_of
+from compressor_gui.core.transfer import TRAINING, TopProgress, Transfer, Transferred, part_of
 from compressor_gui.engine.bottlenecks import Bottlenecks, Trunk, key_of
 from compressor_gui.engine.dataset import Batch, Dataset, open_dataset
 from compressor_gui.engine.models import read_model
@@ -86,7 +86,9 @@ def _bottlenecks(
     for copy in range(request.copies if request.augmenting.any else 0):
         distort = _Distorting(request, examples.classes, copy)
         key = key_of(graph, trunk.tensor, *told, request.augmenting, request.seed, copy)
-        copies.append(trunk.of(examples, key, job, distort))
+        copies.append(
+            trunk.of(examples, key, job, distort, f"computing distorted copies, {copy + 1} of {request.copies}")
+        )
     return plain, copies
 
 
@@ -139,6 +141,7 @@ def _trained(
     train, validation = masks
     history: list[TopProgress] = []
     best: tuple[float, Top] | None = None
+    job.progress(0, request.how_many_training_steps, TRAINING)
     steps = train_top(
         values, labels, classes, steps=request.how_many_training_steps, rate=request.learning_rate,
         batch=request.train_batch_size, every=request.eval_step_interval, seed=request.seed, check=job.check,
@@ -152,7 +155,7 @@ def _trained(
         own = told.top.accuracy(found.values[train], found.labels[train])
         history.append(TopProgress(told.step, request.how_many_training_steps, told.loss, own, accuracy))
         job.piece(history[-1])
-        job.progress(told.step, request.how_many_training_steps, "training the top")
+        job.progress(told.step, request.how_many_training_steps, TRAINING)
         score = float(told.step) if accuracy is None else accuracy
         if best is None or score >= best[0]:
             best = score, told.top
