@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import CompressorError
-from compressor_gui.core.graph import Edit, ModelGraph, Node, parse_ref
+from compressor_gui.core.graph import ModelGraph, Node, parse_ref
 from compressor_gui.core.layers import find_layers
 from compressor_gui.core.shapes import infer_shapes
 from compressor_gui.core.values import DType, Tensor

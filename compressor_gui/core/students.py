@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from compressor_gui.core import pbio
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import CompressorError
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.layers import find_layers
 from compressor_gui.core.network_builder import NetworkBuilder
 from compressor_gui.core.passes import apply

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from compressor_gui.core import passes, pbio
 from compressor_gui.core.diff import Diff, NodeDiff, Totals, diff_graphs, diff_replay
-from compressor_gui.core.graph import Edit, ModelGraph, Node, Ref
+from compressor_gui.core.edit import Edit
+from compressor_gui.core.graph import ModelGraph, Node, Ref
 from compressor_gui.core.match import match_nodes
 from compressor_gui.core.passes import Pass, PassResult
 from compressor_gui.core.passes.base import result

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import PassError
-from compressor_gui.core.graph import Edit, ModelGraph
+from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.layers import find_layers
 from compressor_gui.core.low_rank import LowRank, Spectrum
 from compressor_gui.core.passes.factorize import Factorize, candidates, unfit

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressor_gui.core import pbio
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import GraphError
-from compressor_gui.core.graph import Edit, ModelGraph, Node, Ref, parse_ref
+from compressor_gui.core.graph import ModelGraph, Node, Ref, parse_ref
 from compressor_gui.core.values import DType, Shape
 from tests.support import const, conv_net, graph, graphs, node, placeholder
 

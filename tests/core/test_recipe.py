@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressor_gui.core import passes, pbio
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import CompressorError, PassError, RecipeError
-from compressor_gui.core.graph import Edit, ModelGraph
+from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes import ALL, Param, Pass, PassResult
 from compressor_gui.core.passes.base import param, parse_call, result
 from compressor_gui.core.recipe import Recipe, Replayer, Step, digest

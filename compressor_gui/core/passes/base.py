@@ -17,8 +17,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from compressor_gui.core.collector import collector_paused
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import CompressorError, PassError
-from compressor_gui.core.graph import Edit, ModelGraph
+from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.ranges_file import read_json, read_ranges
 from compressor_gui.core.verify import verify
 

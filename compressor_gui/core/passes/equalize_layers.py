@@ -16,8 +16,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import PassError
-from compressor_gui.core.graph import Edit, ModelGraph
+from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes.already import refuse_if_idle
 from compressor_gui.core.passes.base import Pass, PassResult, param, result
 from compressor_gui.core.passes.measured import store_constant, stored_vectors

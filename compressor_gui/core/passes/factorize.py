@@ -10,8 +10,9 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import PassError
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.low_rank import LowRank, Spectrum
 from compressor_gui.core.memo import by_identity

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from compressor_gui.core.graph import Edit, ModelGraph, Node, Ref
+from compressor_gui.core.edit import Edit
+from compressor_gui.core.graph import ModelGraph, Node, Ref
 from compressor_gui.core.passes.base import Pass, PassResult, result
 from compressor_gui.core.passes.eightbit.plan import fake_quant_range
 from compressor_gui.core.passes.unread import remove_unread

@@ -14,8 +14,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.evaluate import Constant, constant_values
-from compressor_gui.core.graph import Edit, ModelGraph, Node, Ref
+from compressor_gui.core.graph import ModelGraph, Node, Ref
 from compressor_gui.core.passes.base import Pass, PassResult, param, result
 from compressor_gui.core.passes.padding import CONVOLUTIONS, Pads, padding_attrs, windows
 from compressor_gui.core.passes.unread import remove_unread

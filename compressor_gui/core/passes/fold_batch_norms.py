@@ -16,8 +16,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.evaluate import PASS_THROUGH, Constant, constant_values
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.passes.base import Pass, PassResult, result
 from compressor_gui.core.passes.unread import remove_unread
 from compressor_gui.core.passes.weights import store_weights

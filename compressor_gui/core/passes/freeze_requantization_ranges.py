@@ -10,8 +10,9 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import PassError
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.passes.base import Pass, PassResult, Ranges, param, result
 from compressor_gui.core.passes.eightbit.kernels import RANGE_SUFFIX
 from compressor_gui.core.passes.wording import did_you_mean

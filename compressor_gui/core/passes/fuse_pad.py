@@ -13,8 +13,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.evaluate import constant_values
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.passes.base import Pass, PassResult, param, result
 from compressor_gui.core.passes.padding import CONVOLUTIONS, padding_attrs, padding_of, space, windows
 from compressor_gui.core.passes.unread import remove_unread

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from compressor_gui.core.graph import CONTROL_FLOW, Edit, ModelGraph, Node
+from compressor_gui.core.edit import Edit
+from compressor_gui.core.graph import CONTROL_FLOW, ModelGraph, Node
 from compressor_gui.core.op_outputs import output_types
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
 from compressor_gui.core.passes.readers import redirect

@@ -6,9 +6,10 @@ from __future__ import annotations
 import numpy as np
 
 from compressor_gui.core import weight_store
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import CompressorError, PassError
 from compressor_gui.core.evaluate import Constant
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.passes.weights import store_weights
 from compressor_gui.core.passes.wording import did_you_mean
 from compressor_gui.core.values import Tensor

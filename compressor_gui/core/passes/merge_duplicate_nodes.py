@@ -13,7 +13,8 @@ from typing import ClassVar
 import numpy as np
 
 from compressor_gui.core.attr_value import encode_attr
-from compressor_gui.core.graph import Edit, ModelGraph, Node, parse_ref
+from compressor_gui.core.edit import Edit
+from compressor_gui.core.graph import ModelGraph, Node, parse_ref
 from compressor_gui.core.passes.base import Pass, PassResult, result
 from compressor_gui.core.trust import harmless_ops
 from compressor_gui.core.values import DType, Tensor

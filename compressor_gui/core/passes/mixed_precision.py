@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import PassError
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.passes.already import refuse_if_idle, stranger
 from compressor_gui.core.passes.base import Amounts, Pass, PassResult, param, result

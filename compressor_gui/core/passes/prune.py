@@ -12,8 +12,9 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import PassError
-from compressor_gui.core.graph import Edit, ModelGraph
+from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.passes.base import Amounts, Names, Pass, PassResult, param, result
 from compressor_gui.core.passes.wording import did_you_mean, some

@@ -7,8 +7,9 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import PassError
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.passes.already import TAKE_FLOAT
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
 from compressor_gui.core.passes.readers import redirect

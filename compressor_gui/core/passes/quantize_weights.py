@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.edit import Edit
+from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.passes.already import refuse_if_idle
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from compressor_gui.core.graph import Edit, parse_ref
+from compressor_gui.core.edit import Edit
+from compressor_gui.core.graph import parse_ref
 
 
 def redirect(edit: Edit, output: str, name: str) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import PassError
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.passes.base import Pass, PassResult, checked, param, result
 
 

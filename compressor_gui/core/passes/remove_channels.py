@@ -14,8 +14,9 @@ from typing import ClassVar
 import numpy as np
 
 from compressor_gui.core.channels import Channels, find_channels
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import PassError
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.layers import find_layers
 from compressor_gui.core.passes.base import Amounts, Names, Pass, PassResult, param, result
 from compressor_gui.core.passes.wording import did_you_mean, some

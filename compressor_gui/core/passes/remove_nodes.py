@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.evaluate import Constant, constant_values
-from compressor_gui.core.graph import CONTROL_FLOW, Edit, ModelGraph, Node
+from compressor_gui.core.graph import CONTROL_FLOW, ModelGraph, Node
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
 from compressor_gui.core.passes.wording import some
 from compressor_gui.core.values import DType

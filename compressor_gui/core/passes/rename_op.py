@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import PassError
-from compressor_gui.core.graph import Edit, ModelGraph
+from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes.base import Pass, PassResult, checked, param, result
 
 _OP = re.compile(r"_*[A-Z][A-Za-z0-9_>]*")

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from compressor_gui.core.graph import Edit, ModelGraph
+from compressor_gui.core.edit import Edit
+from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes.already import refuse_if_idle
 from compressor_gui.core.passes.base import Pass, PassResult, param, result
 from compressor_gui.core.passes.weights import choose

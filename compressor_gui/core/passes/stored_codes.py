@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from compressor_gui.core.graph import Edit, Node
+from compressor_gui.core.edit import Edit
+from compressor_gui.core.graph import Node
 from compressor_gui.core.packing import pack, unpacking
 from compressor_gui.core.pbio import node_size
 from compressor_gui.core.rounding import Codes

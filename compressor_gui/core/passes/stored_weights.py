@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from compressor_gui.core import weight_store
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import CompressorError, PassError
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.passes.base import Pass, PassResult, param, result
 from compressor_gui.core.passes.wording import did_you_mean
 from compressor_gui.core.units import shape as shape_text

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import PassError
-from compressor_gui.core.graph import Edit, ModelGraph, Node, parse_ref
+from compressor_gui.core.graph import ModelGraph, Node, parse_ref
 from compressor_gui.core.op_outputs import output_types
 from compressor_gui.core.passes.base import Names, Pass, PassResult, param, result
 from compressor_gui.core.values import DType, Shape

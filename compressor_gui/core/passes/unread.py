@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from compressor_gui.core.graph import Edit, parse_ref
+from compressor_gui.core.edit import Edit
+from compressor_gui.core.graph import parse_ref
 
 
 def remove_unread(edit: Edit, candidates: Iterable[str], reason: str) -> None:

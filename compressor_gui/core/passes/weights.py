@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from compressor_gui.core import stats
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.evaluate import PASS_THROUGH, Constant
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.passes.wording import some
 from compressor_gui.core.values import Tensor
 

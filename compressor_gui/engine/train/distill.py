@@ -14,8 +14,9 @@ import numpy as np
 
 from compressor_gui.core import pbio
 from compressor_gui.core.distilling import Distill, Distilled, Lesson, Measured
+from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import CompressorError
-from compressor_gui.core.graph import Edit, ModelGraph, parse_ref
+from compressor_gui.core.graph import ModelGraph, parse_ref
 from compressor_gui.core.layers import find_layers
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.serve import Job

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.edit import Edit
+from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.passes.base import PassResult, result
 from compressor_gui.core.passes.eightbit.constants import store
 from compressor_gui.core.passes.eightbit.plan import loop_nodes

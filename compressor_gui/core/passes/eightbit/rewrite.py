@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from compressor_gui.core.graph import Attrs, Edit, Node, Ref
+from compressor_gui.core.edit import Edit
+from compressor_gui.core.graph import Attrs, Node, Ref
 from compressor_gui.core.passes.eightbit.constants import store
 from compressor_gui.core.passes.eightbit.kernels import RANGE_SUFFIX, REQUANTIZE_SUFFIX, EightBit, concat_axis
 from compressor_gui.core.passes.eightbit.links import LinkBuilder

@@ -7,7 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from compressor_gui.core.graph import Edit, Node
+from compressor_gui.core.edit import Edit
+from compressor_gui.core.graph import Node
 from compressor_gui.core.passes.carried_ranges import carried_constants, carrier, steps_of, weights_of
 from compressor_gui.core.passes.int8 import kernels
 from compressor_gui.core.passes.int8.match import Op, Pads

@@ -6,7 +6,8 @@ biases to 32 bits. It runs everywhere, and between its operations floats can be 
 
 from __future__ import annotations
 
-from compressor_gui.core.graph import Edit, ModelGraph, Node
+from compressor_gui.core.edit import Edit
+from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.passes.carried_ranges import weights_of
 from compressor_gui.core.passes.int8.plan import Plan
 from compressor_gui.core.passes.int8.weights import rounded
