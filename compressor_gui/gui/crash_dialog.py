@@ -12,7 +12,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
 from compressor_gui import __version__
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 
 def details(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> str:
@@ -32,12 +32,11 @@ class CrashDialog(QDialog):
         column.setContentsMargins(20, 20, 20, 20)
         column.setSpacing(12)
         column.addWidget(label("Something went wrong inside Compressor", "subtitle"))
-        words = label(
+        words = paragraph(
             "Your model and your recipe are untouched, and you can go on. If it happens again, save the recipe "
             "(Ctrl+S) and start the program anew. The details help whoever mends it.",
             "secondary",
         )
-        words.setWordWrap(True)
         column.addWidget(words)
         self.text = QPlainTextEdit(text)
         self.text.setReadOnly(True)

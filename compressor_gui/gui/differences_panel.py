@@ -23,7 +23,7 @@ from compressor_gui.core.regions import Island, islands
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import BODY, SMALL, UNIT, Theme, font
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 NODE = Qt.ItemDataRole.UserRole + 1
 DETAIL = Qt.ItemDataRole.UserRole + 2
@@ -101,8 +101,7 @@ class DifferencesPanel(QWidget):
         head.addWidget(self.summary)
         column.addLayout(head)
         self.stack = QStackedWidget()
-        self.empty = label("", "secondary")
-        self.empty.setWordWrap(True)
+        self.empty = paragraph("", "secondary")
         self.empty.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.empty.setContentsMargins(0, 8, 16, 0)
         self.stack.addWidget(self.empty)

@@ -29,7 +29,7 @@ from compressor_gui.gui.document import Document
 from compressor_gui.gui.engine_link import EngineLink
 from compressor_gui.gui.samples import sample_data
 from compressor_gui.gui.state import Made, Source
-from compressor_gui.gui.widgets import ElidedLabel, clear, label
+from compressor_gui.gui.widgets import ElidedLabel, clear, label, paragraph
 
 
 class ExportDialog(QDialog):
@@ -92,15 +92,13 @@ class ExportDialog(QDialog):
         )
         self.allow.setVisible(bool(found))
         column.addWidget(self.allow)
-        words = label(
+        words = paragraph(
             "The file is written beside the target, loaded and run by TensorFlow on the same input as the original, "
             "and moved over the target when that went well. The original is never touched.",
             "secondary",
         )
-        words.setWordWrap(True)
         column.addWidget(words)
-        self.problem = label("", "error")
-        self.problem.setWordWrap(True)
+        self.problem = paragraph("", "error")
         column.addWidget(self.problem)
         column.addStretch(1)
         row = QHBoxLayout()
@@ -150,8 +148,7 @@ class ExportDialog(QDialog):
         self.bar.setTextVisible(False)
         self.bar.setRange(0, 0)
         column.addWidget(self.bar)
-        self.detail = label("", "secondary")
-        self.detail.setWordWrap(True)
+        self.detail = paragraph("", "secondary")
         column.addWidget(self.detail)
         column.addStretch(2)
         row = QHBoxLayout()
@@ -238,16 +235,14 @@ class ExportDialog(QDialog):
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(12)
-        self.verdict = label("", "good")
-        self.verdict.setWordWrap(True)
+        self.verdict = paragraph("", "good")
         column.addWidget(self.verdict)
         self._table = QGridLayout()
         self._table.setHorizontalSpacing(24)
         self._table.setVerticalSpacing(4)
         self._table.setColumnStretch(0, 1)
         column.addLayout(self._table)
-        self.notes = label("", "secondary")
-        self.notes.setWordWrap(True)
+        self.notes = paragraph("", "secondary")
         column.addWidget(self.notes)
         column.addStretch(1)
         row = QHBoxLayout()

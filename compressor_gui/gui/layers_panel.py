@@ -24,7 +24,7 @@ from compressor_gui.gui.layers_view import LayersView
 from compressor_gui.gui.sparsity_slider import SparsitySlider
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 _SORTS = {"order": None, "name": Column.NAME, "op": Column.OP, "size": Column.SIZE, "sparsity": Column.SPARSITY}
 
@@ -110,8 +110,7 @@ class LayersPanel(QWidget):
         column.setContentsMargins(MARGIN, UNIT * 2, MARGIN, MARGIN)
         column.addWidget(label("Layers", "heading"))
         column.addStretch(1)
-        self._empty_text = label("", "secondary")
-        self._empty_text.setWordWrap(True)
+        self._empty_text = paragraph("", "secondary")
         self._empty_text.setAlignment(Qt.AlignmentFlag.AlignCenter)
         column.addWidget(self._empty_text)
         column.addSpacing(UNIT * 3)

@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
 from compressor_gui.core.errors import CompressorError
-from compressor_gui.gui.widgets import label, restyle
+from compressor_gui.gui.widgets import paragraph, restyle
 
 SHOWN_MS = 8000
 """How long a message that is no error stays."""
@@ -26,11 +26,9 @@ class MessageBar(QWidget):
         row.setContentsMargins(12, 6, 4, 6)
         words = QVBoxLayout()
         words.setSpacing(2)
-        self.what = label("", "strong")
-        self.what.setWordWrap(True)
+        self.what = paragraph("", "strong")
         self.what.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.more = label("", "secondary")
-        self.more.setWordWrap(True)
+        self.more = paragraph("", "secondary")
         words.addWidget(self.what)
         words.addWidget(self.more)
         row.addLayout(words, 1)

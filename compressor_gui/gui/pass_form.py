@@ -26,7 +26,7 @@ from PySide6.QtWidgets import (
 
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.passes import Param, Pass, make
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 LARGEST = 2_000_000_000
 
@@ -214,8 +214,7 @@ class PassForm(QDialog):
         column.setContentsMargins(20, 20, 20, 20)
         column.setSpacing(12)
         column.addWidget(label(transform.title, "subtitle"))
-        summary = label(transform.summary, "secondary")
-        summary.setWordWrap(True)
+        summary = paragraph(transform.summary, "secondary")
         column.addWidget(summary)
         form = QFormLayout()
         form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
@@ -232,8 +231,7 @@ class PassForm(QDialog):
         if not self.fields:
             form.addRow(label("There is nothing to set.", "secondary"))
         column.addLayout(form)
-        self.problem = label("", "error")
-        self.problem.setWordWrap(True)
+        self.problem = paragraph("", "error")
         self.problem.hide()
         column.addWidget(self.problem)
         column.addStretch(1)

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QVB
 
 from compressor_gui.core import units
 from compressor_gui.gui.samples import samples
-from compressor_gui.gui.widgets import ElidedLabel, clear, label, restyle
+from compressor_gui.gui.widgets import ElidedLabel, clear, label, paragraph, restyle
 
 
 class Card(QFrame):
@@ -31,8 +31,7 @@ class Card(QFrame):
         column.setContentsMargins(16, 12, 16, 12)
         column.setSpacing(4)
         column.addWidget(label(title, "subtitle"))
-        words = label(text, "secondary")
-        words.setWordWrap(True)
+        words = paragraph(text, "secondary")
         column.addWidget(words, 1, Qt.AlignmentFlag.AlignTop)
         column.addWidget(label(detail, "small"))
 

@@ -15,6 +15,13 @@ def label(text: str = "", role: str = "", parent: QWidget | None = None) -> QLab
     return out
 
 
+def paragraph(text: str = "", role: str = "", parent: QWidget | None = None) -> QLabel:
+    """A label of as many lines as the text takes."""
+    out = label(text, role, parent)
+    out.setWordWrap(True)
+    return out
+
+
 def restyle(widget: QWidget, **properties: object) -> None:
     """Set dynamic properties and let the style sheet look at them again, where they changed."""
     changed = [key for key, value in properties.items() if widget.property(key) != value]

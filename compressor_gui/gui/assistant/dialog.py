@@ -19,7 +19,7 @@ from compressor_gui.gui.measure.data_dialog import DataDialog
 from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import paragraph
 
 TITLES = ("What", "Data", "Method", "Result")
 
@@ -61,8 +61,7 @@ class AssistantDialog(QDialog):
 
     def _build_buttons(self) -> QHBoxLayout:
         row = QHBoxLayout()
-        self.hint = label("", "secondary")
-        self.hint.setWordWrap(True)
+        self.hint = paragraph("", "secondary")
         row.addWidget(self.hint, 1)
         self.cancel_button = self._button("Cancel", self.reject, "Close; nothing has changed (Esc)")
         self.back_button = self._button("Back", self.back, "The step before (Alt+Left)")

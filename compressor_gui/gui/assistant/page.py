@@ -14,7 +14,7 @@ from compressor_gui.core.passes.base import Pass
 from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.assistant.draft import Draft
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import clear, label, restyle
+from compressor_gui.gui.widgets import clear, label, paragraph, restyle
 
 
 class Page(QWidget):
@@ -50,8 +50,7 @@ class Page(QWidget):
 
 def wrapped(text: str, role: str = "") -> QLabel:
     """A label whose words go on in the next line."""
-    out = label(text, role)
-    out.setWordWrap(True)
+    out = paragraph(text, role)
     return out
 
 

@@ -22,7 +22,7 @@ from compressor_gui.gui.retrain.data_choice import DataChoice
 from compressor_gui.gui.retrain.words import METRICS, change_words, sentence, time_words, value_words
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
-from compressor_gui.gui.widgets import label, restyle
+from compressor_gui.gui.widgets import label, paragraph, restyle
 
 _STUDENTS = "Frozen graphs and Keras files (*.pb *.pbtxt *.keras *.h5);;All files (*)"
 _GRAPHS = "Frozen graph (*.pb)"
@@ -62,8 +62,7 @@ class DistillDialog(QDialog):
         column.setContentsMargins(20, 20, 20, 20)
         column.setSpacing(12)
         column.addWidget(label("A small network taught by this one", "subtitle"))
-        self.words = label(_INTRO, "secondary")
-        self.words.setWordWrap(True)
+        self.words = paragraph(_INTRO, "secondary")
         column.addWidget(self.words)
         middle = QHBoxLayout()
         middle.setSpacing(24)
@@ -102,8 +101,7 @@ class DistillDialog(QDialog):
         self.file_button = self._button("A student from a file …", self._ask_file, "Any frozen graph, or a Keras file")
         self.file_button.setProperty("role", "link")
         column.addWidget(self.file_button)
-        self.empty = label(_EMPTY, "secondary")
-        self.empty.setWordWrap(True)
+        self.empty = paragraph(_EMPTY, "secondary")
         column.addWidget(self.empty)
         self.curves = LessonCurves(self.theme)
         column.addWidget(self.curves)

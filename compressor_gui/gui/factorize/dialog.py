@@ -30,7 +30,7 @@ from compressor_gui.gui.factorize.words import layer_facts, total_facts
 from compressor_gui.gui.inspector.section import Facts
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import ElidedLabel, label
+from compressor_gui.gui.widgets import ElidedLabel, label, paragraph
 
 _ENERGY = 0.9
 """What is offered at first as the energy that is kept."""
@@ -71,8 +71,7 @@ class FactorizeDialog(QDialog):
         column.setContentsMargins(20, 20, 20, 20)
         column.setSpacing(12)
         column.addWidget(label("Two layers of low rank instead of one", "subtitle"))
-        words = label(_INTRO, "secondary")
-        words.setWordWrap(True)
+        words = paragraph(_INTRO, "secondary")
         column.addWidget(words)
         column.addLayout(self._build_target())
         row = QHBoxLayout()
@@ -145,8 +144,7 @@ class FactorizeDialog(QDialog):
         self.page = QStackedWidget()
         self.plot = RankPlot(self.theme, _PLOT_HEIGHT)
         self.plot.rank_chosen.connect(lambda rank: self.draft.choose(self.layers.current, rank))
-        self.reason = label("", "secondary")
-        self.reason.setWordWrap(True)
+        self.reason = paragraph("", "secondary")
         self.reason.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.page.addWidget(self.plot)
         self.page.addWidget(self.reason)

@@ -14,7 +14,7 @@ from compressor_gui.core.stats import Magnitudes
 from compressor_gui.gui.inspector.plot import Cut, Plot
 from compressor_gui.gui.inspector.section import MARGIN, toggle
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import paragraph
 
 BINS = 72
 
@@ -77,8 +77,7 @@ class WeightHistogram(QWidget):
             button.toggled.connect(self._draw)
 
         self.plot = Plot(theme, 148)
-        self._caption = label("", "small")
-        self._caption.setWordWrap(True)
+        self._caption = paragraph("", "small")
         self._bars: Histogram | None = None
         self._zeroed = pg.BarGraphItem(x0=[], x1=[], height=[])
         self._kept = pg.BarGraphItem(x0=[], x1=[], height=[])

@@ -18,7 +18,7 @@ from compressor_gui.core.values import Attr, DType, RawAttr, Shape, Tensor
 from compressor_gui.gui.inspector.section import MARGIN, Fact, Facts
 from compressor_gui.gui.inspector.subject import Subject, readers, scope_of
 from compressor_gui.gui.theme import BODY, UNIT, Theme, font
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 MAX_LINKS = 40
 """Neighbours that are listed; a node may have ten thousand."""
@@ -116,8 +116,7 @@ class NodeFacts(QWidget):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self.text = label("", "secondary")
-        self.text.setWordWrap(True)
+        self.text = paragraph("", "secondary")
         self.facts = Facts(theme)
         self.inputs, self.outputs = Links(theme), Links(theme)
         column = QVBoxLayout(self)

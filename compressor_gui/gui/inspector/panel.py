@@ -23,7 +23,7 @@ from compressor_gui.gui.layers_model import why_locked
 from compressor_gui.gui.sparsity_slider import snapped
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import ElidedLabel, label
+from compressor_gui.gui.widgets import ElidedLabel, label, paragraph
 
 
 class Inspector(QWidget):
@@ -110,8 +110,7 @@ class Inspector(QWidget):
         column.setContentsMargins(MARGIN, UNIT * 3, MARGIN, MARGIN)
         column.addWidget(label("Inspector", "heading"))
         column.addStretch(1)
-        self._empty_text = label("", "secondary")
-        self._empty_text.setWordWrap(True)
+        self._empty_text = paragraph("", "secondary")
         self._empty_text.setAlignment(Qt.AlignmentFlag.AlignCenter)
         column.addWidget(self._empty_text)
         column.addStretch(2)

@@ -19,7 +19,7 @@ from compressor_gui.gui.inspector.section import MARGIN, toggle
 from compressor_gui.gui.measure.measured import Sweep
 from compressor_gui.gui.sparsity_slider import snapped, step_by_key
 from compressor_gui.gui.theme import SMALL, UNIT, Theme, font
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import paragraph
 
 SPARSITIES = np.concatenate((np.linspace(0.0, 0.9, 46), np.linspace(0.91, 0.999, 40)))
 BITS = (8, 7, 6, 5, 4, 3, 2, 1)
@@ -90,8 +90,7 @@ class SensitivityPlot(QWidget):
         column.setContentsMargins(MARGIN, 0, MARGIN, 0)
         column.setSpacing(0)
         column.addWidget(self.plot)
-        self._caption = label("", "small")
-        self._caption.setWordWrap(True)
+        self._caption = paragraph("", "small")
         column.addWidget(self._caption)
         column.addSpacing(UNIT)
         theme.changed.connect(self._draw)

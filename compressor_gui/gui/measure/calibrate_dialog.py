@@ -32,7 +32,7 @@ from compressor_gui.gui.measure.ranges_part import of_model
 from compressor_gui.gui.ranges.editor import RangesEditor
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 AMOUNTS = ((10, "10 images"), (100, "100 images"), (1000, "1,000 images"), (0, "all images"))
 METHOD_WORDS: dict[str, tuple[str, str]] = {
@@ -73,8 +73,7 @@ class CalibrateDialog(QDialog):
         column.setContentsMargins(20, 20, 20, 20)
         column.setSpacing(12)
         column.addWidget(label("Ranges of activations from examples", "subtitle"))
-        self.words = label("", "secondary")
-        self.words.setWordWrap(True)
+        self.words = paragraph("", "secondary")
         column.addWidget(self.words)
         row = QHBoxLayout()
         self.amount = QComboBox()
@@ -100,8 +99,7 @@ class CalibrateDialog(QDialog):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         column.addWidget(self.bar)
-        self.problem = label("", "error")
-        self.problem.setWordWrap(True)
+        self.problem = paragraph("", "error")
         column.addWidget(self.problem)
         self.editor = RangesEditor(self.theme)
         column.addWidget(self.editor, 1)

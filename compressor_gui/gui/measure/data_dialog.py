@@ -35,7 +35,7 @@ from compressor_gui.gui.measure.measured import Of
 from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.pass_form import Field
 from compressor_gui.gui.theme import Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 PAUSE = 400
 """Milliseconds after the last change before the preview is asked for."""
@@ -182,16 +182,13 @@ class DataDialog(QDialog):
         middle.addWidget(self._scroll)
         right = QVBoxLayout()
         right.addWidget(label("As the network will see them", "heading"))
-        self.summary = label("", "small")
-        self.summary.setWordWrap(True)
+        self.summary = paragraph("", "small")
         right.addWidget(self.summary)
         self.examples = Examples(self.theme, 80)
         right.addWidget(self.examples)
-        self.facts = label("", "secondary")
-        self.facts.setWordWrap(True)
+        self.facts = paragraph("", "secondary")
         right.addWidget(self.facts)
-        self.problem = label("", "error")
-        self.problem.setWordWrap(True)
+        self.problem = paragraph("", "error")
         right.addWidget(self.problem)
         right.addStretch(1)
         middle.addLayout(right, 1)

@@ -13,7 +13,7 @@ from compressor_gui.gui.measure.examples import Examples
 from compressor_gui.gui.measure.measured import Of
 from compressor_gui.gui.measure.part import Part
 from compressor_gui.gui.state import State
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import paragraph
 
 
 class DataPart(Part):
@@ -31,8 +31,7 @@ class DataPart(Part):
         self._seen: Of[PreviewResult] | None = None
         self.facts = Facts(self.theme)
         self.pictures = Examples(self.theme, 52, rows=2)
-        self.summary = label("", "small")
-        self.summary.setWordWrap(True)
+        self.summary = paragraph("", "small")
         self.summary.setContentsMargins(MARGIN, 0, MARGIN, 0)
         tiles = QVBoxLayout()
         tiles.setContentsMargins(MARGIN, 4, MARGIN, 0)

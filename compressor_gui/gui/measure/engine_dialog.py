@@ -9,7 +9,7 @@ from compressor_gui.core.memory import parse_bytes
 from compressor_gui.gui.engine_link import EngineLink
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.settings import Settings
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 
 class EngineDialog(QDialog):
@@ -36,13 +36,11 @@ class EngineDialog(QDialog):
         form.addRow(label("Memory"), self.memory)
         form.addRow(label("Measure on"), self.scheduler)
         column.addLayout(form)
-        words = label(
+        words = paragraph(
             "A process that takes more memory is ended and says so. It holds from its next start.", "secondary"
         )
-        words.setWordWrap(True)
         column.addWidget(words)
-        self.problem = label("", "error")
-        self.problem.setWordWrap(True)
+        self.problem = paragraph("", "error")
         self.problem.hide()
         column.addWidget(self.problem)
         column.addStretch(1)

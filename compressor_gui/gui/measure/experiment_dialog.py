@@ -31,7 +31,7 @@ from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.measure.experimenter import Experimenter
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 _KINDS = {".md": "Markdown (*.md)", ".csv": "Numbers (*.csv)", ".svg": "Chart (*.svg)"}
 _PLANNED = Table("", "", "", "")
@@ -63,8 +63,7 @@ class ExperimentDialog(QDialog):
         column.setContentsMargins(20, 20, 20, 20)
         column.setSpacing(12)
         column.addWidget(label("Float and every 8-bit form, side by side", "subtitle"))
-        self.words = label("", "secondary")
-        self.words.setWordWrap(True)
+        self.words = paragraph("", "secondary")
         column.addWidget(self.words)
         row = QHBoxLayout()
         row.addWidget(label("Ranges from"))
@@ -85,8 +84,7 @@ class ExperimentDialog(QDialog):
         self.bar.setTextVisible(False)
         self.bar.setRange(0, 1000)
         column.addWidget(self.bar)
-        self.problem = label("", "error")
-        self.problem.setWordWrap(True)
+        self.problem = paragraph("", "error")
         column.addWidget(self.problem)
         self.table = QTableWidget()
         self.table.setObjectName("experimentTable")
@@ -104,8 +102,7 @@ class ExperimentDialog(QDialog):
         column.addWidget(self.table)
         self.chart = _Chart()
         column.addWidget(self.chart, 0, Qt.AlignmentFlag.AlignHCenter)
-        self.captions = label("", "small")
-        self.captions.setWordWrap(True)
+        self.captions = paragraph("", "small")
         self.captions.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         column.addWidget(self.captions)
         column.addStretch(1)

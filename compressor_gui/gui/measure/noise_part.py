@@ -16,7 +16,7 @@ from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.measure.part import STALE, Part
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import paragraph
 
 _NODE = Qt.ItemDataRole.UserRole
 _NUMBERS = ("SQNR", "by itself")
@@ -100,8 +100,7 @@ class NoisePart(Part):
         super().__init__(measurer, theme, start)
         self.list = NoiseList(theme)
         self.list.chosen.connect(measurer.document.select)
-        self.note = label("", "small")
-        self.note.setWordWrap(True)
+        self.note = paragraph("", "small")
         self.note.setContentsMargins(MARGIN, UNIT, MARGIN, 0)
         inset = QHBoxLayout()
         inset.setContentsMargins(MARGIN, 0, MARGIN, 0)

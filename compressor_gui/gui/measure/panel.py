@@ -27,7 +27,7 @@ from compressor_gui.gui.precision.dialog import PrecisionDialog
 from compressor_gui.gui.precision.finder import PrecisionFinder
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 
 class MeasurePanel(QWidget):
@@ -87,8 +87,9 @@ class MeasurePanel(QWidget):
         column.setContentsMargins(MARGIN, UNIT * 3, MARGIN, MARGIN)
         column.addWidget(label("Measure", "heading"))
         column.addStretch(1)
-        words = label("Accuracy, sensitivity, ranges and latency of a model stand here once it is open.", "secondary")
-        words.setWordWrap(True)
+        words = paragraph(
+            "Accuracy, sensitivity, ranges and latency of a model stand here once it is open.", "secondary"
+        )
         words.setAlignment(Qt.AlignmentFlag.AlignCenter)
         column.addWidget(words)
         button = QPushButton("Open a model")

@@ -11,7 +11,7 @@ from compressor_gui.gui.measure.measured import Of
 from compressor_gui.gui.measure.measurer import Kind, Measurer
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import paragraph
 
 STALE = "text_disabled_and_edges"
 """The colour of what belongs to another recipe or other data."""
@@ -31,8 +31,7 @@ class Part(QWidget):
         self.column = column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, UNIT * 2)
         column.setSpacing(UNIT)
-        self.words = label("", "secondary")
-        self.words.setWordWrap(True)
+        self.words = paragraph("", "secondary")
         self.words.setContentsMargins(MARGIN, 0, MARGIN, 0)
         column.addWidget(self.words)
         self.content = QWidget()

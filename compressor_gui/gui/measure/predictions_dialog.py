@@ -25,7 +25,7 @@ from compressor_gui.gui.measure.examples import class_name, paint_picture, pixma
 from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import BODY, SMALL, Theme, font
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 Index = QModelIndex | QPersistentModelIndex
 _SIDE = 64
@@ -181,8 +181,7 @@ class PredictionsDialog(QDialog):
         column.setSpacing(8)
         column.addWidget(label("What the models take examples for", "subtitle"))
         row = QHBoxLayout()
-        self.words = label("", "secondary")
-        self.words.setWordWrap(True)
+        self.words = paragraph("", "secondary")
         row.addWidget(self.words, 1)
         self.only = QCheckBox("Only those that differ")
         self.only.toggled.connect(lambda: self._show(self.measurer.document.state))

@@ -27,7 +27,7 @@ from compressor_gui.gui.inspector.section import Fact, Facts
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.measure.measured import Sweep
 from compressor_gui.gui.theme import Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 
 class SuggestDialog(QDialog):
@@ -47,12 +47,11 @@ class SuggestDialog(QDialog):
         column.setContentsMargins(20, 20, 20, 20)
         column.setSpacing(12)
         column.addWidget(label("Prune each layer as far as it bears", "subtitle"))
-        words = label(
+        words = paragraph(
             "Chosen from the measured curves, the layers that lose least first. What is expected is an estimate: it "
             "adds up what each layer loses alone; together they may lose more. Apply evaluates where there are labels.",
             "secondary",
         )  # fmt: skip
-        words.setWordWrap(True)
         column.addWidget(words)
         row = QHBoxLayout()
         row.addWidget(label("Target"))
@@ -69,8 +68,7 @@ class SuggestDialog(QDialog):
         column.addLayout(row)
         self.outcome = Facts(theme)
         column.addWidget(self.outcome)
-        self.problem = label("", "error")
-        self.problem.setWordWrap(True)
+        self.problem = paragraph("", "error")
         column.addWidget(self.problem)
         self.layers = Facts(theme)
         scroll = QScrollArea()

@@ -14,7 +14,7 @@ from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.measure.part import Part
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import paragraph
 
 
 class SweepPart(Part):
@@ -32,8 +32,7 @@ class SweepPart(Part):
         self.plot.everyone.setChecked(True)
         self.plot.sparsity_chosen.connect(measurer.document.prune_named)
         self.plot.rested.connect(measurer.document.end_merge)
-        self.progress = label("", "small")
-        self.progress.setWordWrap(True)
+        self.progress = paragraph("", "small")
         self.progress.setContentsMargins(MARGIN, 0, MARGIN, 0)
         self.body.addWidget(self.plot)
         self.body.addWidget(self.progress)

@@ -31,7 +31,7 @@ from compressor_gui.gui.precision.finder import PrecisionFinder
 from compressor_gui.gui.precision.plot import ParetoPlot
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 _PLOT_HEIGHT = 280
 _LEGEND = "● measured   ○ estimated   ·   click, or ← →; Space: the cheapest that meets the target"
@@ -60,15 +60,13 @@ class PrecisionDialog(QDialog):
         column.setContentsMargins(20, 20, 20, 20)
         column.setSpacing(12)
         column.addWidget(label("Each layer in as few bits as a target allows", "subtitle"))
-        self.words = label("", "secondary")
-        self.words.setWordWrap(True)
+        self.words = paragraph("", "secondary")
         column.addWidget(self.words)
         column.addLayout(self._build_target())
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         column.addWidget(self.bar)
-        self.problem = label("", "error")
-        self.problem.setWordWrap(True)
+        self.problem = paragraph("", "error")
         column.addWidget(self.problem)
         self.body = QWidget()
         row = QHBoxLayout(self.body)
@@ -122,8 +120,7 @@ class PrecisionDialog(QDialog):
         self.plot = ParetoPlot(self.theme, _PLOT_HEIGHT)
         self.plot.selected.connect(self.select)
         column.addWidget(self.plot, 1)
-        self.legend = label(_LEGEND, "small")
-        self.legend.setWordWrap(True)
+        self.legend = paragraph(_LEGEND, "small")
         column.addWidget(self.legend)
         return column
 

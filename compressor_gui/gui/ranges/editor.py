@@ -16,7 +16,7 @@ from compressor_gui.core.ranges_file import Limits
 from compressor_gui.gui.ranges.node_list import NodeList, range_words
 from compressor_gui.gui.ranges.plot import RangePlot
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import ElidedLabel, label
+from compressor_gui.gui.widgets import ElidedLabel, label, paragraph
 
 _LIST_WIDTH = 280
 
@@ -59,8 +59,7 @@ class RangesEditor(QWidget):
         self.plot.moved_to.connect(self._store)
         column.addWidget(self.plot)
         column.addLayout(self._build_numbers())
-        self.words = label("", "secondary")
-        self.words.setWordWrap(True)
+        self.words = paragraph("", "secondary")
         column.addWidget(self.words)
         column.addStretch(1)
         row.addLayout(column, 1)

@@ -20,7 +20,7 @@ from compressor_gui.gui.retrain.data_choice import DataChoice
 from compressor_gui.gui.retrain.forms import More, choices, defaults, form_layout, taken
 from compressor_gui.gui.retrain.retrainer import Ask
 from compressor_gui.gui.theme import UNIT
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import paragraph
 
 _GOALS = {
     "ratio": ("fewer weights", "So many times fewer weights are left; biases are not counted"),
@@ -91,8 +91,7 @@ class GoalForm(QWidget):
         both.addWidget(self.goal, 1)
         both.addWidget(self.amount)
         form.addRow("Goal", both)
-        self.words = label("", "small")
-        self.words.setWordWrap(True)
+        self.words = paragraph("", "small")
         form.addRow("", self.words)
         self.test = choice.box
         form.addRow("Data", choice.button)

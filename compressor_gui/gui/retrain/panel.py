@@ -23,7 +23,7 @@ from compressor_gui.gui.retrain.weights_part import WeightsPart
 from compressor_gui.gui.retrain.words import sentence
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 _INTRO = "Prunes, trains the weights that are left on your data, prunes further, until the goal is met."
 _NO_DATA = "Retraining needs examples of yours: drop a folder of pictures or a data set here, or choose one."
@@ -79,8 +79,7 @@ class RetrainPanel(QWidget):
             words.setWordWrap(True)
         self.curves, self.densities = Curves(theme), Densities(theme)
         self.points, self.weights = PointsPart(retrainer, theme), WeightsPart(retrainer, theme)
-        self.notes = label("", "secondary")
-        self.notes.setWordWrap(True)
+        self.notes = paragraph("", "secondary")
         self.notes.setContentsMargins(MARGIN, 0, MARGIN, UNIT * 2)
         self.sections = {
             "Goal and data": Section("Goal and data", theme, self.setup),
@@ -119,8 +118,7 @@ class RetrainPanel(QWidget):
         column.setContentsMargins(MARGIN, UNIT * 3, MARGIN, MARGIN)
         column.addWidget(label("Retrain", "heading"))
         column.addStretch(1)
-        self.empty = label("", "secondary")
-        self.empty.setWordWrap(True)
+        self.empty = paragraph("", "secondary")
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         column.addWidget(self.empty)
         button = QPushButton("Open a model")

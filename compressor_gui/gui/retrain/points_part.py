@@ -14,7 +14,7 @@ from compressor_gui.gui.retrain.points_plot import PointsPlot, Spots
 from compressor_gui.gui.retrain.retrainer import AnyPoint, Retrainer
 from compressor_gui.gui.retrain.words import METRICS, change_words, point_words, value_words
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import paragraph
 
 _HEIGHT = 150
 _HELP = "Click a point to open it, or ← → and Enter. It is one step to undo."
@@ -39,8 +39,7 @@ class PointsPart(QWidget):
         self.plot.hinted.connect(self.select)
         self.plot.opened.connect(self.open)
         inset.addWidget(self.plot)
-        self.words = label(_HELP, "small")
-        self.words.setWordWrap(True)
+        self.words = paragraph(_HELP, "small")
         inset.addWidget(self.words)
         column.addLayout(inset)
         self.facts = Facts(theme)

@@ -13,7 +13,7 @@ from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.retrain.retrainer import Retrainer
 from compressor_gui.gui.retrain.words import METRICS, goal_words, point_words, sentence, time_words, value_words
 from compressor_gui.gui.theme import UNIT
-from compressor_gui.gui.widgets import label, restyle
+from compressor_gui.gui.widgets import label, paragraph, restyle
 
 
 class RunBar(QWidget):
@@ -35,11 +35,9 @@ class RunBar(QWidget):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         column.addWidget(self.bar)
-        self.words = label("", "small")
-        self.words.setWordWrap(True)
+        self.words = paragraph("", "small")
         column.addWidget(self.words)
-        self.outcome = label("", "error")
-        self.outcome.setWordWrap(True)
+        self.outcome = paragraph("", "error")
         column.addWidget(self.outcome)
         self.pause_button = self._button("Pause", self._pause, "Let it wait; the processor is free meanwhile")
         self.keep_button = self._button(

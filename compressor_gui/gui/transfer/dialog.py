@@ -21,7 +21,7 @@ from compressor_gui.gui.transfer.classes_table import ClassesTable
 from compressor_gui.gui.transfer.form import TransferForm, labels_beside
 from compressor_gui.gui.transfer.stages import Stages
 from compressor_gui.gui.transfer.transferrer import Transferrer
-from compressor_gui.gui.widgets import label, restyle
+from compressor_gui.gui.widgets import label, paragraph, restyle
 
 _INTRO = (
     "The network stays as it is up to its last layer; a new last layer learns the classes of a folder of pictures, "
@@ -55,8 +55,7 @@ class TransferDialog(QDialog):
         column.setContentsMargins(20, 20, 20, 20)
         column.setSpacing(12)
         column.addWidget(label("New classes for this network", "subtitle"))
-        intro = label(_INTRO, "secondary")
-        intro.setWordWrap(True)
+        intro = paragraph(_INTRO, "secondary")
         column.addWidget(intro)
         row = QHBoxLayout()
         self.path = QLineEdit(self.run.spec.path if self.run.spec is not None else "")
@@ -92,11 +91,9 @@ class TransferDialog(QDialog):
     def _build_classes(self) -> QVBoxLayout:
         column = QVBoxLayout()
         column.setSpacing(8)
-        self.empty = label(_EMPTY, "secondary")
-        self.empty.setWordWrap(True)
+        self.empty = paragraph(_EMPTY, "secondary")
         self.table = ClassesTable(self.theme)
-        self.warnings = label("", "warning")
-        self.warnings.setWordWrap(True)
+        self.warnings = paragraph("", "warning")
         self.curve = Curve(self.theme, "validation", _HEIGHT, margin=0)
         self.curve.set_axis(on=True)
         self.curve.plot.setToolTip("Right answers by step: strong on the pictures that validate, pale on training ones")
