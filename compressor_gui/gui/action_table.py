@@ -11,8 +11,8 @@ from compressor_gui.gui import files
 from compressor_gui.gui.actions import ActionSpec, has_differences, has_model, has_result
 from compressor_gui.gui.assistant.opening import open_assistant
 from compressor_gui.gui.canvas.colouring import COLORS, TIPS, ColorBy
-from compressor_gui.gui.formats import export_model
 from compressor_gui.gui.distill.opening import open_distill
+from compressor_gui.gui.formats import export_model
 from compressor_gui.gui.state import View
 from compressor_gui.gui.theme import Choice
 from compressor_gui.gui.transfer.opening import open_transfer
@@ -64,7 +64,7 @@ def _edit(window: MainWindow) -> list[ActionSpec]:
         ActionSpec("retrain", "Retrain", "Ctrl+Shift+P", "Edit",
                    "Prune and train the weights that are left, on your data, until a goal is met",
                    window.show_retrain, has_model),
-        ActionSpec("distill", "Distil …", "Ctrl+Shift+S", "Edit",
+        ActionSpec("distill", "Distil …", "Ctrl+Shift+L", "Edit",
                    "Teach a small network this one's answers, on your data",
                    lambda: open_distill(window), has_model),
         ActionSpec("transfer", "New classes …", "Ctrl+Shift+N", "Edit",
