@@ -13,13 +13,13 @@ from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.measure import PreviewResult
 from compressor_gui.gui.assistant.draft import Draft
-from compressor_gui.gui.assistant.page import Page, wrapped
+from compressor_gui.gui.assistant.page import Page
 from compressor_gui.gui.measure.calibrate_dialog import AMOUNTS
 from compressor_gui.gui.measure.data_dialog import dropped_path
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.measure.examples import Examples
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import ElidedLabel, label
+from compressor_gui.gui.widgets import ElidedLabel, label, paragraph
 
 
 class DataPage(Page):
@@ -37,8 +37,9 @@ class DataPage(Page):
         column = QVBoxLayout(self.drop)
         column.setContentsMargins(24, 32, 24, 32)
         column.setSpacing(UNIT * 3)
-        words = wrapped("Drop a folder of pictures or a data set here (IDX, NumPy, TFRecord, tf.data), or choose one.",
-                        "secondary")  # fmt: skip
+        words = paragraph(
+            "Drop a folder of pictures or a data set here (IDX, NumPy, TFRecord, tf.data), or choose one.", "secondary"
+        )
         words.setAlignment(Qt.AlignmentFlag.AlignCenter)
         column.addWidget(words)
         self.choose_button = self._button("Choose data …")
@@ -56,11 +57,11 @@ class DataPage(Page):
         self.change_button = self._button("Change the data …")
         row.addWidget(self.change_button)
         column.addLayout(row)
-        self.summary = wrapped("", "secondary")
+        self.summary = paragraph("", "secondary")
         column.addWidget(self.summary)
         self.pictures = Examples(theme, 64, rows=2)
         column.addWidget(self.pictures)
-        self.doing, self.problem = wrapped("", "small"), wrapped("", "error")
+        self.doing, self.problem = paragraph("", "small"), paragraph("", "error")
         column.addWidget(self.doing)
         column.addWidget(self.problem)
         self.column.addWidget(self.found)

@@ -6,10 +6,10 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QW
 
 from compressor_gui.core.assistant import write
 from compressor_gui.gui.assistant.draft import Draft
-from compressor_gui.gui.assistant.page import Card, Cards, Page, Steps, wrapped
+from compressor_gui.gui.assistant.page import Card, Cards, Page, Steps
 from compressor_gui.gui.measure.calibrate_dialog import METHOD_WORDS
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 _OPTIONS = {
     "fold": (
@@ -59,7 +59,7 @@ class Option(QWidget):
         self.box = QCheckBox(title)
         self.box.setAccessibleDescription(sentence)
         column.addWidget(self.box)
-        self.words = wrapped(sentence, "secondary")
+        self.words = paragraph(sentence, "secondary")
         self.words.setContentsMargins(24, 0, 0, 0)
         column.addWidget(self.words)
 
@@ -91,7 +91,7 @@ class MethodPage(Page):
         for key, (text, _) in METHOD_WORDS.items():
             self.method.addItem(text, key)
         self.method.currentIndexChanged.connect(lambda: draft.choose(method=self.method.currentData()))
-        self.method_words = wrapped("", "secondary")
+        self.method_words = paragraph("", "secondary")
         row.addWidget(self.method_label)
         row.addWidget(self.method)
         row.addWidget(self.method_words, 1)

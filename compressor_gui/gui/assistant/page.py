@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QRadioButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QRadioButton, QVBoxLayout, QWidget
 
 from compressor_gui.core import units
 from compressor_gui.core.passes.base import Pass
@@ -30,7 +30,7 @@ class Page(QWidget):
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(UNIT * 2)
         self.column.addWidget(label(self.heading, "subtitle"))
-        self.words = wrapped(self.sentence, "secondary")
+        self.words = paragraph(self.sentence, "secondary")
         self.column.addWidget(self.words)
         self.column.addSpacing(UNIT)
         draft.changed.connect(self.show_draft)
@@ -46,12 +46,6 @@ class Page(QWidget):
     def missing(self) -> str:
         """What has to be chosen before the next step, as a sentence; empty where nothing is."""
         return ""
-
-
-def wrapped(text: str, role: str = "") -> QLabel:
-    """A label whose words go on in the next line."""
-    out = paragraph(text, role)
-    return out
 
 
 def step_words(transform: Pass) -> str:
@@ -86,7 +80,7 @@ class Steps(QWidget):
             row.setContentsMargins(0, 0, 0, 0)
             row.setSpacing(UNIT * 2)
             row.addWidget(label(str(number), "secondary"), 0, Qt.AlignmentFlag.AlignTop)
-            row.addWidget(wrapped(step_words(transform), "strong"), 1)
+            row.addWidget(paragraph(step_words(transform), "strong"), 1)
             line.setToolTip(transform.summary)
             self._column.addWidget(line)
 
@@ -110,9 +104,9 @@ class Card(QFrame):
         column = QVBoxLayout()
         column.setSpacing(UNIT)
         column.addWidget(label(title, "strong"))
-        self.sentence = wrapped(sentence, "secondary")
+        self.sentence = paragraph(sentence, "secondary")
         column.addWidget(self.sentence)
-        self.facts = wrapped("", "small")
+        self.facts = paragraph("", "small")
         column.addWidget(self.facts)
         row.addLayout(column, 1)
 

@@ -10,14 +10,14 @@ from compressor_gui.core.choose import ChosenRegions
 from compressor_gui.core.jobs import EXACT_DB
 from compressor_gui.core.measure import Evaluation
 from compressor_gui.gui.assistant.draft import Draft
-from compressor_gui.gui.assistant.page import Page, Steps, wrapped
+from compressor_gui.gui.assistant.page import Page, Steps
 from compressor_gui.gui.assistant.run import Run
 from compressor_gui.gui.assistant.tiles import StageList, Tile
 from compressor_gui.gui.inspector.section import Fact, Facts
 from compressor_gui.gui.measure.words import change, milliseconds
 from compressor_gui.gui.ranges.dialog import RangesDialog
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 _POOR_DB = 15.0
 """Below it an output is so noisy that it is said in the colour of warnings."""
@@ -50,7 +50,7 @@ class ResultPage(Page):
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 0, UNIT * 2, 0)
         column.setSpacing(UNIT)
-        self.problem = wrapped("", "error")
+        self.problem = paragraph("", "error")
         self.problem.hide()
         column.addWidget(self.problem)
         self.outputs_title = label("Every output beside the original's", "heading")
@@ -61,7 +61,7 @@ class ResultPage(Page):
         column.addSpacing(UNIT * 2)
         self.notes_title = label("What the steps say", "heading")
         column.addWidget(self.notes_title)
-        self.notes = wrapped("", "secondary")
+        self.notes = paragraph("", "secondary")
         column.addWidget(self.notes)
         column.addStretch(1)
         area = QScrollArea()

@@ -9,9 +9,9 @@ from compressor_gui.core import units
 from compressor_gui.core.assistant import Goal
 from compressor_gui.core.machine import ONEDNN, onednn_is_on
 from compressor_gui.gui.assistant.draft import Draft
-from compressor_gui.gui.assistant.page import Card, Cards, Page, wrapped
+from compressor_gui.gui.assistant.page import Card, Cards, Page
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 _GOALS: dict[Goal, tuple[str, str, tuple[str, ...]]] = {
     "fused": (
@@ -45,7 +45,7 @@ class WhatPage(Page):
 
     def __init__(self, draft: Draft, theme: Theme) -> None:
         super().__init__(draft, theme)
-        self.refusal = wrapped("", "error")
+        self.refusal = paragraph("", "error")
         self.column.addWidget(self.refusal)
         row = QHBoxLayout()
         row.setSpacing(20)
@@ -67,7 +67,7 @@ class WhatPage(Page):
         column.setSpacing(UNIT)
         column.addWidget(label("Layers in 8 bits", "heading"))
         words = "A layer without its check mark stays in float: the first and the last are often the most sensitive."
-        column.addWidget(wrapped(words, "small"))
+        column.addWidget(paragraph(words, "small"))
         self.layers = QTreeWidget()
         self.layers.setObjectName("assistantLayers")
         self.layers.setColumnCount(2)
