@@ -9,10 +9,11 @@ from types import TracebackType
 
 from PySide6 import __version__ as pyside_version
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QPushButton, QWidget
 
 from compressor_gui import __version__
-from compressor_gui.gui.widgets import label, paragraph
+from compressor_gui.gui.dialogs import dialog_column
+from compressor_gui.gui.widgets import paragraph
 
 
 def details(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> str:
@@ -28,10 +29,7 @@ class CrashDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Something went wrong")
         self.setMinimumSize(560, 0)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 20, 20, 20)
-        column.setSpacing(12)
-        column.addWidget(label("Something went wrong inside Compressor", "subtitle"))
+        column = dialog_column(self, "Something went wrong inside Compressor")
         words = paragraph(
             "Your model and your recipe are untouched, and you can go on. If it happens again, save the recipe "
             "(Ctrl+S) and start the program anew. The details help whoever mends it.",

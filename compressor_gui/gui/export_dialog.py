@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QStackedWidget,
     QVBoxLayout,
@@ -25,8 +24,10 @@ from compressor_gui.core import pbio, units
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import CheckExport, ExportCheck
 from compressor_gui.core.trust import untrusted_ops
+from compressor_gui.gui.dialogs import dialog_column
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.engine_link import EngineLink
+from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.samples import sample_data
 from compressor_gui.gui.state import Made, Source
 from compressor_gui.gui.widgets import ElidedLabel, clear, label, paragraph
@@ -50,10 +51,7 @@ class ExportDialog(QDialog):
         self.check: ExportCheck | None = None
         self.setWindowTitle("Export")
         self.setMinimumSize(560, 320)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 20, 20, 20)
-        column.setSpacing(12)
-        column.addWidget(label("Export the compressed graph", "subtitle"))
+        column = dialog_column(self, "Export the compressed graph")
         sizes = f"{units.size(self.source.size)} → {units.size(self.made.size)}"
         column.addWidget(label(f"{sizes}, {len(self.made.graph):,} nodes", "secondary"))
         self.pages = QStackedWidget()
@@ -144,9 +142,8 @@ class ExportDialog(QDialog):
         column.addStretch(1)
         self.doing = label("")
         column.addWidget(self.doing)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setRange(0, 0)
+        self.bar = JobBar()
+        self.bar.show_job(None)
         column.addWidget(self.bar)
         self.detail = paragraph("", "secondary")
         column.addWidget(self.detail)
@@ -192,8 +189,7 @@ class ExportDialog(QDialog):
     def _progress(self) -> None:
         job = self.engine.jobs.get(self._job or -1)
         if job is not None and job.total:
-            self.bar.setRange(0, 1000)
-            self.bar.setValue(int(1000 * job.done / job.total))
+            self.bar.show_job(job)
             self.detail.setText(job.message)
 
     def _ended(self) -> None:

@@ -26,6 +26,7 @@ from PySide6.QtWidgets import (
 
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.passes import Param, Pass, make
+from compressor_gui.gui.dialogs import Foot, dialog_column
 from compressor_gui.gui.widgets import label, paragraph
 
 LARGEST = 2_000_000_000
@@ -210,10 +211,7 @@ class PassForm(QDialog):
         self.transform = transform
         self.setWindowTitle(f"{verb} {transform.name}")
         self.setMinimumWidth(440)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 20, 20, 20)
-        column.setSpacing(12)
-        column.addWidget(label(transform.title, "subtitle"))
+        column = dialog_column(self, transform.title)
         summary = paragraph(transform.summary, "secondary")
         column.addWidget(summary)
         form = QFormLayout()
@@ -235,17 +233,9 @@ class PassForm(QDialog):
         self.problem.hide()
         column.addWidget(self.problem)
         column.addStretch(1)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        cancel = QPushButton("Cancel")
-        cancel.setAutoDefault(False)
-        cancel.clicked.connect(self.reject)
-        self.ok_button = QPushButton(verb)
-        self.ok_button.setDefault(True)
-        self.ok_button.clicked.connect(self.accept)
-        row.addWidget(cancel)
-        row.addWidget(self.ok_button)
-        column.addLayout(row)
+        foot = Foot(self, verb)
+        self.ok_button = foot.accept_button
+        column.addLayout(foot)
 
     def _check(self) -> bool:
         """Read the fields; show what is wrong. Returns whether nothing is."""

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QSizePolicy, QV
 
 from compressor_gui.gui.assistant.header import paint_check
 from compressor_gui.gui.assistant.run import Run, Stage, Status
+from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.theme import UNIT, Theme
 from compressor_gui.gui.widgets import ElidedLabel, clear, label, restyle
 
@@ -103,8 +104,7 @@ class _Line(QWidget):
         column.setSpacing(2)
         self._title = label("")
         self._words = label("", "small")
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
+        self.bar = JobBar()
         for widget in (self._title, self._words, self.bar):
             column.addWidget(widget)
         row.addLayout(column, 1)
@@ -151,6 +151,4 @@ class StageList(QWidget):
             line.show_stage(stage)
             if stage.status == "running":
                 self._running = at
-                done, total = run.progress
-                line.bar.setRange(0, 1000 if total else 0)
-                line.bar.setValue(int(1000 * done / total) if total else 0)
+                line.bar.show_amount(*run.progress)

@@ -22,6 +22,7 @@ from compressor_gui.core import units
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes.factorize import Factorize
 from compressor_gui.core.recipe import Step
+from compressor_gui.gui.dialogs import Foot, dialog_column
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.factorize.draft import RankDraft
 from compressor_gui.gui.factorize.layer_list import LayerList
@@ -67,10 +68,7 @@ class FactorizeDialog(QDialog):
     # -- building ------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 20, 20, 20)
-        column.setSpacing(12)
-        column.addWidget(label("Two layers of low rank instead of one", "subtitle"))
+        column = dialog_column(self, "Two layers of low rank instead of one")
         words = paragraph(_INTRO, "secondary")
         column.addWidget(words)
         column.addLayout(self._build_target())
@@ -79,20 +77,11 @@ class FactorizeDialog(QDialog):
         row.addLayout(self._build_layers(), 5)
         row.addLayout(self._build_curve(), 6)
         column.addLayout(row, 1)
-        row = QHBoxLayout()
         self.state_words = label("", "small")
-        row.addWidget(self.state_words)
-        row.addStretch(1)
-        self.close_button = QPushButton("Cancel")
-        self.close_button.setAutoDefault(False)
-        self.close_button.clicked.connect(self.reject)
-        self.apply_button = QPushButton("Apply")
-        self.apply_button.setDefault(True)
+        foot = Foot(self, "Apply", left=[self.state_words])
+        self.close_button, self.apply_button = foot.close_button, foot.accept_button
         self.apply_button.setToolTip("The ranks become a step of the recipe; it can be undone")
-        self.apply_button.clicked.connect(self.accept)
-        row.addWidget(self.close_button)
-        row.addWidget(self.apply_button)
-        column.addLayout(row)
+        column.addLayout(foot)
 
     def _build_target(self) -> QHBoxLayout:
         row = QHBoxLayout()

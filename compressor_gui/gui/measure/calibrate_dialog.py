@@ -12,9 +12,7 @@ from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
     QHBoxLayout,
-    QProgressBar,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -25,6 +23,8 @@ from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.core.ranges import choose_ranges, with_ranges
 from compressor_gui.core.ranges_file import Limits, write_ranges
+from compressor_gui.gui.dialogs import Foot, dialog_column
+from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.measure.measured import Of
 from compressor_gui.gui.measure.measurer import Measurer
@@ -69,10 +69,7 @@ class CalibrateDialog(QDialog):
         self._show_running()
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 20, 20, 20)
-        column.setSpacing(12)
-        column.addWidget(label("Ranges of activations from examples", "subtitle"))
+        column = dialog_column(self, "Ranges of activations from examples")
         self.words = paragraph("", "secondary")
         column.addWidget(self.words)
         row = QHBoxLayout()
@@ -96,28 +93,19 @@ class CalibrateDialog(QDialog):
         row.addStretch(1)
         row.addWidget(self.run_button)
         column.addLayout(row)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
+        self.bar = JobBar()
         column.addWidget(self.bar)
         self.problem = paragraph("", "error")
         column.addWidget(self.problem)
         self.editor = RangesEditor(self.theme)
         column.addWidget(self.editor, 1)
         column.addStretch(0)
-        row = QHBoxLayout()
         self.save_button = QPushButton("Save a ranges file …")
         self.save_button.setAutoDefault(False)
         self.save_button.clicked.connect(self._ask_save)
-        self.close_button = QPushButton("Close")
-        self.close_button.setAutoDefault(False)
-        self.close_button.clicked.connect(self.reject)
-        self.apply_button = QPushButton("Store in the recipe")
-        self.apply_button.clicked.connect(self.accept)
-        row.addWidget(self.save_button)
-        row.addStretch(1)
-        row.addWidget(self.close_button)
-        row.addWidget(self.apply_button)
-        column.addLayout(row)
+        foot = Foot(self, "Store in the recipe", "Close", [self.save_button])
+        self.close_button, self.apply_button = foot.close_button, foot.accept_button
+        column.addLayout(foot)
 
     # -- measuring -----------------------------------------------------------------------------------------------
 
@@ -143,8 +131,7 @@ class CalibrateDialog(QDialog):
     def _progress(self) -> None:
         job = self.measurer.engine.jobs.get(self.measurer.running.get("calibrate", -1))
         if job is not None:
-            self.bar.setRange(0, 1000 if job.total else 0)
-            self.bar.setValue(int(1000 * job.done / job.total) if job.total else 0)
+            self.bar.show_job(job)
 
     # -- what was measured ---------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.measure import PreviewResult
 from compressor_gui.core.passes import Param
 from compressor_gui.core.placeholders import placeholders
+from compressor_gui.gui.dialogs import Foot, dialog_column
 from compressor_gui.gui.measure.data_part import counts, words_of
 from compressor_gui.gui.measure.examples import Examples
 from compressor_gui.gui.measure.measured import Of
@@ -155,10 +156,7 @@ class DataDialog(QDialog):
             self._say("Drop a folder of pictures or a data set here, or choose one; the form is filled with a guess.")
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 20, 20, 20)
-        column.setSpacing(12)
-        column.addWidget(label("Examples to measure on", "subtitle"))
+        column = dialog_column(self, "Examples to measure on")
         row = QHBoxLayout()
         self.path = QLineEdit()
         self.path.setAccessibleName("Folder or file of data")
@@ -199,18 +197,10 @@ class DataDialog(QDialog):
         self.allow.setVisible(bool(names))
         self.allow.toggled.connect(self._allowed)
         column.addWidget(self.allow)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        cancel = QPushButton("Cancel")
-        cancel.setAutoDefault(False)
-        cancel.clicked.connect(self.reject)
-        self.use_button = QPushButton("Use this data")
-        self.use_button.setDefault(True)
+        foot = Foot(self, "Use this data")
+        self.use_button = foot.accept_button
         self.use_button.setEnabled(False)
-        self.use_button.clicked.connect(self.accept)
-        row.addWidget(cancel)
-        row.addWidget(self.use_button)
-        column.addLayout(row)
+        column.addLayout(foot)
 
     # -- where from ----------------------------------------------------------------------------------------------
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFormLayout, QLineEdit, QWidget
 
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.memory import parse_bytes
+from compressor_gui.gui.dialogs import Foot, dialog_column
 from compressor_gui.gui.engine_link import EngineLink
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.settings import Settings
@@ -20,10 +21,7 @@ class EngineDialog(QDialog):
         self.settings, self.engine = settings, engine
         self.setWindowTitle("Engine")
         self.setMinimumWidth(460)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 20, 20, 20)
-        column.setSpacing(12)
-        column.addWidget(label("The process that runs TensorFlow", "subtitle"))
+        column = dialog_column(self, "The process that runs TensorFlow")
         form = QFormLayout()
         form.setHorizontalSpacing(16)
         form.setVerticalSpacing(8)
@@ -44,17 +42,9 @@ class EngineDialog(QDialog):
         self.problem.hide()
         column.addWidget(self.problem)
         column.addStretch(1)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        cancel = QPushButton("Cancel")
-        cancel.setAutoDefault(False)
-        cancel.clicked.connect(self.reject)
-        self.use_button = QPushButton("Use")
-        self.use_button.setDefault(True)
-        self.use_button.clicked.connect(self.accept)
-        row.addWidget(cancel)
-        row.addWidget(self.use_button)
-        column.addLayout(row)
+        foot = Foot(self, "Use")
+        self.use_button = foot.accept_button
+        column.addLayout(foot)
 
     def accept(self) -> None:
         """Remember both, where they make sense."""

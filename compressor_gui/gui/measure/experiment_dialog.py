@@ -14,11 +14,9 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -27,6 +25,8 @@ from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.experiment import Row, Table
 from compressor_gui.core.experiment_table import as_csv, captions, cells, chart, heads, markdown
+from compressor_gui.gui.dialogs import Foot, dialog_column
+from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.measure.experimenter import Experimenter
 from compressor_gui.gui.state import State
@@ -59,10 +59,7 @@ class ExperimentDialog(QDialog):
         self._show()
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 20, 20, 20)
-        column.setSpacing(12)
-        column.addWidget(label("Float and every 8-bit form, side by side", "subtitle"))
+        column = dialog_column(self, "Float and every 8-bit form, side by side")
         self.words = paragraph("", "secondary")
         column.addWidget(self.words)
         row = QHBoxLayout()
@@ -80,9 +77,7 @@ class ExperimentDialog(QDialog):
             button.setAutoDefault(False)
             row.addWidget(button)
         column.addLayout(row)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setRange(0, 1000)
+        self.bar = JobBar()
         column.addWidget(self.bar)
         self.problem = paragraph("", "error")
         column.addWidget(self.problem)
@@ -106,21 +101,14 @@ class ExperimentDialog(QDialog):
         self.captions.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         column.addWidget(self.captions)
         column.addStretch(1)
-        row = QHBoxLayout()
-        self.save_button, self.close_button = QPushButton("Save …"), QPushButton("Close")
+        self.save_button = QPushButton("Save …")
+        self.save_button.setAutoDefault(False)
         self.save_button.setToolTip("The table as Markdown or CSV, or the chart as SVG")
         self.save_button.clicked.connect(self._ask_save)
-        self.close_button.clicked.connect(self.reject)
-        for button in (self.save_button, self.close_button):
-            button.setAutoDefault(False)
-        self.use_button = QPushButton("Use this recipe")
+        foot = Foot(self, "Use this recipe", "Close", [self.save_button])
+        self.close_button, self.use_button = foot.close_button, foot.accept_button
         self.use_button.setToolTip("The row's steps become the recipe; it can be undone")
-        self.use_button.clicked.connect(self.accept)
-        row.addWidget(self.save_button)
-        row.addStretch(1)
-        row.addWidget(self.close_button)
-        row.addWidget(self.use_button)
-        column.addLayout(row)
+        column.addLayout(foot)
 
     # -- measuring -----------------------------------------------------------------------------------------------
 
@@ -160,7 +148,7 @@ class ExperimentDialog(QDialog):
         for widget in (self.calibration, self.file_button, self.folder_button):
             widget.setEnabled(not running)
         self.bar.setVisible(running)
-        self.bar.setValue(round(1000 * runner.share))
+        self.bar.show_amount(runner.share, 1)
         if runner.error is not None:
             self.problem.setText(words_of(runner.error))
         self.problem.setVisible(bool(self.problem.text()))

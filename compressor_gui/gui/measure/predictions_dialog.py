@@ -15,12 +15,12 @@ from PySide6.QtWidgets import (
     QPushButton,
     QStyledItemDelegate,
     QStyleOptionViewItem,
-    QVBoxLayout,
     QWidget,
 )
 
 from compressor_gui.core import units
 from compressor_gui.core.measure import Prediction
+from compressor_gui.gui.dialogs import dialog_column
 from compressor_gui.gui.measure.examples import class_name, paint_picture, pixmap
 from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.state import State
@@ -176,10 +176,8 @@ class PredictionsDialog(QDialog):
         self.measurer = measurer
         self.setWindowTitle("Predictions")
         self.resize(760, 640)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 20, 20, 20)
+        column = dialog_column(self, "What the models take examples for")
         column.setSpacing(8)
-        column.addWidget(label("What the models take examples for", "subtitle"))
         row = QHBoxLayout()
         self.words = paragraph("", "secondary")
         row.addWidget(self.words, 1)

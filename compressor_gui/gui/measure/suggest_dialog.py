@@ -10,9 +10,7 @@ from PySide6.QtWidgets import (
     QDialog,
     QDoubleSpinBox,
     QHBoxLayout,
-    QPushButton,
     QScrollArea,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -22,6 +20,7 @@ from compressor_gui.core.measure import SensitivityResult
 from compressor_gui.core.recipe import Recipe
 from compressor_gui.core.sizes import sparse_size
 from compressor_gui.core.suggest import Suggestion, Target, suggest
+from compressor_gui.gui.dialogs import Foot, dialog_column
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.inspector.section import Fact, Facts
 from compressor_gui.gui.measure.data_part import words_of
@@ -43,10 +42,7 @@ class SuggestDialog(QDialog):
         self.suggestion: Suggestion | None = None
         self.setWindowTitle("Suggest sparsities")
         self.setMinimumWidth(520)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 20, 20, 20)
-        column.setSpacing(12)
-        column.addWidget(label("Prune each layer as far as it bears", "subtitle"))
+        column = dialog_column(self, "Prune each layer as far as it bears")
         words = paragraph(
             "Chosen from the measured curves, the layers that lose least first. What is expected is an estimate: it "
             "adds up what each layer loses alone; together they may lose more. Apply evaluates where there are labels.",
@@ -76,17 +72,9 @@ class SuggestDialog(QDialog):
         scroll.setMinimumHeight(160)
         scroll.setWidget(self.layers)
         column.addWidget(scroll, 1)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        cancel = QPushButton("Cancel")
-        cancel.setAutoDefault(False)
-        cancel.clicked.connect(self.reject)
-        self.apply_button = QPushButton("Apply")
-        self.apply_button.setDefault(True)
-        self.apply_button.clicked.connect(self.accept)
-        row.addWidget(cancel)
-        row.addWidget(self.apply_button)
-        column.addLayout(row)
+        foot = Foot(self, "Apply")
+        self.apply_button = foot.accept_button
+        column.addLayout(foot)
         self.target.currentIndexChanged.connect(self._choose)
         self.amount.valueChanged.connect(self._work_out)
         self._choose()

@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
     QHeaderView,
-    QProgressBar,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -25,7 +24,9 @@ from compressor_gui.core import units
 from compressor_gui.core.jobs import EXACT_DB
 from compressor_gui.core.mixed_job import TARGET_DB, Precision
 from compressor_gui.core.names import short_names
+from compressor_gui.gui.dialogs import Foot, dialog_column
 from compressor_gui.gui.inspector.section import Fact, Facts
+from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.precision.finder import PrecisionFinder
 from compressor_gui.gui.precision.plot import ParetoPlot
@@ -56,15 +57,11 @@ class PrecisionDialog(QDialog):
         self._show()
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 20, 20, 20)
-        column.setSpacing(12)
-        column.addWidget(label("Each layer in as few bits as a target allows", "subtitle"))
+        column = dialog_column(self, "Each layer in as few bits as a target allows")
         self.words = paragraph("", "secondary")
         column.addWidget(self.words)
         column.addLayout(self._build_target())
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
+        self.bar = JobBar()
         column.addWidget(self.bar)
         self.problem = paragraph("", "error")
         column.addWidget(self.problem)
@@ -76,17 +73,10 @@ class PrecisionDialog(QDialog):
         row.addLayout(self._build_point(), 2)
         column.addWidget(self.body, 1)
         column.addStretch(0)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        self.close_button = QPushButton("Close")
-        self.close_button.setAutoDefault(False)
-        self.close_button.clicked.connect(self.reject)
-        self.use_button = QPushButton("Use this point")
+        foot = Foot(self, "Use this point", "Close")
+        self.close_button, self.use_button = foot.close_button, foot.accept_button
         self.use_button.setToolTip("The bits of each layer become a step of the recipe; it can be undone")
-        self.use_button.clicked.connect(self.accept)
-        row.addWidget(self.close_button)
-        row.addWidget(self.use_button)
-        column.addLayout(row)
+        column.addLayout(foot)
 
     def _build_target(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -192,10 +182,8 @@ class PrecisionDialog(QDialog):
         offered.item(1).setEnabled(finder.fused_step is not None)
         if finder.fused_step is None and not running:
             self.choices.setCurrentIndex(0)
-        job = finder.job
         self.bar.setVisible(running)
-        self.bar.setRange(0, 1000 if job is not None and job.total else 0)
-        self.bar.setValue(int(1000 * job.done / job.total) if job is not None and job.total else 0)
+        self.bar.show_job(finder.job)
         if finder.error is not None:
             self.problem.setText(words_of(finder.error))
         elif found is not None:

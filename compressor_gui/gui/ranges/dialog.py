@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QWidget
 
 from compressor_gui.core import units
 from compressor_gui.core.measure import RangeHistogram
 from compressor_gui.core.ranges_file import Limits
+from compressor_gui.gui.dialogs import Foot, dialog_column
 from compressor_gui.gui.ranges.editor import RangesEditor
 from compressor_gui.gui.theme import Theme
 from compressor_gui.gui.widgets import label
@@ -27,10 +28,7 @@ class RangesDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Ranges")
         self.resize(820, 540)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 20, 20, 20)
-        column.setSpacing(12)
-        column.addWidget(label(f"{units.counted(len(ranges), 'stored range')}", "subtitle"))
+        column = dialog_column(self, f"{units.counted(len(ranges), 'stored range')}")
         words = (
             "Drag a blue line, or type a number. What a range leaves out is clipped; a narrower one has finer steps."
         )
@@ -39,19 +37,13 @@ class RangesDialog(QDialog):
         self.editor.show_ranges(ranges, histograms)
         self.editor.changed.connect(self._changed)
         column.addWidget(self.editor, 1)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        cancel = QPushButton("Cancel")
-        cancel.setAutoDefault(False)
-        cancel.clicked.connect(self.reject)
-        self.apply_button = QPushButton("Apply")
+        foot = Foot(self, "Apply")
+        self.apply_button = foot.accept_button
         self.apply_button.setEnabled(False)
+        self.apply_button.setDefault(False)  # Enter ends the typing of a number
         self.apply_button.setAutoDefault(False)
         self.apply_button.setProperty("role", "primary")
-        self.apply_button.clicked.connect(self.accept)
-        row.addWidget(cancel)
-        row.addWidget(self.apply_button)
-        column.addLayout(row)
+        column.addLayout(foot)
 
     def _changed(self) -> None:
         self.apply_button.setEnabled(bool(self.editor.edits.edited))

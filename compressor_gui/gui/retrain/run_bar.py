@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from compressor_gui.core import units
 from compressor_gui.core.training import PruneRetrain, Retrained
 from compressor_gui.gui.inspector.section import MARGIN
+from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.retrain.retrainer import Retrainer
 from compressor_gui.gui.retrain.words import METRICS, goal_words, point_words, sentence, time_words, value_words
@@ -32,8 +33,7 @@ class RunBar(QWidget):
         row.addStretch(1)
         row.addWidget(self.left)
         column.addLayout(row)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
+        self.bar = JobBar()
         column.addWidget(self.bar)
         self.words = paragraph("", "small")
         column.addWidget(self.words)
@@ -113,9 +113,7 @@ class RunBar(QWidget):
     def _show_progress(self) -> None:
         run, last = self.retrainer, self.retrainer.course.last
         job = run.job
-        total = job.total if job is not None else 0
-        self.bar.setRange(0, 1000 if total else 0)
-        self.bar.setValue(int(1000 * job.done / total) if job is not None and total else 0)
+        self.bar.show_job(job)
         self._say_outcome("")
         if last is None:
             self.words.setText((job.message if job is not None else "") or "Waits for TensorFlow")
