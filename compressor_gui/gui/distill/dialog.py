@@ -19,6 +19,7 @@ from compressor_gui.gui.distill.form import LessonForm
 from compressor_gui.gui.distill.students_table import StudentsTable
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.retrain.data_choice import DataChoice
+from compressor_gui.gui.retrain.forms import scrolled
 from compressor_gui.gui.retrain.words import METRICS, change_words, sentence, time_words, value_words
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
@@ -54,7 +55,6 @@ class DistillDialog(QDialog):
         self.choice.changed.connect(self._show)
         self.document.changed.connect(self._document_changed)
         self._show()
-        self.table.choose(distiller.student)
         distiller.look()
 
     def _build(self) -> None:
@@ -113,7 +113,7 @@ class DistillDialog(QDialog):
         column.setSpacing(8)
         self.choice = DataChoice(self.distiller.measurer, self.theme, self)
         self.form = LessonForm(self.choice)
-        column.addWidget(self.form)
+        column.addWidget(scrolled(self.form))
         row = QHBoxLayout()
         self.start_button = self._button("Start", self.start, "")
         self.stop_button = self._button(
@@ -154,6 +154,8 @@ class DistillDialog(QDialog):
             self.distiller.ask(self.table.student, self.form.request(data, self.choice.test))
         except CompressorError as error:
             self._say(words_of(error))
+        else:
+            self.cancel_button.setFocus()
 
     def _document_changed(self, old: State, new: State) -> None:
         if old.source is not new.source:
@@ -161,8 +163,6 @@ class DistillDialog(QDialog):
 
     def _show(self) -> None:
         self.table.show_students(self.choice.data, self.choice.test)
-        if not self.table.selectedItems():
-            self.table.choose(self.distiller.student or next(iter(self.distiller.offers)))
         self._show_lesson()
 
     def _show_lesson(self) -> None:

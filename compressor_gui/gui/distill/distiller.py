@@ -66,8 +66,9 @@ class Distiller(TrainingRun):
                 self._offer(student)
 
     def add(self, path: str) -> None:
-        """Offer the network in a file too; one that is no frozen graph is frozen first."""
-        self.offers[path] = None
+        """Offer the network in a file too; one that is no frozen graph is frozen first. ``error`` says why one can't be
+        read."""
+        self.offers[path], self.error = None, None
         self.changed.emit()
         if not needs_import(Path(path)):
             self._offer(path)
@@ -102,7 +103,11 @@ class Distiller(TrainingRun):
         self.document.background.run(lambda: offer(source.graph, asked), know, failed)
 
     def _know(self, student: str, found: Offer) -> None:
-        self.offers[student] = found
+        if found.problem and student not in STUDENTS:
+            del self.offers[student]
+            self.error = CompressorError(found.problem)
+        else:
+            self.offers[student] = found
         self.changed.emit()
 
     # -- the lessons --------------------------------------------------------------------------------------------------

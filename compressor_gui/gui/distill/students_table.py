@@ -33,6 +33,7 @@ class StudentsTable(QTableWidget):
         super().__init__(0, 5)
         self._distiller, self._theme = distiller, theme
         self._students: tuple[str, ...] = ()
+        self._student = distiller.student
         self.setObjectName("studentsTable")
         self.setAccessibleName("The students to choose from")
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -47,21 +48,35 @@ class StudentsTable(QTableWidget):
         header.setSectionsClickable(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.itemSelectionChanged.connect(self.chosen)
+        self.itemSelectionChanged.connect(self._selected)
 
     @property
     def student(self) -> str:
-        """The one that is chosen; empty: none, or one that can't be taught."""
-        rows = self.selectionModel().selectedRows()
-        at = rows[0].row() - 1 if rows else -1
-        student = self._students[at] if 0 <= at < len(self._students) else ""
-        offer = self._distiller.offers.get(student)
-        return student if offer is not None and not offer.problem else ""
+        """The one that is chosen; empty: none that can be taught, or it is not known yet."""
+        offer = self._distiller.offers.get(self._student)
+        return self._student if offer is not None and not offer.problem else ""
 
     def choose(self, student: str) -> None:
         """Choose a student."""
         if student in self._students:
             self.selectRow(self._students.index(student) + 1)
+
+    def _selected(self) -> None:
+        rows = self.selectionModel().selectedRows()
+        if rows and rows[0].row() <= len(self._students):
+            self._student = self._students[rows[0].row() - 1]
+            self.chosen.emit()
+        else:  # a click on what can't be chosen
+            self.choose(self._student)
+
+    def _choose_another(self) -> None:
+        """Where the one that is chosen turns out not to be for this teacher, the first that is."""
+        offers = self._distiller.offers
+        known = offers.get(self._student)
+        if self._student not in offers or (known is not None and known.problem):
+            good = (name for name, offer in offers.items() if offer is None or not offer.problem)
+            self._student = next(good, "")
+        self.choose(self._student)
 
     def show_students(self, data: DataSpec | None, test: DataSpec | None) -> None:
         """Show what is known of them all; what was measured on other examples than these is pale."""
@@ -86,6 +101,7 @@ class StudentsTable(QTableWidget):
         for at, student in enumerate(self._students, 1):
             self._show_student(at, student, source.size, (data, test))
         self.setFixedHeight(self.horizontalHeader().sizeHint().height() + _ROW * min(self.rowCount(), 9) + 4)
+        self._choose_another()
         self.blockSignals(False)
 
     def _show_student(self, at: int, student: str, size: int, where: tuple[DataSpec | None, DataSpec | None]) -> None:

@@ -45,11 +45,16 @@ def thinned(pairs: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> tu
     return curve[:, 0], curve[:, 1]
 
 
+def marks(end: float, name: str) -> list[tuple[float, str]]:
+    """Labels of an axis from 0 to ``end``: what it counts, and about six whole numbers."""
+    step = next(s * 10**p for p in range(8) for s in (1, 2, 5) if end / (s * 10**p) <= 7)
+    numbers = [(float(at), f"{at:,}") for at in range(step, int(end) + 1, step)]
+    return [(0.0, name), *numbers] if numbers and end > 2 else numbers
+
+
 def epoch_marks(course: Course, end: float) -> list[tuple[float, str]]:
-    """Whole epochs for the axis, about six of them."""
-    step = next(s * 10**p for p in range(7) for s in (1, 2, 5) if end / (s * 10**p) <= 7)
-    marks = [(float(at), str(at)) for at in range(step, int(end) + 1, step)] if course.counts_epochs else []
-    return [(0.0, "epoch"), *marks] if marks and end > 2 else marks
+    """Whole epochs for the axis, once it is known where they are."""
+    return marks(end, "epoch") if course.counts_epochs else []
 
 
 class Curve(QWidget):
@@ -86,6 +91,12 @@ class Curve(QWidget):
             self.plot.addItem(item)
         for text in self._ends:
             text.setFont(font(SMALL))
+        self.plot.getPlotItem().getViewBox().sigXRangeChanged.connect(self._place_ends)
+
+    def _place_ends(self) -> None:
+        """The greatest and the least value stay at the left edge, also when the plot gets another width."""
+        for text in self._ends:
+            text.setX(self.plot.left_edge)
 
     def set_axis(self, *, on: bool) -> None:
         """Show the axis of epochs below, or not."""

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QFormLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from compressor_gui.core.passes.base import Param
 from compressor_gui.gui.pass_form import Field
@@ -48,6 +57,17 @@ def defaults(*kinds: type) -> dict[str, Any]:
 def taken(values: dict[str, Any], kind: type) -> dict[str, Any]:
     """The values that are fields of this dataclass; they are taken out of ``values``."""
     return {field.name: values.pop(field.name) for field in dataclasses.fields(kind) if field.name in values}
+
+
+def scrolled(form: QWidget) -> QScrollArea:
+    """A form that scrolls where it is higher than there is room, as with all fields of :class:`More`."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setSizeAdjustPolicy(QScrollArea.SizeAdjustPolicy.AdjustToContents)
+    area.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+    area.setWidget(form)
+    return area
 
 
 class More(QWidget):

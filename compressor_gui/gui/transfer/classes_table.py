@@ -49,10 +49,11 @@ class ClassesTable(QTableWidget):
             self.setHorizontalHeaderItem(column, head)
         self.setRowCount(len(classes))
         for row, one in enumerate(classes):
-            test = f"{one.test:,}" if wrong is None else f"{one.test - wrong[one.name]:,} of {one.test:,}"
-            words = (one.name, f"{one.count:,}", f"{one.train:,}", f"{one.validation:,}", test)
+            numbers = [f"{number:,}" if number else "–" for number in (one.count, one.train, one.validation, one.test)]
+            if wrong is not None and one.test:
+                numbers[-1] = f"{one.test - wrong[one.name]:,} of {one.test:,}"
             tip = _mistakes(one, found)
-            for column, text in enumerate(words):
+            for column, text in enumerate((one.name, *numbers)):
                 item = QTableWidgetItem(text)
                 side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
                 item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)

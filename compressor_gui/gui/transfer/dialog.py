@@ -13,7 +13,8 @@ from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.transfer import Transferred, objections
 from compressor_gui.gui.measure.data_dialog import dropped_path
 from compressor_gui.gui.measure.data_part import words_of
-from compressor_gui.gui.retrain.curves import Curve
+from compressor_gui.gui.retrain.curves import Curve, marks
+from compressor_gui.gui.retrain.forms import scrolled
 from compressor_gui.gui.retrain.words import sentence, time_words
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
@@ -107,7 +108,7 @@ class TransferDialog(QDialog):
         column.setSpacing(8)
         self.form = TransferForm()
         self.form.parts_changed.connect(lambda: self.run.count(*self.form.parts))
-        column.addWidget(self.form)
+        column.addWidget(scrolled(self.form))
         row = QHBoxLayout()
         self.start_button = self._button("Start", "")
         self.start_button.clicked.connect(self.start)
@@ -176,6 +177,8 @@ class TransferDialog(QDialog):
             self.run.ask(self.form.request(self.run.spec, sum(one.train for one in self.run.classes)))
         except CompressorError as error:
             self._say(words_of(error), "error")
+        else:
+            self.cancel_button.setFocus()
 
     def _document_changed(self, old: State, new: State) -> None:
         if old.source is not new.source:
@@ -231,7 +234,7 @@ class TransferDialog(QDialog):
         self.curve.name.setText("right answers")
         self.curve.more.setText(f"training {units.percent(last.train)}")
         self.curve.now.setText("" if last.validation is None else f"validation {units.percent(last.validation)}")
-        self.curve.plot.ticks([(0.0, "step"), (end / 2, f"{end // 2:,}"), (end, f"{end:,}")])
+        self.curve.plot.ticks([mark for mark in marks(end, "step") if mark[0] < 0.97 * end])  # wide ones are cut there
 
     def _show_found(self, found: Transferred) -> None:
         n = found.counts["test"]
@@ -239,10 +242,9 @@ class TransferDialog(QDialog):
             words = "Trained; no picture was for testing, so that its accuracy is not known."
         else:
             low, high = found.test_interval
-            wrong = len(found.misclassified)
             words = (
-                f"{units.percent(found.test)} of {units.counted(n, 'test picture')} right, {wrong} wrong; with 95 % "
-                f"certainty it is {100 * low:.1f} to {100 * high:.1f} %."
+                f"{units.percent(found.test)} of {units.counted(n, 'test picture')} right; with 95 % certainty it is "
+                f"{100 * low:.1f} to {100 * high:.1f} %."
             )
         cached = f", {found.cached:,} bottlenecks were on disk" if found.cached else ""
         notes = " ".join(sentence(note) for note in (*found.skipped[:3], found.left_out) if note)

@@ -52,7 +52,7 @@ class Stages(QWidget):
         if run.finishing:
             return "Stopping: what there is, is measured"
         if run.stage == 1:
-            of = f"{job.done:,.0f} of {job.total:,.0f} pictures" if job.total else ""
+            of = f"{job.done:,.0f} of {job.total:,.0f} pictures" if job.total else job.message.capitalize()
             copies = job.message.removeprefix("computing ") if "copies" in job.message else ""
             return " · ".join(filter(None, (of, copies)))
         last = run.history[-1] if run.history else None

@@ -1,0 +1,317 @@
+"""New classes through the window: with an engine that plays what the test wants, and once with the real one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QImage
+from PySide6.QtWidgets import QApplication, QDoubleSpinBox, QFileDialog
+from pytestqt.qtbot import QtBot
+
+from compressor_gui.core import pbio
+from compressor_gui.core.data import DataSpec
+from compressor_gui.core.datafiles import read_idx
+from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.protocol import Cancelled, Done, Failed, Piece, Progress
+from compressor_gui.core.transfer import TRAINING, ClassFolder, TopProgress, Transfer, Transferred, look, objections
+from compressor_gui.gui.main_window import MainWindow
+from compressor_gui.gui.transfer.dialog import TransferDialog
+from tests.gui.fake_engine import FakeEngine
+from tests.gui.measuring import dialog
+from tests.gui.test_window import CTRL, SHIFT, press, settle
+from tests.support import conv_net
+
+LEFT = Qt.MouseButton.LeftButton
+SAMPLES = Path(__file__).parents[2] / "resources" / "samples"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """90 digits as PNG: ``large`` (5 to 9) and ``small`` (0 to 4); ``none`` is an empty folder."""
+    folder = tmp_path / "digits by size"
+    images = read_idx(SAMPLES / "t10k-1000-images-idx3-ubyte.gz")[:90]
+    labels = read_idx(SAMPLES / "t10k-1000-labels-idx1-ubyte.gz")[:90]
+    for name in ("large", "small", "none"):
+        (folder / name).mkdir(parents=True)
+    for at, (image, label) in enumerate(zip(images, labels, strict=True)):
+        picture = QImage(np.ascontiguousarray(image).tobytes(), 28, 28, 28, QImage.Format.Format_Grayscale8)
+        assert picture.save(str(folder / ("small" if label < 5 else "large") / f"{at}.png"))
+    return folder
+
+
+@pytest.fixture
+def asked(qtbot: QtBot, opened: MainWindow, engine: FakeEngine) -> TransferDialog:
+    """The dialog for the small network, opened by its keys."""
+    press(qtbot, opened, Qt.Key.Key_N, CTRL, SHIFT)
+    found: TransferDialog = dialog(opened, TransferDialog)
+    return found
+
+
+@pytest.fixture
+def chosen(qtbot: QtBot, asked: TransferDialog, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> TransferDialog:
+    """The folder of pictures is chosen and counted."""
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(pictures))
+    qtbot.mouseClick(asked.folder_button, LEFT)
+    qtbot.waitUntil(lambda: bool(asked.run.classes))
+    return asked
+
+
+def texts(shown: TransferDialog, row: int) -> list[str]:
+    return [item.text() for item in (shown.table.item(row, column) for column in range(5)) if item is not None]
+
+
+def say(qtbot: QtBot, shown: TransferDialog, engine: FakeEngine, *pieces: TopProgress) -> None:
+    """Let pieces come, and wait until they are shown."""
+    engine.say(Transfer, Progress(0, pieces[-1].steps, TRAINING))
+    with qtbot.waitSignal(shown.run.changed):
+        for piece in pieces:
+            engine.say(Transfer, Piece(piece))
+
+
+def answer(engine: FakeEngine) -> Transferred:
+    """Write a network where it is asked for, and say so."""
+    request = engine.find(Transfer)[1]
+    pbio.write_graph(conv_net(), request.output_graph)
+    Path(request.output_labels).write_text("large\nsmall\n")
+    found = Transferred(
+        graph=request.output_graph, labels=request.output_labels, classes=("large", "small"),
+        counts={"train": 70, "validation": 10, "test": 10}, bottleneck="flatten", train=0.99, validation=0.9, test=0.8,
+        test_interval=(0.49, 0.943), misclassified=(("1.png", "large", "small"), ("2.png", "large", "small")),
+        cached=20, seconds=4.0,
+    )  # fmt: skip
+    engine.say(Transfer, Done(found))
+    return found
+
+
+# -- the folder, without a window --------------------------------------------------------------------------------------
+
+
+def test_a_folder_s_classes_are_counted_by_part(pictures: Path) -> None:
+    found = look(str(pictures), 10, 20)
+    assert [one.name for one in found] == ["large", "small", "none"]
+    assert sum(one.count for one in found) == 90
+    assert found[0].train > found[0].test > 0
+    assert found[2] == ClassFolder("none")
+    assert all(one.validation == one.test == 0 for one in look(str(pictures), 0, 0))
+    with pytest.raises(CompressorError):
+        look(str(pictures / "nowhere"), 10, 10)
+
+
+def test_folders_that_are_numbers_are_those_classes(pictures: Path) -> None:
+    (pictures / "large").rename(pictures / "0")
+    (pictures / "small").rename(pictures / "2")
+    (pictures / "none").rmdir()
+    assert [(one.name, one.count > 0) for one in look(str(pictures), 10, 10)] == [
+        ("0", True), ("1", False), ("2", True)
+    ]  # fmt: skip
+
+
+def test_what_speaks_against_pictures_is_said() -> None:
+    good = (ClassFolder("a", 80, 10, 10), ClassFolder("b", 18, 1, 1))
+    assert objections(good) == ((), ())
+    forbids, against = objections((*good, ClassFolder("c", 0, 1, 2), ClassFolder("d")))
+    assert forbids == ("all pictures of 'c' validate and test: none is left to train on",)
+    assert against == ("no picture in d", "few pictures: c (3); 20 or more of each class are better")
+    assert objections(good[:1])[0] == ("at least two sub-folders with pictures are needed, one for each class",)
+    assert objections((ClassFolder("a", 50), ClassFolder("b", 50)))[1] == (
+        "no picture is for testing: the accuracy will not be known",
+    )
+
+
+# -- the dialog --------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_dropped_and_counted(qtbot: QtBot, asked: TransferDialog, pictures: Path) -> None:
+    assert asked.empty.isVisible()
+    assert not asked.start_button.isEnabled()
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(pictures))])
+    held = (Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    enter = QDragEnterEvent(QPoint(300, 300), Qt.DropAction.CopyAction, data, *held)
+    QApplication.sendEvent(asked, enter)
+    assert enter.isAccepted()
+    QApplication.sendEvent(asked, QDropEvent(QPointF(300, 300), Qt.DropAction.CopyAction, data, *held))
+    qtbot.waitUntil(lambda: bool(asked.run.classes))
+    assert [texts(asked, row)[0] for row in range(3)] == ["large", "small", "none"]
+    assert texts(asked, 2)[1:] == ["–", "–", "–", "–"]
+    assert asked.warnings.text() == "No picture in none."
+    assert asked.start_button.isEnabled()
+    file = QMimeData()
+    file.setUrls([QUrl.fromLocalFile(str(next((pictures / "small").iterdir())))])
+    enter = QDragEnterEvent(QPoint(300, 300), Qt.DropAction.CopyAction, file, *held)
+    QApplication.sendEvent(asked, enter)
+    assert not enter.isAccepted()
+    asked.reject()
+
+
+def test_few_pictures_and_none_to_train_on(qtbot: QtBot, chosen: TransferDialog, pictures: Path) -> None:
+    for path in sorted((pictures / "large").iterdir())[4:]:
+        path.unlink()
+    qtbot.mouseClick(chosen.form.more.button, LEFT)
+    share = chosen.form.more.fields["testing_percentage"].editor
+    assert isinstance(share, QDoubleSpinBox)
+    share.setValue(80)
+    qtbot.waitUntil(lambda: chosen.run.classes[0].count == 4)
+    assert "Few pictures: large (4)" in chosen.warnings.text()
+    validate = chosen.form.more.fields["validation_percentage"].editor
+    assert isinstance(validate, QDoubleSpinBox)
+    for path in (pictures / "large").iterdir():
+        if path.name != "100.png":
+            path.unlink()
+    shutil.copy(next((pictures / "small").iterdir()), pictures / "large" / "one.png")
+    validate.setValue(20)
+    qtbot.waitUntil(lambda: chosen.run.classes[0].count == 1)
+    assert chosen.run.classes[0].train == 0
+    assert "none is left to train on" in chosen.outcome.text()
+    assert not chosen.start_button.isEnabled()
+    chosen.reject()
+
+
+def test_a_folder_without_pictures_says_so(qtbot: QtBot, asked: TransferDialog, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    qtbot.keyClicks(asked.path, str(tmp_path / "bare"))
+    qtbot.keyClick(asked.path, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: "no data that is known in this folder" in asked.outcome.text())
+    assert not asked.start_button.isEnabled()
+    asked.reject()
+
+
+def test_choices_become_a_request(
+    qtbot: QtBot, chosen: TransferDialog, engine: FakeEngine, opened: MainWindow, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    form = chosen.form
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "new.pb"), ""))
+    qtbot.mouseClick(form.target_button, LEFT)
+    assert form.beside.text() == "and its classes' names to new_labels.txt"
+    form.steps.selectAll()
+    qtbot.keyClicks(form.steps, "50")
+    qtbot.mouseClick(form.more.button, LEFT)
+    form.more.fields["mean"].editor.setValue(127.5)  # type: ignore[attr-defined]
+    form.more.fields["flip"].editor.setChecked(True)  # type: ignore[attr-defined]
+    qtbot.mouseClick(chosen.start_button, LEFT)
+    request = engine.find(Transfer)[1]
+    assert request.model == opened.measurer.original()
+    assert (request.output_graph, request.output_labels) == (str(tmp_path / "new.pb"), str(tmp_path / "new_labels.txt"))
+    assert (request.how_many_training_steps, request.augmenting.flip, request.data.mean) == (50, True, 127.5)
+    assert request.train_batch_size == sum(one.train for one in chosen.run.classes)  # fewer than a batch of 100
+    chosen.reject()
+
+
+def test_pictures_are_fed_as_the_models_data_is(
+    qtbot: QtBot, asked: TransferDialog, opened: MainWindow, digits: Path, pictures: Path, engine: FakeEngine
+) -> None:
+    data = DataSpec("idx", str(digits), input="input", height=8, width=8, channels=3, mean=100.0, std=50.0, limit=3)
+    opened.document.set(data=data)
+    asked.choose(str(pictures))
+    qtbot.waitUntil(lambda: bool(asked.run.classes))
+    qtbot.mouseClick(asked.start_button, LEFT)
+    fed = engine.find(Transfer)[1].data
+    assert (fed.kind, fed.path, fed.limit) == ("images", str(pictures), 0)
+    assert (fed.mean, fed.std, fed.height) == (100.0, 50.0, 8)
+    asked.reject()
+
+
+def test_a_run_is_watched_in_two_stages_and_its_network_opened(
+    qtbot: QtBot, chosen: TransferDialog, engine: FakeEngine, opened: MainWindow
+) -> None:
+    qtbot.mouseClick(chosen.start_button, LEFT)
+    first, second = chosen.stages.words
+    assert first.text() == "Waits for TensorFlow"
+    engine.say(Transfer, Progress(30, 90, "computing bottlenecks"))
+    assert first.text() == "30 of 90 pictures"
+    assert [bar.value() for bar in chosen.stages.bars] == [333, 0]
+    assert not chosen.stop_button.isEnabled()
+    say(qtbot, chosen, engine, *(TopProgress(at, 400, 1.0 / at, 0.9, 0.8) for at in (100, 200)))
+    engine.say(Transfer, Progress(200, 400, TRAINING))
+    assert first.text() == "done"
+    assert second.text() == "step 200 of 400 · training pictures 90.0 %, validation 80.0 %"
+    assert [bar.value() for bar in chosen.stages.bars] == [1000, 500]
+    assert chosen.curve.now.text() == "validation 80.0 %"
+    qtbot.mouseClick(chosen.stop_button, LEFT)
+    assert engine.told == ["finish"]
+    found = answer(engine)
+    assert "80.0 % of 10 test pictures right; with 95 % certainty it is 49.0 to 94.3 %" in chosen.outcome.text()
+    assert "20 bottlenecks were on disk" in chosen.more.text()
+    large = chosen.run.classes[0]
+    assert texts(chosen, 0)[4] == f"{large.test - 2} of {large.test}"
+    tip = chosen.table.item(0, 0)
+    assert tip is not None
+    assert "1.png: taken for small" in tip.toolTip()
+    qtbot.mouseClick(chosen.open_button, LEFT)
+    path = opened.document.state.source
+    qtbot.waitUntil(lambda: opened.document.state.source is not path)
+    settle(qtbot, opened)
+    assert opened.document.state.source is not None
+    assert str(opened.document.state.source.path) == found.graph
+    assert Path(found.graph).name == "net-digits by size.pb"
+
+
+def test_cancelled_failed_and_closed(
+    qtbot: QtBot, chosen: TransferDialog, engine: FakeEngine, opened: MainWindow
+) -> None:
+    qtbot.mouseClick(chosen.start_button, LEFT)
+    qtbot.mouseClick(chosen.cancel_button, LEFT)
+    assert engine.cancelled
+    engine.say(Transfer, Cancelled())
+    assert chosen.start_button.isVisible()
+    assert not chosen.outcome.isVisible()
+    qtbot.mouseClick(chosen.start_button, LEFT)
+    engine.say(Transfer, Failed("no classifier is found at whose input the trunk would end", "", "name the bottleneck"))
+    assert chosen.outcome.text().startswith("No classifier is found")
+    qtbot.mouseClick(chosen.start_button, LEFT)
+    qtbot.mouseClick(chosen.close_button, LEFT)
+    press(qtbot, opened, Qt.Key.Key_N, CTRL, SHIFT)
+    again = dialog(opened, TransferDialog)
+    assert again.cancel_button.isVisible()
+    assert again.table.rowCount() == 3
+    say(qtbot, again, engine, TopProgress(100, 400, 0.5, 0.9, None))
+    answer(engine)
+    assert again.open_button.isEnabled()
+    again.reject()
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_at_once(
+    qtbot: QtBot, chosen: TransferDialog, engine: FakeEngine, tmp_path: Path
+) -> None:
+    chosen.form.set_target(tmp_path / "nowhere" / "new.pb")
+    qtbot.mouseClick(chosen.start_button, LEFT)
+    assert "nothing can be written there" in chosen.outcome.text()
+    assert not engine.waits(Transfer)
+    chosen.reject()
+
+
+# -- the real engine ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.tensorflow
+def test_lenet_learns_new_classes(
+    qtbot: QtBot, window: MainWindow, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    model = Path(shutil.copy(SAMPLES / "lenet-5.pb", tmp_path))
+    window.open(model)
+    qtbot.waitUntil(lambda: window.document.state.source is not None)
+    settle(qtbot, window)
+    press(qtbot, window, Qt.Key.Key_N, CTRL, SHIFT)
+    shown = dialog(window, TransferDialog)
+    shown.choose(str(pictures))
+    qtbot.waitUntil(lambda: bool(shown.run.classes))
+    shown.form.steps.setValue(200)
+    shown.form.more.fields["testing_percentage"].editor.setValue(30)
+    qtbot.mouseClick(shown.start_button, LEFT)
+    qtbot.waitUntil(lambda: not shown.run.is_running, timeout=240_000)
+    assert shown.run.error is None
+    found = shown.run.found
+    assert found.test > 0.8
+    counted = {one.name: one.test for one in look(str(pictures), 10, 30)}
+    assert found.counts["test"] == sum(counted.values())  # what was shown before is what was tested on
+    assert Path(found.labels).read_text() == "large\nsmall\n"
+    qtbot.mouseClick(shown.open_button, LEFT)
+    qtbot.waitUntil(lambda: str(window.document.state.source.path) == found.graph)
+    settle(qtbot, window)
+    assert window.document.state.source.graph.outputs == ("final_result",)
