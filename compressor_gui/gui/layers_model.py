@@ -20,12 +20,13 @@ from PySide6.QtCore import (
 )
 
 from compressor_gui.core import units
-from compressor_gui.core.layers import Layer, find_layers
+from compressor_gui.core.layers import Layer
 from compressor_gui.core.memo import by_identity
 from compressor_gui.core.names import shared_start
 from compressor_gui.core.stats import Magnitudes
 from compressor_gui.gui.document import Document
-from compressor_gui.gui.state import Made, Source, State
+from compressor_gui.gui.matched import matched_layers, zeros_in
+from compressor_gui.gui.state import Source, State
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -95,9 +96,9 @@ HEADINGS: Mapping[Column, Heading] = {
 class Row:
     """One layer as the table shows it.
 
-    ``wanted`` is the sparsity that the recipe asks for, None until the weights are counted; ``after`` the layer in the
-    recipe's result, None where there is none; ``fresh`` whether ``after`` has what the recipe asks for; ``locked`` why
-    the layer can't be pruned.
+    ``wanted`` is the sparsity that the recipe asks for, None until the weights are counted; ``parts`` what became of
+    the layer in the recipe's result: two where it was factorized, none where it is gone; ``fresh`` whether they have
+    what the recipe asks for; ``locked`` why the layer can't be pruned.
     """
 
     layer: Layer
@@ -106,21 +107,26 @@ class Row:
     """How many of the short name's first characters the rows around it have too."""
     magnitudes: Magnitudes | None = None
     wanted: float | None = None
-    after: Layer | None = None
+    parts: tuple[Layer, ...] = ()
     fresh: bool = False
     locked: str = ""
     losses: tuple[tuple[float, float], ...] = ()
     """What was measured: (sparsity, part of the accuracy or fidelity that is lost)."""
 
     @property
+    def after(self) -> Layer | None:
+        """The layer in the recipe's result, the first one where it was factorized."""
+        return self.parts[0] if self.parts else None
+
+    @property
     def sparsity(self) -> float | None:
         """The exact share of zeros where it is known, else what the recipe asks for."""
-        return self.after.sparsity if self.exact and self.after else self.wanted
+        return zeros_in(self.parts) if self.exact else self.wanted
 
     @property
     def exact(self) -> bool:
         """Whether :attr:`sparsity` was counted in the result, and not estimated."""
-        return self.fresh and self.after is not None
+        return self.fresh and bool(self.parts)
 
     @property
     def movable(self) -> bool:
@@ -135,7 +141,7 @@ class Row:
     @property
     def size(self) -> int:
         """Bytes of the weight in the result, or in the source where there is no result yet."""
-        return self.after.bytes if self.after else self.layer.bytes
+        return sum(part.bytes for part in self.parts or (self.layer,))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -235,7 +241,7 @@ class LayersModel(QAbstractTableModel):
                     row,
                     magnitudes=table,
                     wanted=wanted,
-                    after=after.get(row.layer.name),
+                    parts=after.get(row.layer.name, ()),
                     fresh=not state.stale or (row.fresh and row.wanted == wanted),
                     locked=why_locked(row.layer, state),
                     losses=sweep.value.losses(row.layer.name) if sweep else (),
@@ -321,19 +327,6 @@ class LayersProxy(QSortFilterProxyModel):
         return all(word in text for word in self._words)
 
 
-@by_identity
-def matched_layers(made: Made) -> Mapping[str, Layer]:
-    """Source layer's name -> the result's layer whose weight came from its weight."""
-    entries = made.diff.by_name
-    by_weight: dict[str, Layer] = {}
-    for layer in made.layers:
-        entry = entries.get(layer.weight)
-        for origin in (layer.weight, *(entry.origins if entry else ())):
-            by_weight.setdefault(origin, layer)
-    source = find_layers(made.replay.source)
-    return {layer.name: by_weight[layer.weight] for layer in source if layer.weight in by_weight}
-
-
 def _named_rows(source: Source) -> Iterable[Row]:
     names = [source.short[layer.name] for layer in source.layers]
     for at, (layer, name) in enumerate(zip(source.layers, names, strict=True)):
@@ -381,8 +374,8 @@ def cell_tip(row: Row, column: Column) -> str:
         return layer.op
     if column == Column.PARAMETERS:
         return f"{layer.parameters:,} weights"
-    if column == Column.SIZE and row.after and row.after.bytes != layer.bytes:
-        return f"{layer.bytes:,} → {row.after.bytes:,} bytes"
+    if column == Column.SIZE and row.size != layer.bytes:
+        return f"{layer.bytes:,} → {row.size:,} bytes"
     if column == Column.SIZE:
         return f"{layer.bytes:,} bytes"
     if column == Column.SPARSITY:

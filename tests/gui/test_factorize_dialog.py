@@ -16,8 +16,8 @@ from pytestqt.qtbot import QtBot
 from compressor_gui.core import pbio
 from compressor_gui.core.low_rank import Spectrum
 from compressor_gui.core.passes.factorize import Factorize
-from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.factorize.dialog import FactorizeDialog
+from compressor_gui.gui.layers_model import Column
 from compressor_gui.gui.main_window import MainWindow
 from compressor_gui.gui.recipe_panel import RecipePanel
 from tests.gui.measuring import dialog, facts
@@ -178,7 +178,7 @@ def test_a_target_chooses_all_ranks_and_boxes_take_layers_out(qtbot: QtBot, aske
 
 
 def test_a_step_s_ranks_are_edited(qtbot: QtBot, opened: MainWindow) -> None:
-    opened.document.set_recipe(Recipe(sha256=opened.document.state.recipe.sha256).adding(Factorize(energy=0.5)))
+    opened.document.set_recipe(opened.document.state.recipe.adding(Factorize(energy=0.5)))
     settle(qtbot, opened)
     panel: RecipePanel = opened.recipe
     qtbot.keyClick(panel.chips[0], Qt.Key.Key_Return)
@@ -191,6 +191,24 @@ def test_a_step_s_ranks_are_edited(qtbot: QtBot, opened: MainWindow) -> None:
     (step,) = opened.document.state.recipe.steps
     assert dict(step.transform.ranks).keys() == {"conv"}
     assert "dense/weights" in opened.document.state.made.graph
+
+
+def test_both_layers_are_counted_where_one_was(qtbot: QtBot, opened: MainWindow) -> None:
+    opened.document.set_recipe(
+        Recipe(sha256=opened.document.state.recipe.sha256).adding(Factorize(ranks={"dense": 10}))
+    )
+    settle(qtbot, opened)
+    model = opened.layers.model
+    at = model.row_of("dense")
+    assert model.rows[at].size == 4 * 10 * (2048 + 40)
+    assert model.data(model.index(at, Column.SIZE)) == "83.5 kB"
+    opened.document.select("dense")
+    qtbot.waitUntil(lambda: "range" in facts(opened.inspector.facts))
+    shown = facts(opened.inspector.facts)
+    assert shown["weights"] == "81,920 → 20,880"
+    assert shown["bytes"] == "328 kB → 83.5 kB"
+    assert shown["multiply-adds"] == "81.9 k → 20.9 k"
+    assert shown["zeros"] == "0 %"
 
 
 def test_curves_are_not_worked_out_in_the_window_s_thread(

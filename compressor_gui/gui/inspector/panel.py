@@ -228,10 +228,10 @@ class Inspector(QWidget):
         if subject is None or subject.layer is None:
             self.histogram.show_threshold(None)
             return
-        layer, after, table, wanted = subject.layer, subject.layer_after, self._table(), self._wanted()
-        exact = not self._document.state.stale and after is not None
+        layer, parts, table, wanted = subject.layer, subject.parts, self._table(), self._wanted()
+        exact = not self._document.state.stale and bool(parts)
         counted = self._counted[1] if self._counted is not None and self._counted[0] is layer else None
-        self.facts.show_facts(layer_facts(layer, after, counted, table, wanted, exact))
+        self.facts.show_facts(layer_facts(layer, parts, counted, table, wanted, exact))
         self.histogram.show_threshold(table.threshold_for(wanted) if table and wanted is not None else None)
         self.sensitivity.show_sparsity(wanted)
 

@@ -11,7 +11,7 @@ from compressor_gui.core.layers import Layer
 from compressor_gui.core.memo import by_identity
 from compressor_gui.core.names import shared_scope
 from compressor_gui.core.values import Tensor
-from compressor_gui.gui.layers_model import matched_layers
+from compressor_gui.gui.matched import matched_layers
 from compressor_gui.gui.state import State
 
 
@@ -19,19 +19,24 @@ from compressor_gui.gui.state import State
 class Subject:
     """A node in the source graph (``before``) and in the graph compared with (``after``); one may be missing.
 
-    ``layer`` is the source's layer that the node belongs to, ``layer_after`` what became of it; both are None for a
-    constant that is no weight, such as a bias, whose values stand for themselves.
+    ``layer`` is the source's layer that the node belongs to, ``parts`` what became of it, two layers where it was
+    factorized; there are none for a constant that is no weight, such as a bias, whose values stand for themselves.
     """
 
     name: str
     before: Node | None
     after: Node | None
     layer: Layer | None
-    layer_after: Layer | None
+    parts: tuple[Layer, ...]
     entry: NodeDiff | None
     short: str
     role: str = ""
     """What a constant that is no weight does in a layer: ``bias of conv2d_6``."""
+
+    @property
+    def layer_after(self) -> Layer | None:
+        """What became of the layer, the first part of it."""
+        return self.parts[0] if self.parts else None
 
     @property
     def node(self) -> Node:
@@ -73,9 +78,9 @@ def subject_of(state: State) -> Subject | None:
     if layer is not None and node is not None and node.op == "Const" and not _is_weight(layer, name, state):
         role = f"{'bias' if name == layer.bias else 'part'} of {state.source.short[layer.name]}"
         layer = None
-    after_layer = _after_layers(state).get(layer.name) if layer else None
+    parts = _parts(state).get(layer.name, ()) if layer else ()
     short = state.source.short[layer.name] if layer else name.removeprefix(scope_of(state.source.graph))
-    return Subject(name, before, after, layer, after_layer, entry, short, role)
+    return Subject(name, before, after, layer, parts, entry, short, role)
 
 
 @by_identity
@@ -94,15 +99,14 @@ def _layer(state: State, name: str, entry: NodeDiff | None) -> Layer | None:
 
 
 def _is_weight(layer: Layer, name: str, state: State) -> bool:
-    after = _after_layers(state).get(layer.name)
-    return name == layer.weight or (after is not None and name == after.weight)
+    return name == layer.weight or any(name == part.weight for part in _parts(state).get(layer.name, ()))
 
 
-def _after_layers(state: State) -> Mapping[str, Layer]:
-    """Source layer's name -> the layer in the graph compared with."""
+def _parts(state: State) -> Mapping[str, tuple[Layer, ...]]:
+    """Source layer's name -> the layers in the graph compared with that it became."""
     if state.other is not None and state.source is not None:
         theirs = {layer.weight: layer for layer in state.other.layers}
-        return {layer.name: theirs[layer.weight] for layer in state.source.layers if layer.weight in theirs}
+        return {layer.name: (theirs[layer.weight],) for layer in state.source.layers if layer.weight in theirs}
     return matched_layers(state.made) if state.made else {}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from compressor_gui.core import units
 from compressor_gui.core.diff import NodeDiff
 from compressor_gui.core.layers import Layer
@@ -12,62 +14,73 @@ from compressor_gui.core.values import Tensor
 from compressor_gui.gui.canvas.colouring import shown_noise
 from compressor_gui.gui.inspector.section import Fact
 from compressor_gui.gui.inspector.subject import Subject, scope_of
+from compressor_gui.gui.matched import zeros_in
 from compressor_gui.gui.measure.part import dimmed
 from compressor_gui.gui.state import State
 
 
 def layer_facts(
     layer: Layer,
-    after: Layer | None,
+    parts: tuple[Layer, ...],
     counted: WeightSummary | None,
     table: Magnitudes | None,
     wanted: float | None,
     exact: bool,
 ) -> list[Fact]:
-    """A layer before and after; counts of the result are exact where ``exact``, else estimated from ``wanted``.
+    """A layer before and after (``parts``: what became of it, none where it is gone or unknown); counts of the result
+    are exact where ``exact``, else estimated from ``wanted``.
 
     ``counted`` is the layer's summary, None until it is known: counting is not for the window's thread.
     """
     facts = [Fact("weights", f"{layer.parameters:,}")]
+    known = parts if exact else ()
     if wanted is not None and table is not None:
-        facts = [_kept(layer, after if exact else None, wanted)]
+        facts = [_kept(layer, known, wanted)]
         threshold = table.threshold_for(wanted)
         facts.append(Fact("threshold", f"|w| < {units.number(threshold)}", f"weights below {threshold!r} become zero"))
-        facts.append(_zeros(layer, after if exact else None, wanted))
-    elif after is not None and exact and after.sparsity:
-        facts.append(_zeros(layer, after, layer.sparsity))
+        facts.append(_zeros(known, wanted))
+    elif known and zeros_in(known):
+        facts.append(_zeros(known, layer.sparsity))
     if counted is not None:
-        facts += _moments(counted, after.summary if after is not None else counted, exact)
-    changed = after is not None and after.bytes != layer.bytes
-    stored = f"{units.size(layer.bytes)} → {units.size(after.bytes)}" if changed and after else units.size(layer.bytes)
-    facts.append(Fact("bytes", stored, f"{layer.bytes:,} bytes before the recipe"))
-    types = [found.tensor.dtype.label for found in (layer, after) if found is not None]
+        facts += _moments(counted, parts[0].summary if len(parts) == 1 else counted, exact)
+    stored = sum(part.bytes for part in parts or (layer,))
+    facts.append(_amount("bytes", layer.bytes, stored, units.size, "bytes"))
+    types = [found.tensor.dtype.label for found in (layer, *parts[:1])]
     if layer.dequantizer is not None or len(set(types)) > 1:
         facts.append(Fact("stored as", " → ".join(dict.fromkeys(types))))
     if layer.multiply_adds is not None:
-        facts.append(Fact("multiply-adds", units.amount(layer.multiply_adds), f"{layer.multiply_adds:,} for one input"))
+        after = [part.multiply_adds for part in parts or (layer,)]
+        total = sum(amount for amount in after if amount is not None) if None not in after else layer.multiply_adds
+        facts.append(_amount("multiply-adds", layer.multiply_adds, total, units.amount, "for one input"))
     return facts
 
 
-def _kept(layer: Layer, after: Layer | None, wanted: float) -> Fact:
-    if after is not None:
-        kept, mark = after.nonzero, ""
+def _amount(key: str, before: int, after: int, text: Callable[[int], str], what: str) -> Fact:
+    if before == after:
+        return Fact(key, text(before), f"{before:,} {what}")
+    return Fact(key, f"{text(before)} → {text(after)}", f"{before:,} {what} before the recipe, {after:,} after it")
+
+
+def _kept(layer: Layer, parts: tuple[Layer, ...], wanted: float) -> Fact:
+    if parts:
+        kept, mark = sum(part.nonzero for part in parts), ""
     else:
         kept, mark = round(layer.parameters * (1 - wanted)), "≈"
     value = f"{layer.parameters:,} → {mark}{kept:,}" if kept != layer.parameters else f"{layer.parameters:,}"
     return Fact("weights", value, f"{layer.parameters:,} weights, {mark}{kept:,} of them not zero", bool(mark))
 
 
-def _zeros(layer: Layer, after: Layer | None, wanted: float) -> Fact:
+def _zeros(parts: tuple[Layer, ...], wanted: float) -> Fact:
     """The share of zeros, and apart from it what was pruned, where 8 bits round more weights to zero."""
-    if after is None:
+    if not parts:
         return Fact("zeros", f"≈{units.percent(wanted)}", estimated=True)
-    zeros = units.percent(after.sparsity)
-    if after.dequantizer is not None and after.sparsity - wanted >= 0.005:
+    sparsity, total = zeros_in(parts), sum(part.parameters for part in parts)
+    zeros = units.percent(sparsity)
+    if parts[0].dequantizer is not None and sparsity - wanted >= 0.005:
         pruned = units.percent(wanted)
         tip = f"pruned {pruned}, {zeros} zero after 8 bits, which round the smallest weights to zero"
         return Fact("zeros", f"pruned {pruned}, {zeros} in 8 bits", tip)
-    return Fact("zeros", zeros, f"{layer.parameters - after.nonzero:,} of {layer.parameters:,} weights are zero")
+    return Fact("zeros", zeros, f"{round(sparsity * total):,} of {total:,} weights are zero")
 
 
 def noise_facts(state: State, subject: Subject) -> list[Fact]:
@@ -146,7 +159,7 @@ def history(state: State, subject: Subject) -> list[Fact]:
 
 def _weight_entries(state: State, subject: Subject) -> list[NodeDiff]:
     """Those of the weight that was there, and of the one that it became."""
-    found = {layer.weight for layer in (subject.layer, subject.layer_after) if layer is not None} - {subject.name}
+    found = {layer.weight for layer in (subject.layer, *subject.parts) if layer is not None} - {subject.name}
     by_name = state.diff.by_name if state.diff is not None else {}
     return [by_name[name] for name in sorted(found) if name in by_name]
 
