@@ -9,7 +9,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLineEdit,
     QMenu,
-    QPushButton,
     QStackedLayout,
     QToolButton,
     QVBoxLayout,
@@ -17,6 +16,7 @@ from PySide6.QtWidgets import (
 )
 
 from compressor_gui.gui.document import Document
+from compressor_gui.gui.empty_page import EmptyPage
 from compressor_gui.gui.layer_menu import layer_menu
 from compressor_gui.gui.layers_delegate import MARGIN
 from compressor_gui.gui.layers_model import HEADINGS, Column, LayersModel
@@ -24,7 +24,7 @@ from compressor_gui.gui.layers_view import LayersView
 from compressor_gui.gui.sparsity_slider import SparsitySlider
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import label, paragraph
+from compressor_gui.gui.widgets import label
 
 _SORTS = {"order": None, "name": Column.NAME, "op": Column.OP, "size": Column.SIZE, "sparsity": Column.SPARSITY}
 
@@ -72,7 +72,9 @@ class LayersPanel(QWidget):
 
     def _build(self) -> None:
         self._stack = QStackedLayout(self)
-        self._stack.addWidget(self._empty_page())
+        self.empty = EmptyPage("Layers", top=UNIT * 2)
+        self.empty.open_requested.connect(self.open_requested)
+        self._stack.addWidget(self.empty)
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(0, UNIT * 2, 0, UNIT)
@@ -103,22 +105,6 @@ class LayersPanel(QWidget):
         bottom.addWidget(self.slider, 1)
         column.addWidget(self._all)
         self._stack.addWidget(page)
-
-    def _empty_page(self) -> QWidget:
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(MARGIN, UNIT * 2, MARGIN, MARGIN)
-        column.addWidget(label("Layers", "heading"))
-        column.addStretch(1)
-        self._empty_text = paragraph("", "secondary")
-        self._empty_text.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        column.addWidget(self._empty_text)
-        column.addSpacing(UNIT * 3)
-        self.open_button = QPushButton("Open a model")
-        self.open_button.clicked.connect(self.open_requested)
-        column.addWidget(self.open_button, 0, Qt.AlignmentFlag.AlignCenter)
-        column.addStretch(2)
-        return page
 
     def _sort_menu(self) -> QMenu:
         menu = QMenu(self)
@@ -188,12 +174,12 @@ class LayersPanel(QWidget):
     def _reset(self) -> None:
         source = self._document.state.source
         if source is None:
-            self._empty_text.setText("The layers of a model stand here, each with a slider for its sparsity.")
+            self.empty.text.setText("The layers of a model stand here, each with a slider for its sparsity.")
         else:
-            self._empty_text.setText(
+            self.empty.text.setText(
                 f"{source.path.name} has no convolution and no matrix product with constant weights."
             )
-        self.open_button.setVisible(source is None)
+        self.empty.open_button.setVisible(source is None)
         self._stack.setCurrentIndex(1 if self.model.rows else 0)
         self.filter.clear()
         self.sort_by(None)

@@ -93,13 +93,13 @@ def one_layer(made: ModelGraph) -> Layer:
 def test_empty_inspector_says_what_fills_it(
     qtbot: QtBot, inspector: Inspector, document: Document, tmp_path: Path
 ) -> None:
-    assert "once a model is open" in inspector._empty_text.text()
+    assert "once a model is open" in inspector.empty.text.text()
     open_graph(qtbot, document, conv_net(), tmp_path)
-    assert inspector._empty_text.text().startswith("Select a layer")
+    assert inspector.empty.text.text().startswith("Select a layer")
     document.select("conv")
-    assert not inspector._empty_text.isVisible()
+    assert not inspector.empty.text.isVisible()
     document.select("")
-    assert inspector._empty_text.isVisible()
+    assert inspector.empty.text.isVisible()
 
 
 def test_a_layers_facts(qtbot: QtBot, dense: Inspector) -> None:

@@ -79,15 +79,15 @@ def wheel(panel: LayersPanel, row: int, notches: int) -> None:
 
 def test_empty_panel_says_what_fills_it_and_offers_it(qtbot: QtBot, panel: LayersPanel) -> None:
     with qtbot.waitSignal(panel.open_requested):
-        qtbot.mouseClick(panel.open_button, Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(panel.empty.open_button, Qt.MouseButton.LeftButton)
     assert not panel.view.isVisible()
 
 
 def test_graph_without_layers_says_so(qtbot: QtBot, panel: LayersPanel, document: Document, tmp_path: Path) -> None:
     open_graph(qtbot, document, graph(placeholder("x", (1, 4)), node("y", "Relu", "x")), tmp_path)
     assert not panel.view.isVisible()
-    assert not panel.open_button.isVisible()
-    assert "net.pb" in panel._empty_text.text()
+    assert not panel.empty.open_button.isVisible()
+    assert "net.pb" in panel.empty.text.text()
 
 
 def test_rows_show_the_layers(filled: LayersPanel) -> None:

@@ -204,7 +204,7 @@ def test_nothing_to_retrain_says_what_to_do(qtbot: QtBot, retrain: RetrainPanel,
     opened.document.set_recipe(Recipe.of(QuantizeWeights(minimum_size=0)))
     settle(qtbot, opened)
     assert retrain.empty.isVisible()
-    assert "before quantizing" in retrain.empty.text()
+    assert "before quantizing" in retrain.empty.text.text()
     opened.document.undo()
     settle(qtbot, opened)
     assert not retrain.empty.isVisible()

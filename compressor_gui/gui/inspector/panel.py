@@ -10,6 +10,7 @@ from compressor_gui.core import stats, units
 from compressor_gui.core.layers import Layer
 from compressor_gui.core.stats import Magnitudes, WeightSummary
 from compressor_gui.gui.document import Document
+from compressor_gui.gui.empty_page import EmptyPage
 from compressor_gui.gui.inspector.histogram import Histogram, WeightHistogram
 from compressor_gui.gui.inspector.later import Later
 from compressor_gui.gui.inspector.node_facts import NodeFacts
@@ -23,7 +24,7 @@ from compressor_gui.gui.layers_model import why_locked
 from compressor_gui.gui.sparsity_slider import snapped
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import ElidedLabel, label, paragraph
+from compressor_gui.gui.widgets import ElidedLabel, label
 
 
 class Inspector(QWidget):
@@ -100,21 +101,10 @@ class Inspector(QWidget):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(page)
         self._stack = QStackedLayout(self)
-        self._stack.addWidget(self._empty_page())
+        self.empty = EmptyPage("Inspector", offers_model=False)
+        self._stack.addWidget(self.empty)
         self._stack.addWidget(scroll)
         self._scroll = scroll
-
-    def _empty_page(self) -> QWidget:
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(MARGIN, UNIT * 3, MARGIN, MARGIN)
-        column.addWidget(label("Inspector", "heading"))
-        column.addStretch(1)
-        self._empty_text = paragraph("", "secondary")
-        self._empty_text.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        column.addWidget(self._empty_text)
-        column.addStretch(2)
-        return page
 
     def sizeHint(self) -> QSize:
         """The drawing's width."""
@@ -170,7 +160,7 @@ class Inspector(QWidget):
         self.subject = subject = subject_of(state)
         self._stack.setCurrentIndex(0 if subject is None else 1)
         if subject is None:
-            self._empty_text.setText(
+            self.empty.text.setText(
                 "Select a layer in the table or a node in the graph: what it is, and its weights, stand here."
                 if state.source
                 else "What a layer or a node is, and its weights, stand here once a model is open."

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QDialog, QPushButton, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
-from compressor_gui.gui.inspector.section import MARGIN, Section
+from compressor_gui.gui.empty_page import EmptyPage
+from compressor_gui.gui.inspector.section import Section
 from compressor_gui.gui.measure.accuracy_part import AccuracyPart
 from compressor_gui.gui.measure.calibrate_dialog import CalibrateDialog
 from compressor_gui.gui.measure.data_dialog import DataDialog, dropped_path
@@ -27,7 +28,6 @@ from compressor_gui.gui.precision.dialog import PrecisionDialog
 from compressor_gui.gui.precision.finder import PrecisionFinder
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import UNIT, Theme
-from compressor_gui.gui.widgets import label, paragraph
 
 
 class MeasurePanel(QWidget):
@@ -82,20 +82,8 @@ class MeasurePanel(QWidget):
         self._revealed: Section | None = None
         self.area.verticalScrollBar().rangeChanged.connect(self._keep_revealed)
         self.area.verticalScrollBar().actionTriggered.connect(self._scrolled)
-        empty = QWidget()
-        column = QVBoxLayout(empty)
-        column.setContentsMargins(MARGIN, UNIT * 3, MARGIN, MARGIN)
-        column.addWidget(label("Measure", "heading"))
-        column.addStretch(1)
-        words = paragraph(
-            "Accuracy, sensitivity, ranges and latency of a model stand here once it is open.", "secondary"
-        )
-        words.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        column.addWidget(words)
-        button = QPushButton("Open a model")
-        button.clicked.connect(self.open_requested)
-        column.addWidget(button, 0, Qt.AlignmentFlag.AlignCenter)
-        column.addStretch(2)
+        empty = EmptyPage("Measure", "Accuracy, sensitivity, ranges and latency of a model stand here once it is open.")
+        empty.open_requested.connect(self.open_requested)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(empty)
         self._stack.addWidget(self.area)

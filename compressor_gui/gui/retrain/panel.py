@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QPushButton, QScrollArea, QStackedLayout, QVBoxLay
 
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.training import PruneRetrain
+from compressor_gui.gui.empty_page import EmptyPage
 from compressor_gui.gui.inspector.section import MARGIN, Section
 from compressor_gui.gui.measure.data_dialog import dropped_path
 from compressor_gui.gui.measure.data_part import words_of
@@ -109,23 +110,10 @@ class RetrainPanel(QWidget):
         column.addWidget(self.run_bar)
         column.addWidget(self.area, 1)
         self._stack = QStackedLayout(self)
-        self._stack.addWidget(self._build_empty())
+        self.empty = EmptyPage("Retrain")
+        self.empty.open_requested.connect(self.open_requested)
+        self._stack.addWidget(self.empty)
         self._stack.addWidget(whole)
-
-    def _build_empty(self) -> QWidget:
-        empty = QWidget()
-        column = QVBoxLayout(empty)
-        column.setContentsMargins(MARGIN, UNIT * 3, MARGIN, MARGIN)
-        column.addWidget(label("Retrain", "heading"))
-        column.addStretch(1)
-        self.empty = paragraph("", "secondary")
-        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        column.addWidget(self.empty)
-        button = QPushButton("Open a model")
-        button.clicked.connect(self.open_requested)
-        column.addWidget(button, 0, Qt.AlignmentFlag.AlignCenter)
-        column.addStretch(2)
-        return empty
 
     def sizeHint(self) -> QSize:
         """As wide as the inspector."""
@@ -223,7 +211,7 @@ class RetrainPanel(QWidget):
         floats = [layer for layer in layers if layer.tensor.dtype.is_floating]
         ready = bool(floats) or self.retrainer.request is not None
         self._stack.setCurrentIndex(1 if ready else 0)
-        self.empty.setText(_NO_MODEL if state.source is None else _NO_LAYER if layers else _NO_LAYER_AT_ALL)
+        self.empty.text.setText(_NO_MODEL if state.source is None else _NO_LAYER if layers else _NO_LAYER_AT_ALL)
         size = state.made.size if state.made is not None else state.source.size if state.source is not None else 0
         self.form.show_model(floats, size)
 
