@@ -9,21 +9,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from compressor_gui.core import units
 from compressor_gui.core.errors import CompressorError
+from compressor_gui.gui.dialogs import Foot, dialog_column
 from compressor_gui.gui.distill.curves import LessonCurves
 from compressor_gui.gui.distill.distiller import Distiller, Taught
 from compressor_gui.gui.distill.form import LessonForm
 from compressor_gui.gui.distill.students_table import StudentsTable
+from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.retrain.data_choice import DataChoice
-from compressor_gui.gui.retrain.forms import scrolled
+from compressor_gui.gui.retrain.forms import Scrolled
 from compressor_gui.gui.retrain.words import METRICS, change_words, sentence, time_words, value_words
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
-from compressor_gui.gui.widgets import label, paragraph, restyle
+from compressor_gui.gui.widgets import paragraph, restyle
 
 _STUDENTS = "Frozen graphs and Keras files (*.pb *.pbtxt *.keras *.h5);;All files (*)"
 _GRAPHS = "Frozen graph (*.pb)"
@@ -32,6 +34,8 @@ _INTRO = (
     "its size; it is fed and asked as this one is, so that it can take its place."
 )
 _EMPTY = "What the student learns is drawn here, epoch by epoch, with the teacher's accuracy as a line."
+_SIDE = 350
+"""Pixels of the right column: it stays as it is whatever is told in it."""
 _NO_DATA = "Teaching needs examples of yours: choose data."
 
 
@@ -58,32 +62,21 @@ class DistillDialog(QDialog):
         distiller.look()
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 20, 20, 20)
-        column.setSpacing(12)
-        column.addWidget(label("A small network taught by this one", "subtitle"))
+        column = dialog_column(self, "A small network taught by this one")
         self.words = paragraph(_INTRO, "secondary")
         column.addWidget(self.words)
         middle = QHBoxLayout()
         middle.setSpacing(24)
-        middle.addLayout(self._build_students(), 3)
-        middle.addLayout(self._build_lesson(), 2)
+        middle.addLayout(self._build_students(), 1)
+        middle.addWidget(self._build_lesson())
         column.addLayout(middle, 1)
-        row = QHBoxLayout()
         self.save_button = self._button("Save …", lambda: self._ask(self.saved.emit), "Write the student to a file")
         self.compare_button = self._button("Compare", self._compare, "Teacher and student side by side")
-        self.close_button = self._button("Close", self.reject, "A lesson that runs goes on")
-        self.open_button = self._button(
-            "Open the student …",
-            lambda: self._ask(self.opened.emit),
-            "Write it to a file, and open that in this window",
-        )
-        row.addWidget(self.save_button)
-        row.addWidget(self.compare_button)
-        row.addStretch(1)
-        row.addWidget(self.close_button)
-        row.addWidget(self.open_button)
-        column.addLayout(row)
+        foot = Foot(self, "Open the student …", "Close", [self.save_button, self.compare_button])
+        self.close_button, self.open_button = foot.close_button, foot.accept_button
+        self.close_button.setToolTip("A lesson that runs goes on")
+        self.open_button.setToolTip("Write it to a file, and open that in this window")
+        column.addLayout(foot)
 
     def _button(self, text: str, run: Callable[[], object], tip: str) -> QPushButton:
         button = QPushButton(text)
@@ -108,12 +101,15 @@ class DistillDialog(QDialog):
         column.addStretch(1)
         return column
 
-    def _build_lesson(self) -> QVBoxLayout:
-        column = QVBoxLayout()
+    def _build_lesson(self) -> QWidget:
+        side = QWidget()
+        side.setFixedWidth(_SIDE)
+        column = QVBoxLayout(side)
+        column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
         self.choice = DataChoice(self.distiller.measurer, self.theme, self)
         self.form = LessonForm(self.choice)
-        column.addWidget(scrolled(self.form))
+        column.addWidget(Scrolled(self.form))
         row = QHBoxLayout()
         self.start_button = self._button("Start", self.start, "")
         self.stop_button = self._button(
@@ -124,16 +120,13 @@ class DistillDialog(QDialog):
             row.addWidget(button)
         row.addStretch(1)
         column.addLayout(row)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
+        self.bar = JobBar()
         column.addWidget(self.bar)
-        self.state = label("", "small")
-        self.outcome = label("", "error")
-        for words in (self.state, self.outcome):
-            words.setWordWrap(True)
-            column.addWidget(words)
+        self.state, self.outcome = paragraph("", "small"), paragraph("", "error")
+        column.addWidget(self.state)
+        column.addWidget(self.outcome)
         column.addStretch(1)
-        return column
+        return side
 
     # -- the lesson --------------------------------------------------------------------------------------------------
 
@@ -198,9 +191,7 @@ class DistillDialog(QDialog):
     def _show_progress(self) -> None:
         run = self.distiller
         job, last = run.job, run.course.last
-        total = job.total if job is not None else 0
-        self.bar.setRange(0, 1000 if total else 0)
-        self.bar.setValue(int(1000 * job.done / total) if job is not None and total else 0)
+        self.bar.show_job(job)
         self._say("")
         if run.finishing:
             self.state.setText("Stopping: what there is, is measured")
@@ -238,9 +229,13 @@ class DistillDialog(QDialog):
         if path:
             self.distiller.save(self.table.student, Path(path), then, lambda error: self._say(words_of(error)))
 
+    def accept(self) -> None:
+        """Open the student; another model that is open closes this."""
+        self._ask(self.opened.emit)
+
     def _compare(self) -> None:
         path = self.distiller.taught[self.table.student].found.path
-        self.accept()
+        super().accept()
         self.compared.emit(Path(path))
 
     def done(self, result: int) -> None:

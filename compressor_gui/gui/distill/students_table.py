@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from PySide6.QtWidgets import QAbstractItemView
 
 from compressor_gui.core import units
 from compressor_gui.core.data import DataSpec
 from compressor_gui.gui.distill.distiller import Distiller
 from compressor_gui.gui.retrain.words import METRICS, value_words
+from compressor_gui.gui.tables import WordsTable
 from compressor_gui.gui.theme import Theme
 
 _WORDS = {
@@ -21,33 +22,20 @@ _WORDS = {
     "depthwise": ("depthwise blocks", "MobileNet's: a convolution of each channel with itself, then a 1×1 convolution"),
     "fire": ("fire blocks", "SqueezeNet's: few 1×1 filters, then 1×1 and 3×3 ones side by side"),
 }
-_ROW = 26
 
 
-class StudentsTable(QTableWidget):
+class StudentsTable(WordsTable):
     """The first row is the teacher, which can't be chosen; ``chosen()`` says that another student is."""
 
     chosen = Signal()
 
     def __init__(self, distiller: Distiller, theme: Theme) -> None:
-        super().__init__(0, 5)
+        super().__init__(5, "The students to choose from")
         self._distiller, self._theme = distiller, theme
         self._students: tuple[str, ...] = ()
         self._student = distiller.student
-        self.setObjectName("studentsTable")
-        self.setAccessibleName("The students to choose from")
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setShowGrid(False)
-        self.setTabKeyNavigation(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(_ROW)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        header = self.horizontalHeader()
-        header.setSectionsClickable(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.itemSelectionChanged.connect(self._selected)
 
     @property
@@ -93,14 +81,11 @@ class StudentsTable(QTableWidget):
         value = "" if teacher is None else value_words(metric, teacher)
         self.blockSignals(True)
         heads = ("", "weights", "file", "of the teacher", METRICS[metric])
-        self.setHorizontalHeaderLabels(heads)
-        self.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.setRowCount(len(self._students) + 1)
+        self.show_heads(heads, len(self._students) + 1)
         row = (f"{source.path.name}, the teacher", units.amount(weights), units.size(source.size), "100 %", value)
         self._fill(0, row, str(source.path), Qt.ItemFlag.ItemIsEnabled)
         for at, student in enumerate(self._students, 1):
             self._show_student(at, student, source.size, (data, test))
-        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + _ROW * min(self.rowCount(), 9) + 4)
         self._choose_another()
         self.blockSignals(False)
 
@@ -120,15 +105,12 @@ class StudentsTable(QTableWidget):
 
     def _fill(self, row: int, words: Sequence[str], tip: str, flags: Qt.ItemFlag, *, stale: bool = False) -> None:
         """``stale``: the last of the words was measured on other examples."""
-        for column, text in enumerate(words):
-            item = QTableWidgetItem(text)
-            side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
-            item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
-            item.setToolTip(tip)
+        pale = self._theme.color("text_disabled_and_edges")
+        items = self.fill(row, words, tip)
+        for item in items:
             item.setFlags(flags)
-            old = stale and column == len(words) - 1
-            if old or not flags & Qt.ItemFlag.ItemIsEnabled:
-                item.setForeground(self._theme.color("text_disabled_and_edges"))
-            if old:
-                item.setToolTip("Measured on other examples than those that are chosen now")
-            self.setItem(row, column, item)
+            if not flags & Qt.ItemFlag.ItemIsEnabled:
+                item.setForeground(pale)
+        if stale:
+            items[-1].setForeground(pale)
+            items[-1].setToolTip("Measured on other examples than those that are chosen now")

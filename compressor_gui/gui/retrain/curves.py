@@ -13,11 +13,10 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from compressor_gui.core import units
 from compressor_gui.core.training import PruneRetrain
 from compressor_gui.gui.inspector.plot import Plot
-from compressor_gui.gui.inspector.section import MARGIN
 from compressor_gui.gui.retrain.course import Course
 from compressor_gui.gui.retrain.retrainer import Ask
 from compressor_gui.gui.retrain.words import METRICS, value_words
-from compressor_gui.gui.theme import SMALL, UNIT, Theme, font
+from compressor_gui.gui.theme import MARGIN, SMALL, UNIT, Theme, font
 from compressor_gui.gui.widgets import label
 
 MOST_POINTS = 400

@@ -10,8 +10,7 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from compressor_gui.core import units
 from compressor_gui.core.names import short_names
-from compressor_gui.gui.inspector.section import MARGIN
-from compressor_gui.gui.theme import SMALL, UNIT, Theme, font
+from compressor_gui.gui.theme import MARGIN, SMALL, UNIT, Theme, font
 
 _LINE = 20
 _NAME = 104

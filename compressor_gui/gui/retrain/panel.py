@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QPushButton, QScrollArea, QStackedLayout, QVBoxLay
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.training import PruneRetrain
 from compressor_gui.gui.empty_page import EmptyPage
-from compressor_gui.gui.inspector.section import MARGIN, Section
+from compressor_gui.gui.inspector.section import Section
 from compressor_gui.gui.measure.data_dialog import dropped_path
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.measure.measurer import Measurer
@@ -23,7 +23,7 @@ from compressor_gui.gui.retrain.run_bar import RunBar
 from compressor_gui.gui.retrain.weights_part import WeightsPart
 from compressor_gui.gui.retrain.words import sentence
 from compressor_gui.gui.state import State
-from compressor_gui.gui.theme import UNIT, Theme
+from compressor_gui.gui.theme import MARGIN, UNIT, Theme
 from compressor_gui.gui.widgets import label, paragraph
 
 _INTRO = "Prunes, trains the weights that are left on your data, prunes further, until the goal is met."

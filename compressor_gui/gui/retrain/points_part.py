@@ -9,11 +9,11 @@ from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 from compressor_gui.core import units
 from compressor_gui.core.channel_pruning import ChannelPoint, PruneChannels
 from compressor_gui.core.training import Goal, Point
-from compressor_gui.gui.inspector.section import MARGIN, Fact, Facts, toggle
+from compressor_gui.gui.inspector.section import Fact, Facts, toggle
 from compressor_gui.gui.retrain.points_plot import PointsPlot, Spots
 from compressor_gui.gui.retrain.retrainer import AnyPoint, Retrainer
 from compressor_gui.gui.retrain.words import METRICS, change_words, point_words, value_words
-from compressor_gui.gui.theme import UNIT, Theme
+from compressor_gui.gui.theme import MARGIN, UNIT, Theme
 from compressor_gui.gui.widgets import paragraph
 
 _HEIGHT = 150

@@ -8,12 +8,11 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWi
 
 from compressor_gui.core import units
 from compressor_gui.core.training import PruneRetrain, Retrained
-from compressor_gui.gui.inspector.section import MARGIN
 from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.retrain.retrainer import Retrainer
 from compressor_gui.gui.retrain.words import METRICS, goal_words, point_words, sentence, time_words, value_words
-from compressor_gui.gui.theme import UNIT
+from compressor_gui.gui.theme import MARGIN, UNIT
 from compressor_gui.gui.widgets import label, paragraph, restyle
 
 

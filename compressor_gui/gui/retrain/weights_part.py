@@ -9,10 +9,9 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from compressor_gui.core.layers import Layer
 from compressor_gui.core.weight_store import member
 from compressor_gui.gui.inspector.pictures import Picture, WeightPicture, picture_of
-from compressor_gui.gui.inspector.section import MARGIN
 from compressor_gui.gui.retrain.retrainer import Retrainer
 from compressor_gui.gui.state import State
-from compressor_gui.gui.theme import UNIT, Theme
+from compressor_gui.gui.theme import MARGIN, UNIT, Theme
 from compressor_gui.gui.widgets import ElidedLabel
 
 

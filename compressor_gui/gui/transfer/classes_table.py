@@ -6,62 +6,36 @@ from collections import Counter
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from PySide6.QtWidgets import QAbstractItemView
 
 from compressor_gui.core.transfer import FEW, ClassFolder, Transferred
+from compressor_gui.gui.tables import WordsTable
 from compressor_gui.gui.theme import Theme
 
-_ROW = 26
-_MOST = 9
-"""Rows that are seen at once; more scroll."""
 _HEADS = ("class", "pictures", "train", "validate", "test")
 
 
-class ClassesTable(QTableWidget):
+class ClassesTable(WordsTable):
     """One row a class, few pictures in the colour of warnings."""
 
     def __init__(self, theme: Theme) -> None:
-        super().__init__(0, len(_HEADS))
+        super().__init__(len(_HEADS), "The classes of the folder")
         self._theme = theme
-        self.setObjectName("classesTable")
-        self.setAccessibleName("The classes of the folder")
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setShowGrid(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(_ROW)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        header = self.horizontalHeader()
-        header.setSectionsClickable(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
 
     def show_classes(self, classes: Sequence[ClassFolder], found: Transferred | None) -> None:
         """Show them; ``found``: the test's pictures that came out right stand beside how many there are."""
         wrong = Counter(own for _, own, _ in found.misclassified) if found is not None else None
         heads = (*_HEADS[:-1], "right in the test" if wrong is not None else _HEADS[-1])
-        for column, text in enumerate(heads):
-            head = QTableWidgetItem(text)
-            if not column:
-                head.setTextAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-            self.setHorizontalHeaderItem(column, head)
-        self.setRowCount(len(classes))
+        self.show_heads(heads, len(classes))
         for row, one in enumerate(classes):
             numbers = [f"{number:,}" if number else "–" for number in (one.count, one.train, one.validation, one.test)]
             if wrong is not None and one.test:
                 numbers[-1] = f"{one.test - wrong[one.name]:,} of {one.test:,}"
-            tip = _mistakes(one, found)
-            for column, text in enumerate((one.name, *numbers)):
-                item = QTableWidgetItem(text)
-                side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
-                item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
-                item.setToolTip(tip)
-                if column == 1 and one.count < FEW:
-                    item.setForeground(self._theme.color("warning"))
-                self.setItem(row, column, item)
-        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + _ROW * min(len(classes), _MOST) + 4)
+            items = self.fill(row, (one.name, *numbers), _mistakes(one, found))
+            if one.count < FEW:
+                items[1].setForeground(self._theme.color("warning"))
 
 
 def _mistakes(one: ClassFolder, found: Transferred | None) -> str:

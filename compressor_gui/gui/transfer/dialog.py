@@ -11,10 +11,11 @@ from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLineEdit, QPus
 from compressor_gui.core import units
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.transfer import Transferred, objections
+from compressor_gui.gui.dialogs import Foot, dialog_column
 from compressor_gui.gui.measure.data_dialog import dropped_path
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.retrain.curves import Curve, marks
-from compressor_gui.gui.retrain.forms import scrolled
+from compressor_gui.gui.retrain.forms import Scrolled
 from compressor_gui.gui.retrain.words import sentence, time_words
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
@@ -22,7 +23,7 @@ from compressor_gui.gui.transfer.classes_table import ClassesTable
 from compressor_gui.gui.transfer.form import TransferForm, labels_beside
 from compressor_gui.gui.transfer.stages import Stages
 from compressor_gui.gui.transfer.transferrer import Transferrer
-from compressor_gui.gui.widgets import label, paragraph, restyle
+from compressor_gui.gui.widgets import paragraph, restyle
 
 _INTRO = (
     "The network stays as it is up to its last layer; a new last layer learns the classes of a folder of pictures, "
@@ -30,6 +31,8 @@ _INTRO = (
 )
 _EMPTY = "Drop a folder of pictures here, or choose one: its classes and their pictures are listed here then."
 _HEIGHT = 110
+_SIDE = 360
+"""Pixels of the right column: it stays as it is whatever is told in it."""
 
 
 class TransferDialog(QDialog):
@@ -52,10 +55,7 @@ class TransferDialog(QDialog):
         self._show()
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 20, 20, 20)
-        column.setSpacing(12)
-        column.addWidget(label("New classes for this network", "subtitle"))
+        column = dialog_column(self, "New classes for this network")
         intro = paragraph(_INTRO, "secondary")
         column.addWidget(intro)
         row = QHBoxLayout()
@@ -70,18 +70,14 @@ class TransferDialog(QDialog):
         column.addLayout(row)
         middle = QHBoxLayout()
         middle.setSpacing(24)
-        middle.addLayout(self._build_classes(), 3)
-        middle.addLayout(self._build_run(), 2)
+        middle.addLayout(self._build_classes(), 1)
+        middle.addWidget(self._build_run())
         column.addLayout(middle, 1)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        self.close_button = self._button("Close", "A run that is under way goes on")
-        self.close_button.clicked.connect(self.reject)
-        self.open_button = self._button("Open the new network", "In this window, instead of this one")
-        self.open_button.clicked.connect(self.accept)
-        row.addWidget(self.close_button)
-        row.addWidget(self.open_button)
-        column.addLayout(row)
+        foot = Foot(self, "Open the new network", "Close")
+        self.close_button, self.open_button = foot.close_button, foot.accept_button
+        self.close_button.setToolTip("A run that is under way goes on")
+        self.open_button.setToolTip("In this window, instead of this one")
+        column.addLayout(foot)
 
     def _button(self, text: str, tip: str) -> QPushButton:
         button = QPushButton(text)
@@ -103,12 +99,15 @@ class TransferDialog(QDialog):
         column.addStretch(1)
         return column
 
-    def _build_run(self) -> QVBoxLayout:
-        column = QVBoxLayout()
+    def _build_run(self) -> QWidget:
+        side = QWidget()
+        side.setFixedWidth(_SIDE)
+        column = QVBoxLayout(side)
+        column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
         self.form = TransferForm()
         self.form.parts_changed.connect(lambda: self.run.count(*self.form.parts))
-        column.addWidget(scrolled(self.form))
+        column.addWidget(Scrolled(self.form))
         row = QHBoxLayout()
         self.start_button = self._button("Start", "")
         self.start_button.clicked.connect(self.start)
@@ -122,12 +121,11 @@ class TransferDialog(QDialog):
         column.addLayout(row)
         self.stages = Stages()
         column.addWidget(self.stages)
-        self.outcome, self.more = label("", "good"), label("", "small")
-        for words in (self.outcome, self.more):
-            words.setWordWrap(True)
-            column.addWidget(words)
+        self.outcome, self.more = paragraph("", "good"), paragraph("", "small")
+        column.addWidget(self.outcome)
+        column.addWidget(self.more)
         column.addStretch(1)
-        return column
+        return side
 
     # -- the pictures ------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QGridLayout, QProgressBar, QWidget
+from PySide6.QtWidgets import QGridLayout, QWidget
 
 from compressor_gui.core import units
+from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.transfer.transferrer import Transferrer
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 _TITLES = ("1  Bottlenecks", "2  Training")
 
@@ -23,24 +24,22 @@ class Stages(QWidget):
         grid.setColumnStretch(1, 1)
         self.bars, self.words = [], []
         for row, title in enumerate(_TITLES):
-            bar, words = QProgressBar(), label("", "small")
-            bar.setTextVisible(False)
+            bar, words = JobBar(), paragraph("", "small")
             bar.setAccessibleName(title[3:])
             grid.addWidget(label(title), 2 * row, 0)
             grid.addWidget(bar, 2 * row, 1)
-            grid.addWidget(words, 2 * row + 1, 1)
+            grid.addWidget(words, 2 * row + 1, 0, 1, 2)
             self.bars.append(bar)
             self.words.append(words)
 
     def show_run(self, run: Transferrer) -> None:
         """Show how far a run is."""
-        job = run.job
-        share = job.done / job.total if job is not None and job.total else 0.0
         for stage, (bar, words) in enumerate(zip(self.bars, self.words, strict=True), 1):
             idle = run.stage < stage
-            waits = run.stage == stage and not (job is not None and job.total)
-            bar.setRange(0, 0 if waits else 1000)
-            bar.setValue(0 if idle else 1000 if run.stage > stage else round(1000 * share))
+            if run.stage == stage:
+                bar.show_job(run.job)
+            else:
+                bar.show_amount(0 if idle else 1, 1)
             words.setText("" if idle else "done" if run.stage > stage else self._now(run))
         if not run.stage:
             self.words[0].setText("Waits for TensorFlow")
