@@ -5,10 +5,8 @@ from __future__ import annotations
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from compressor_gui.gui.theme import UNIT
+from compressor_gui.gui.theme import MARGIN, UNIT
 from compressor_gui.gui.widgets import label, paragraph
-
-_MARGIN = 14
 
 
 class EmptyPage(QWidget):
@@ -20,7 +18,7 @@ class EmptyPage(QWidget):
         """``top``: pixels above the heading, as many as above that of the panel when it is full."""
         super().__init__()
         column = QVBoxLayout(self)
-        column.setContentsMargins(_MARGIN, top, _MARGIN, _MARGIN)
+        column.setContentsMargins(MARGIN, top, MARGIN, MARGIN)
         column.addWidget(label(heading, "heading"))
         column.addStretch(1)
         self.text = paragraph(text, "secondary")

@@ -22,12 +22,11 @@ from compressor_gui.gui.layers_model import (
     cell_text,
     sensitivity,
 )
-from compressor_gui.gui.theme import BODY, SMALL, UNIT, Theme, font
+from compressor_gui.gui.theme import BODY, MARGIN, SMALL, UNIT, Theme, font
 
 ROW_HEIGHT = 33
 PAD = 4
 """Left and right of a cell's content; the first column has the panel's own margin."""
-MARGIN = 14
 _HANDLE = 6.0
 _NUMBER = 40
 """Pixels for ``≈99.5 %`` beside the slider."""

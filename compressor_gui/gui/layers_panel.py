@@ -18,12 +18,11 @@ from PySide6.QtWidgets import (
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.empty_page import EmptyPage
 from compressor_gui.gui.layer_menu import layer_menu
-from compressor_gui.gui.layers_delegate import MARGIN
 from compressor_gui.gui.layers_model import HEADINGS, Column, LayersModel
 from compressor_gui.gui.layers_view import LayersView
 from compressor_gui.gui.sparsity_slider import SparsitySlider
 from compressor_gui.gui.state import State
-from compressor_gui.gui.theme import UNIT, Theme
+from compressor_gui.gui.theme import MARGIN, UNIT, Theme
 from compressor_gui.gui.widgets import label
 
 _SORTS = {"order": None, "name": Column.NAME, "op": Column.OP, "size": Column.SIZE, "sparsity": Column.SPARSITY}

@@ -16,6 +16,8 @@ SMALL, BODY, TITLE, LARGE = 11, 13, 16, 20
 """The type scale, in pixels."""
 UNIT = 4
 """The spacing unit, in pixels."""
+MARGIN = 14
+"""The room between a panel's edge and what stands in it, in pixels."""
 RADIUS = 4
 
 Choice = Literal["system", "light", "dark"]

@@ -12,8 +12,8 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from compressor_gui.core import stats, units
 from compressor_gui.core.stats import Magnitudes
 from compressor_gui.gui.inspector.plot import Cut, Plot
-from compressor_gui.gui.inspector.section import MARGIN, toggle
-from compressor_gui.gui.theme import UNIT, Theme
+from compressor_gui.gui.inspector.section import toggle
+from compressor_gui.gui.theme import MARGIN, UNIT, Theme
 from compressor_gui.gui.widgets import paragraph
 
 BINS = 72

@@ -15,9 +15,9 @@ from PySide6.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 from compressor_gui.core import units
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.values import Attr, DType, RawAttr, Shape, Tensor
-from compressor_gui.gui.inspector.section import MARGIN, Fact, Facts
+from compressor_gui.gui.inspector.section import Fact, Facts
 from compressor_gui.gui.inspector.subject import Subject, readers, scope_of
-from compressor_gui.gui.theme import BODY, UNIT, Theme, font
+from compressor_gui.gui.theme import BODY, MARGIN, UNIT, Theme, font
 from compressor_gui.gui.widgets import label, paragraph
 
 MAX_LINKS = 40

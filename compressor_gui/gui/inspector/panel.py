@@ -15,7 +15,7 @@ from compressor_gui.gui.inspector.histogram import Histogram, WeightHistogram
 from compressor_gui.gui.inspector.later import Later
 from compressor_gui.gui.inspector.node_facts import NodeFacts
 from compressor_gui.gui.inspector.pictures import WeightPicture, picture_of
-from compressor_gui.gui.inspector.section import MARGIN, Facts, Section
+from compressor_gui.gui.inspector.section import Facts, Section
 from compressor_gui.gui.inspector.sensitivity import SensitivityPlot
 from compressor_gui.gui.inspector.subject import Subject, subject_of
 from compressor_gui.gui.inspector.values import Values, array_of
@@ -23,7 +23,7 @@ from compressor_gui.gui.inspector.weight_facts import history, layer_facts, nois
 from compressor_gui.gui.layers_model import why_locked
 from compressor_gui.gui.sparsity_slider import snapped
 from compressor_gui.gui.state import State
-from compressor_gui.gui.theme import UNIT, Theme
+from compressor_gui.gui.theme import MARGIN, UNIT, Theme
 from compressor_gui.gui.widgets import ElidedLabel, label
 
 

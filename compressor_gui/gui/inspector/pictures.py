@@ -16,8 +16,7 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from compressor_gui.core import units
 from compressor_gui.core.layers import Layer
-from compressor_gui.gui.inspector.section import MARGIN
-from compressor_gui.gui.theme import SMALL, UNIT, Theme, font
+from compressor_gui.gui.theme import MARGIN, SMALL, UNIT, Theme, font
 
 ZERO, MIDDLE = 0, 128
 MAX_KERNELS = 256

@@ -9,9 +9,7 @@ from PySide6.QtCore import QEvent, QPointF, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QHelpEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QSizePolicy, QToolButton, QToolTip, QVBoxLayout, QWidget
 
-from compressor_gui.gui.theme import BODY, SMALL, UNIT, Theme, font
-
-MARGIN = 14
+from compressor_gui.gui.theme import BODY, MARGIN, SMALL, UNIT, Theme, font
 
 
 class _Head(QAbstractButton):

@@ -15,10 +15,10 @@ from compressor_gui.core.memo import by_identity
 from compressor_gui.core.stats import Magnitudes
 from compressor_gui.gui.inspector.later import Later
 from compressor_gui.gui.inspector.plot import Cut, Plot
-from compressor_gui.gui.inspector.section import MARGIN, toggle
+from compressor_gui.gui.inspector.section import toggle
 from compressor_gui.gui.measure.measured import Sweep
 from compressor_gui.gui.sparsity_slider import snapped, step_by_key
-from compressor_gui.gui.theme import SMALL, UNIT, Theme, font
+from compressor_gui.gui.theme import MARGIN, SMALL, UNIT, Theme, font
 from compressor_gui.gui.widgets import paragraph
 
 SPARSITIES = np.concatenate((np.linspace(0.0, 0.9, 46), np.linspace(0.91, 0.999, 40)))

@@ -27,8 +27,7 @@ from PySide6.QtWidgets import (
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.values import Tensor
 from compressor_gui.gui.background import Background
-from compressor_gui.gui.inspector.section import MARGIN
-from compressor_gui.gui.theme import BODY, UNIT, font
+from compressor_gui.gui.theme import BODY, MARGIN, UNIT, font
 from compressor_gui.gui.widgets import clear
 
 ROW_HEIGHT, SCROLL_ROOM = 22, 12

@@ -5,12 +5,13 @@ from __future__ import annotations
 from compressor_gui.core import units
 from compressor_gui.core.jobs import EXACT_DB
 from compressor_gui.core.measure import Evaluation
-from compressor_gui.gui.inspector.section import MARGIN, Fact, Facts
+from compressor_gui.gui.inspector.section import Fact, Facts
 from compressor_gui.gui.measure.confusion import Confusion
 from compressor_gui.gui.measure.measured import Measured, Of
 from compressor_gui.gui.measure.part import STALE, Part, dimmed
 from compressor_gui.gui.measure.words import change, headline
 from compressor_gui.gui.state import State
+from compressor_gui.gui.theme import MARGIN
 from compressor_gui.gui.widgets import label
 
 _REAL = 0.05

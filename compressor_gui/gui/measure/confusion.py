@@ -9,9 +9,8 @@ from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from compressor_gui.gui.inspector.section import MARGIN
 from compressor_gui.gui.measure.examples import class_name
-from compressor_gui.gui.theme import SMALL, Theme, font
+from compressor_gui.gui.theme import MARGIN, SMALL, Theme, font
 
 _AXIS = 44
 """Pixels for the classes' names on the left."""

@@ -8,11 +8,12 @@ from PySide6.QtWidgets import QVBoxLayout
 
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.measure import PreviewResult
-from compressor_gui.gui.inspector.section import MARGIN, Fact, Facts
+from compressor_gui.gui.inspector.section import Fact, Facts
 from compressor_gui.gui.measure.examples import Examples
 from compressor_gui.gui.measure.measured import Of
 from compressor_gui.gui.measure.part import Part
 from compressor_gui.gui.state import State
+from compressor_gui.gui.theme import MARGIN
 from compressor_gui.gui.widgets import paragraph
 
 

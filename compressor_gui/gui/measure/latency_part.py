@@ -8,11 +8,11 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QSpinBox, QWidget
 
 from compressor_gui.core import units
 from compressor_gui.core.measure import LatencyResult, Timing
-from compressor_gui.gui.inspector.section import MARGIN, Fact, Facts
+from compressor_gui.gui.inspector.section import Fact, Facts
 from compressor_gui.gui.measure.part import STALE, Part, dimmed
 from compressor_gui.gui.measure.words import milliseconds
 from compressor_gui.gui.state import State
-from compressor_gui.gui.theme import SMALL, Theme, font
+from compressor_gui.gui.theme import MARGIN, SMALL, Theme, font
 from compressor_gui.gui.widgets import label
 
 SLOWEST = 6

@@ -11,11 +11,10 @@ from compressor_gui.core import units
 from compressor_gui.core.names import short_names
 from compressor_gui.core.noise import LayerNoiseResult, NodeNoise, decibels
 from compressor_gui.gui.canvas.colouring import ColorBy, shade, shown_noise
-from compressor_gui.gui.inspector.section import MARGIN
 from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.measure.part import STALE, Part
 from compressor_gui.gui.state import State
-from compressor_gui.gui.theme import UNIT, Theme
+from compressor_gui.gui.theme import MARGIN, UNIT, Theme
 from compressor_gui.gui.widgets import paragraph
 
 _NODE = Qt.ItemDataRole.UserRole

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from compressor_gui.gui.inspector.section import MARGIN, Fact
+from compressor_gui.gui.inspector.section import Fact
 from compressor_gui.gui.measure.measured import Of
 from compressor_gui.gui.measure.measurer import Kind, Measurer
 from compressor_gui.gui.state import State
-from compressor_gui.gui.theme import UNIT, Theme
+from compressor_gui.gui.theme import MARGIN, UNIT, Theme
 from compressor_gui.gui.widgets import paragraph
 
 STALE = "text_disabled_and_edges"

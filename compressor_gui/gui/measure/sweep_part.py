@@ -8,12 +8,11 @@ from PySide6.QtWidgets import QPushButton
 
 from compressor_gui.core.layers import Layer
 from compressor_gui.gui.inspector.later import Later
-from compressor_gui.gui.inspector.section import MARGIN
 from compressor_gui.gui.inspector.sensitivity import SensitivityPlot
 from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.measure.part import Part
 from compressor_gui.gui.state import State
-from compressor_gui.gui.theme import Theme
+from compressor_gui.gui.theme import MARGIN, Theme
 from compressor_gui.gui.widgets import paragraph
 
 
