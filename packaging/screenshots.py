@@ -19,10 +19,12 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
 from compressor_gui.core import layout
+from compressor_gui.core.datafiles import read_idx
 from compressor_gui.core.passes import BY_NAME
 from compressor_gui.core.passes.factorize import Factorize
 from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.assistant.opening import open_assistant
+from compressor_gui.gui.distill.opening import open_distill
 from compressor_gui.gui.factorize.dialog import FactorizeDialog
 from compressor_gui.gui.main_window import MainWindow, apply_theme
 from compressor_gui.gui.measure.calibrate_dialog import CalibrateDialog
@@ -31,6 +33,7 @@ from compressor_gui.gui.measure.suggest_dialog import SuggestDialog
 from compressor_gui.gui.ranges.dialog import RangesDialog
 from compressor_gui.gui.settings import Settings
 from compressor_gui.gui.theme import Choice, Theme, load_fonts
+from compressor_gui.gui.transfer.opening import open_transfer
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "resources" / "help" / "images"
@@ -185,6 +188,44 @@ def retrain(window: MainWindow) -> None:
     save(panel, "retrain-end-light")
 
 
+def distill(window: MainWindow) -> None:
+    """Two students, one of them still under way."""
+    dialog = open_distill(window)
+    run = dialog.distiller
+    wait(lambda: all(run.offers.values()))
+    dialog.form.epochs.setValue(6)
+    dialog.table.choose("width_0.25")
+    dialog.start()
+    wait(lambda: not run.is_running, 900_000)
+    dialog.table.choose("shallow")
+    dialog.start()
+    wait(lambda: len(run.course.epochs) == 4 or not run.is_running, 900_000)
+    save(dialog, "distill-light")
+    run.discard()
+    wait(lambda: not run.is_running)
+    dialog.reject()
+
+
+def transfer(window: MainWindow, folder: Path) -> None:
+    """Digits by their shape as new classes, learnt."""
+    shapes = {"curved": (2, 3, 5), "round": (0, 6, 8, 9), "straight": (1, 4, 7)}
+    images = read_idx(ROOT / "resources/samples/t10k-1000-images-idx3-ubyte.gz")[:400]
+    labels = read_idx(ROOT / "resources/samples/t10k-1000-labels-idx1-ubyte.gz")[:400]
+    for at, (image, label) in enumerate(zip(images, labels, strict=True)):
+        place = folder / next(name for name, digits in shapes.items() if label in digits)
+        place.mkdir(parents=True, exist_ok=True)
+        QImage(image.tobytes(), 28, 28, 28, QImage.Format.Format_Grayscale8).save(str(place / f"{at}.png"))
+    dialog = open_transfer(window)
+    dialog.choose(str(folder))
+    wait(lambda: dialog.run.is_counted)
+    dialog.form.set_target(folder.parent / "digits-shapes.pb")
+    dialog.form.steps.setValue(1500)
+    dialog.start()
+    wait(lambda: not dialog.run.is_running, 900_000)
+    save(dialog, "transfer-light")
+    dialog.reject()
+
+
 def save_dialog(window: MainWindow, kind: type[QDialog], name: str) -> None:
     """Write a picture of an open dialog, and close it."""
     dialog = window.findChild(kind)
@@ -216,6 +257,8 @@ def main() -> None:
                 quantize(window)
                 factorize(window)
                 retrain(window)
+                distill(window)
+                transfer(window, Path(folder) / "shapes")
             window.close()
     layout.close()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtWidgets import QFileDialog, QPlainTextEdit
 from pytestqt.qtbot import QtBot
 
 from compressor_gui.core import pbio
@@ -111,8 +111,15 @@ def test_choices_become_a_request(qtbot: QtBot, asked: DistillDialog, engine: Fa
         qtbot.keyClicks(spin, text)
     qtbot.mouseClick(asked.form.more.button, LEFT)
     asked.form.more.fields["shift"].editor.setValue(1)  # type: ignore[attr-defined]
+    hints = asked.form.more.fields["hints"].findChild(QPlainTextEdit)
+    assert hints is not None
+    qtbot.keyClicks(hints, "relu student")
+    qtbot.mouseClick(asked.start_button, LEFT)
+    assert "is not 'name: value'" in asked.outcome.text()
+    hints.setPlainText("relu: student/stem")
     qtbot.mouseClick(asked.start_button, LEFT)
     request = engine.find(Distill)[1]
+    assert request.hints == (("relu", "student/stem"),)
     assert (request.temperature, request.labels, request.epochs) == (2.5, 0.3, 3)
     assert (request.student, request.augmenting.shift) == ("depthwise", 1)
     assert request.teacher == opened.measurer.original()

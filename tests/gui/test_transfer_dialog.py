@@ -303,6 +303,8 @@ def test_lenet_learns_new_classes(
     qtbot.waitUntil(lambda: bool(shown.run.classes))
     shown.form.steps.setValue(200)
     shown.form.more.fields["testing_percentage"].editor.setValue(30)
+    assert not shown.start_button.isEnabled()  # what the parts are now, is counted first
+    qtbot.waitUntil(shown.start_button.isEnabled)
     qtbot.mouseClick(shown.start_button, LEFT)
     qtbot.waitUntil(lambda: not shown.run.is_running, timeout=240_000)
     assert shown.run.error is None

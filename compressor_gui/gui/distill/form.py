@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QDoubleSpinBox, QSpinBox, QVBoxLayout, QWidget
 
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.distilling import Distill
+from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.passes.base import Param
 from compressor_gui.core.training import OPTIMIZERS, RATES, Augmenting, Optimizing
@@ -25,6 +26,8 @@ _MORE: dict[str, Param] = {
     "shift": Param("integer", "Shift", "Training pictures are shifted by up to so many pixels", 0, 1000, "px"),
     "flip": Param("flag", "Flip left and right", "Training pictures, every other time"),
     "fresh": Param("flag", "Random weights", "Also for students that begin with the teacher's, or with a file's"),
+    "hints": Param("renames", "Hints", "teacher's node: student's node, which shall see the examples of a batch alike"),
+    "hint_weight": Param("number", "Weight of hints", "Of their part of the loss", 0, 1_000_000),
     "seed": Param("integer", "Seed", "Decides all that is random", 0),
 }
 FIRST = {"learning_rate": 2e-3, "weight_decay": 1e-4}
@@ -68,11 +71,14 @@ class LessonForm(QWidget):
         column.addWidget(self.more)
 
     def request(self, data: DataSpec, test: DataSpec | None) -> Distill:
-        """What is asked, but for the teacher, the student and the output."""
+        """What is asked, but for the teacher, the student and the output. Raises CompressorError."""
         values = self.more.values()
         optimizing, augmenting = Optimizing(**taken(values, Optimizing)), Augmenting(**taken(values, Augmenting))
+        hints = values.pop("hints")
+        if not isinstance(hints, dict):
+            raise CompressorError("hints are 'teacher: student' lines", where="Hints")
         return Distill(
             teacher=ModelRef(""), student="", output="", data=data, test=test, optimizing=optimizing,
             augmenting=augmenting, temperature=round(self.temperature.value(), 1), labels=self.labels.value() / 100,
-            epochs=self.epochs.value(), **values,
+            epochs=self.epochs.value(), hints=tuple(hints.items()), **values,
         )  # fmt: skip

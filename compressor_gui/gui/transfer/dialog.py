@@ -199,7 +199,7 @@ class TransferDialog(QDialog):
         for widget in (self.form, self.path, self.folder_button):
             widget.setEnabled(not going)
         self.start_button.setVisible(not going)
-        self.start_button.setEnabled(bool(classes) and not forbids)
+        self.start_button.setEnabled(bool(classes) and run.is_counted and not forbids)
         for button in (self.stop_button, self.cancel_button):
             button.setVisible(going)
         self.stop_button.setEnabled(bool(run.history) and not run.finishing)

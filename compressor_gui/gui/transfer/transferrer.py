@@ -33,6 +33,8 @@ class Transferrer(TrainingRun):
         self.spec: DataSpec | None = None
         self.classes: tuple[ClassFolder, ...] = ()
         self.problem: CompressorError | None = None
+        self._asked: tuple[str, float, float] | tuple[()] = ()
+        self._counted: tuple[str, float, float] | tuple[()] = ()
         self.stage = 0
         """0: nothing is told yet, 1: bottlenecks, 2: the top."""
         super().__init__(measurer)
@@ -59,10 +61,13 @@ class Transferrer(TrainingRun):
         spec = self.spec
         if spec is None:
             return
+        self._asked = asked = (spec.path, validation, testing)
+        self._counted = ()
+        self.changed.emit()
 
         def show(found: tuple[ClassFolder, ...]) -> None:
-            if self.spec is spec:
-                self.classes = found
+            if self._asked == asked:
+                self.classes, self._counted = found, asked
                 self.changed.emit()
 
         def failed(error: Exception) -> None:
@@ -71,6 +76,11 @@ class Transferrer(TrainingRun):
             self._refuse(error)
 
         self.document.background.run(lambda: look(spec.path, validation, testing), show, failed)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether ``classes`` are those of the folder and the parts that were asked for last."""
+        return self._counted == self._asked
 
     def _refuse(self, error: CompressorError) -> None:
         self.problem = error
