@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
 from PySide6.QtCore import QPointF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QDockWidget, QWidget
 
 from compressor_gui.gui.theme import Theme
+
+Panel = TypeVar("Panel", bound=QWidget)
 
 
 class Grip(QWidget):
@@ -56,3 +61,30 @@ def dock(name: str, title: str, panel: QWidget, theme: Theme, owner: QWidget) ->
     out.setWidget(panel)
     out.setTitleBarWidget(Grip(theme, out))
     return out
+
+
+class LatePanel(Generic[Panel]):
+    """A panel that is made, and put into its dock, when it is first wanted."""
+
+    def __init__(self, holder: QDockWidget, make: Callable[[], Panel]) -> None:
+        self._holder, self._make = holder, make
+        self._made: Panel | None = None
+
+    @property
+    def panel(self) -> Panel:
+        """The panel."""
+        if self._made is None:
+            self._made = self._make()
+            self._holder.widget().deleteLater()
+            self._holder.setWidget(self._made)
+        return self._made
+
+    def make_when_seen(self) -> None:
+        """Make it as soon as the dock is visible."""
+        self._holder.visibilityChanged.connect(lambda seen: self.panel if seen else None)
+
+    def bring_to_front(self) -> Panel:
+        """Show the dock in front of others."""
+        self._holder.show()
+        self._holder.raise_()
+        return self.panel

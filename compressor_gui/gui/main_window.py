@@ -29,7 +29,7 @@ from compressor_gui.gui.action_table import action_specs
 from compressor_gui.gui.actions import Actions, has_model
 from compressor_gui.gui.canvas.graph_panel import GraphPanel
 from compressor_gui.gui.differences_panel import DifferencesPanel
-from compressor_gui.gui.docks import dock
+from compressor_gui.gui.docks import LatePanel, dock
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.engine_link import EngineLink
 from compressor_gui.gui.files import ask_open, open_path
@@ -74,7 +74,10 @@ class MainWindow(QMainWindow):
         self.setMinimumSize(1040, 640)
         room = self.screen().availableSize()
         self.resize(min(1440, room.width()), min(900, room.height() - _TITLE_BAR))
+        self._build_centre()
         self._build_panels()
+        self._arrange_docks()
+        self._build_status()
         self.actions_table = Actions(action_specs(self), self)
         for spec in self.actions_table.specs:
             self.addAction(self.actions_table[spec.id])
@@ -92,9 +95,9 @@ class MainWindow(QMainWindow):
 
     # -- building ------------------------------------------------------------------------------------------------
 
-    def _build_panels(self) -> None:
-        document, theme = self.document, self.theme
-        self.graph = GraphPanel(document, theme)
+    def _build_centre(self) -> None:
+        """The graph, or the welcome page, with messages above."""
+        self.graph = GraphPanel(self.document, self.theme)
         self.welcome = WelcomePage()
         self.welcome.open_requested.connect(self.ask_open)
         self.welcome.path_chosen.connect(self.open)
@@ -112,16 +115,14 @@ class MainWindow(QMainWindow):
         column.addWidget(self.centre, 1)
         self.setCentralWidget(middle)
 
+    def _build_panels(self) -> None:
+        document, theme = self.document, self.theme
         self.layers = LayersPanel(document, theme)
         self.layers.open_requested.connect(self.ask_open)
         self.layers.curve_wanted.connect(self.show_sensitivity)
         self.layers.node_wanted.connect(self.graph.show_node)
         self.differences = DifferencesPanel(document, theme)
         self.graph.walked.connect(self.differences.show_place)
-        self._inspector: Inspector | None = None
-        self._measure: MeasurePanel | None = None
-        self._retrain: RetrainPanel | None = None
-        self.graph.painted.connect(lambda: self.inspector, LATER)
         self.recipe = RecipePanel(document, theme)
         self.jobs = JobsTray(self.engine)
         bottom = QWidget()
@@ -130,11 +131,6 @@ class MainWindow(QMainWindow):
         row.setSpacing(0)
         row.addWidget(self.recipe, 1)
         row.addWidget(self.jobs)
-        left, right, foot = (
-            Qt.DockWidgetArea.LeftDockWidgetArea,
-            Qt.DockWidgetArea.RightDockWidgetArea,
-            Qt.DockWidgetArea.BottomDockWidgetArea,
-        )
         self.docks = {
             "layers": dock("layersDock", "Layers", self.layers, theme, self),
             "differences": dock("differencesDock", "Differences", self.differences, theme, self),
@@ -143,8 +139,20 @@ class MainWindow(QMainWindow):
             "retrain": dock("retrainDock", "Retrain", QWidget(), theme, self),
             "recipe": dock("recipeDock", "Recipe", bottom, theme, self),
         }
-        self.docks["measure"].visibilityChanged.connect(lambda seen: self.measure if seen else None)
-        self.docks["retrain"].visibilityChanged.connect(lambda seen: self.retrain if seen else None)
+        self._inspector = LatePanel(self.docks["inspector"], self._make_inspector)
+        self._measure = LatePanel(self.docks["measure"], self._make_measure)
+        self._retrain = LatePanel(self.docks["retrain"], self._make_retrain)
+        self.graph.painted.connect(lambda: self.inspector, LATER)
+        for late in (self._measure, self._retrain):
+            late.make_when_seen()
+
+    def _arrange_docks(self) -> None:
+        """The places that the docks have until the user moves them."""
+        left, right, foot = (
+            Qt.DockWidgetArea.LeftDockWidgetArea,
+            Qt.DockWidgetArea.RightDockWidgetArea,
+            Qt.DockWidgetArea.BottomDockWidgetArea,
+        )
         self.addDockWidget(left, self.docks["layers"])
         self.addDockWidget(left, self.docks["differences"])
         self.addDockWidget(right, self.docks["inspector"])
@@ -156,72 +164,68 @@ class MainWindow(QMainWindow):
         self.addDockWidget(foot, self.docks["recipe"])
         self.resizeDocks([self.docks["layers"], self.docks["inspector"]], [392, 332], Qt.Orientation.Horizontal)
         self.resizeDocks([self.docks["layers"], self.docks["differences"]], [520, 240], Qt.Orientation.Vertical)
-        self.status = StatusLine(document, self.engine)
+
+    def _build_status(self) -> None:
+        """The status line, in a tool bar at the foot of the window."""
+        self.status = StatusLine(self.document, self.engine)
         holder = QToolBar()
         holder.setObjectName("statusBar")
         holder.setMovable(False)
         holder.setStyleSheet("QToolBar { border: none; padding: 0; }")
         holder.addWidget(self.status)
         self.addToolBar(Qt.ToolBarArea.BottomToolBarArea, holder)
-        self.status_bar = holder
 
     @property
     def inspector(self) -> Inspector:
         """The inspector. It is made once a graph has been painted: its plots take longer to import than all else."""
-        if self._inspector is None:
-            from compressor_gui.gui.inspector.panel import Inspector
+        return self._inspector.panel
 
-            self._inspector = Inspector(self.document, self.theme)
-            self._inspector.exported.connect(lambda path: self.message.show_text(f"Saved {path}"))
-            self.docks["inspector"].widget().deleteLater()
-            self.docks["inspector"].setWidget(self._inspector)
-        return self._inspector
+    def _make_inspector(self) -> Inspector:
+        from compressor_gui.gui.inspector.panel import Inspector
+
+        inspector = Inspector(self.document, self.theme)
+        inspector.exported.connect(lambda path: self.message.show_text(f"Saved {path}"))
+        return inspector
 
     @property
     def measure(self) -> MeasurePanel:
         """The panel of what is measured, made when it is first seen."""
-        if self._measure is None:
-            from compressor_gui.gui.measure.panel import MeasurePanel
+        return self._measure.panel
 
-            self._measure = MeasurePanel(self.measurer, self.theme)
-            self._measure.open_requested.connect(self.ask_open)
-            self._measure.said.connect(self.message.show_text)
-            self._measure.colour_wanted.connect(self.graph.set_color_by)
-            self.docks["measure"].widget().deleteLater()
-            self.docks["measure"].setWidget(self._measure)
-        return self._measure
+    def _make_measure(self) -> MeasurePanel:
+        from compressor_gui.gui.measure.panel import MeasurePanel
+
+        measure = MeasurePanel(self.measurer, self.theme)
+        measure.open_requested.connect(self.ask_open)
+        measure.said.connect(self.message.show_text)
+        measure.colour_wanted.connect(self.graph.set_color_by)
+        return measure
 
     @property
     def retrain(self) -> RetrainPanel:
         """The panel of retraining, made when it is first seen."""
-        if self._retrain is None:
-            from compressor_gui.gui.retrain.panel import RetrainPanel
+        return self._retrain.panel
 
-            self._retrain = RetrainPanel(self.measurer, self.theme)
-            self._retrain.open_requested.connect(self.ask_open)
-            self.docks["retrain"].widget().deleteLater()
-            self.docks["retrain"].setWidget(self._retrain)
-        return self._retrain
+    def _make_retrain(self) -> RetrainPanel:
+        from compressor_gui.gui.retrain.panel import RetrainPanel
+
+        retrain = RetrainPanel(self.measurer, self.theme)
+        retrain.open_requested.connect(self.ask_open)
+        return retrain
 
     def show_retrain(self) -> RetrainPanel:
         """Bring the retrain panel to the front."""
-        self.docks["retrain"].show()
-        self.docks["retrain"].raise_()
-        return self.retrain
+        return self._retrain.bring_to_front()
 
     def show_sensitivity(self) -> None:
         """Bring the selected layer's sensitivity curve into view."""
-        inspector = self.inspector
-        self.docks["inspector"].show()
-        self.docks["inspector"].raise_()
-        inspector.show_section("sensitivity")
+        self._inspector.bring_to_front().show_section("sensitivity")
 
     def show_measure(self, run: Callable[[MeasurePanel], object] | None = None) -> None:
         """Bring the measure panel to the front, and let it do something."""
-        self.docks["measure"].show()
-        self.docks["measure"].raise_()
+        measure = self._measure.bring_to_front()
         if run is not None:
-            run(self.measure)
+            run(measure)
 
     def _menu(self) -> QMenu:
         """The menu of all actions, the recent files and the panels among them."""
