@@ -213,7 +213,7 @@ class ExportDialog(QDialog):
         if self._temporary is None:
             self._show_result(str(error), "error", ask=False)
         else:
-            self._show_result(f"The check could not be made. {error}", "error", ask=True)
+            self._show_result(f"The check failed, and nothing was exported yet: {error}", "error", ask=True)
 
     def _cancelled(self) -> None:
         self._ended()

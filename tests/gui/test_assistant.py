@@ -249,6 +249,29 @@ def test_classic_with_ranges_found_at_run_time(
     assert [step.name for step in opened.document.state.recipe.active] == ["quantize_nodes"]
 
 
+def test_what_could_not_be_run_is_not_proposed(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    shown = open_it(qtbot, opened)
+    to_result(qtbot, shown, engine)
+    answer_ranges(engine, opened)
+    engine.say(ChooseRegions, Failed("no kernel for it"))
+    qtbot.waitUntil(lambda: engine.waits(Evaluate))
+    engine.say(Evaluate, Failed("no kernel for it"))
+    engine.say(Latency, Failed("no kernel for it"))
+    assert "could not be run" in shown.hint.text()
+    assert shown.use_button.text() == "Use it all the same"
+    assert not shown.use_button.isDefault()
+    qtbot.keyClick(shown, Qt.Key.Key_Return)  # goes back
+    assert shown.step == 2
+    assert shown.isVisible()
+    assert not opened.document.state.recipe.steps
+    qtbot.mouseClick(shown.next_button, LEFT)
+    qtbot.mouseClick(shown.use_button, LEFT)  # who insists gets it
+    settle(qtbot, opened)
+    assert opened.document.state.recipe.active[-1].name == "fuse_int8"
+
+
 def test_a_calibration_that_fails_ends_it(
     qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
 ) -> None:

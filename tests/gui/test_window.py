@@ -180,7 +180,7 @@ def test_export_checks_in_the_engine_and_survives_its_death(qtbot: QtBot, opened
     qtbot.waitUntil(lambda: bool(opened.engine.jobs))
     os.kill(opened.engine.client.pid, signal.SIGKILL)
     qtbot.waitUntil(lambda: dialog.finished_work, timeout=60_000)
-    assert "could not be made" in dialog.verdict.text()
+    assert "check failed" in dialog.verdict.text()
     assert not (tmp_path / "other.pb").exists()
     qtbot.mouseClick(dialog.discard_button, Qt.MouseButton.LeftButton)
     assert not list(tmp_path.glob(".other*"))

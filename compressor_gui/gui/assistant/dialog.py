@@ -22,6 +22,7 @@ from compressor_gui.gui.theme import Theme
 from compressor_gui.gui.widgets import paragraph
 
 TITLES = ("What", "Data", "Method", "Result")
+_BROKEN = "What this recipe makes could not be run here: go back and choose another way."
 
 
 class AssistantDialog(QDialog):
@@ -131,16 +132,23 @@ class AssistantDialog(QDialog):
     def _show_buttons(self) -> None:
         last = self.step == len(self.steps) - 1
         missing = self.steps[self.step].missing()
-        self.hint.setText(missing)
+        run = self.result_page.run
+        usable = run is not None and run.usable
+        broken = last and run is not None and usable and bool(run.failed_to_run)
+        self.hint.setText(_BROKEN if broken else missing)
         self.back_button.setEnabled(self.step > 0)
         self.next_button.setVisible(not last)
         self.next_button.setEnabled(not missing)
-        run = self.result_page.run
         for button in (self.use_button, self.export_button):
             button.setVisible(last)
-            button.setEnabled(run is not None and run.usable)
-        self.next_button.setDefault(not last)
-        self.use_button.setDefault(last)
+            button.setEnabled(usable)
+        self.use_button.setText("Use it all the same" if broken else "Use this recipe")
+        for button, default in (
+            (self.next_button, not last),
+            (self.use_button, last and not broken),
+            (self.back_button, broken),
+        ):
+            button.setDefault(default)
 
     # -- the end -------------------------------------------------------------------------------------------------
 

@@ -98,6 +98,13 @@ class Run(QObject):
         """Whether there is a recipe to use."""
         return self.made is not None and self.running is None
 
+    @property
+    def failed_to_run(self) -> str:
+        """Why nothing could be measured of what the recipe makes, as a sentence; empty where anything could."""
+        asked = [stage for stage in self.stages if stage.key in ("accuracy", "latency") and stage.status != "left out"]
+        failed = [stage for stage in asked if stage.status == "failed"]
+        return failed[0].words if failed and not any(stage.status == "done" for stage in asked) else ""
+
     # -- one after the other -------------------------------------------------------------------------------------
 
     def start(self) -> None:
