@@ -7,6 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from compressor_gui.core.passes import BY_NAME
+from compressor_gui.core.passes.factorize import Factorize
+from compressor_gui.core.passes.remove_channels import RemoveChannels
 from compressor_gui.gui import files
 from compressor_gui.gui.actions import ActionSpec, has_differences, has_model, has_result
 from compressor_gui.gui.assistant.opening import open_assistant
@@ -61,6 +63,12 @@ def _edit(window: MainWindow) -> list[ActionSpec]:
                    lambda: window.recipe.add_button.showMenu(), has_model),
         ActionSpec("prune", "Prune", "Ctrl+P", "Edit", "Set the smallest weights to zero, in all layers or by name",
                    window.ask_prune, has_model),
+        ActionSpec("remove_channels", "Remove channels …", "Ctrl+Shift+K", "Edit",
+                   "Take whole output channels out of layers: smaller and faster",
+                   lambda: window.recipe.add(RemoveChannels.started()), has_model),
+        ActionSpec("factorize", "Factorize …", "Ctrl+Shift+F", "Edit",
+                   "Two layers of low rank instead of one, their ranks chosen from curves",
+                   lambda: window.recipe.add(Factorize()), has_model),
         ActionSpec("retrain", "Retrain", "Ctrl+Shift+P", "Edit",
                    "Prune and train the weights that are left, on your data, until a goal is met",
                    window.show_retrain, has_model),

@@ -71,7 +71,7 @@ Editor = tuple[QWidget, Callable[[], Any]]
 def _number(owner: Field, spec: Param, value: Any) -> Editor:
     low = spec.minimum if spec.minimum is not None else -LARGEST
     high = spec.maximum if spec.maximum is not None else LARGEST
-    fraction = low == 0 and high == 1
+    fraction = low == 0 and 0.9 < high <= 1
     spin = QDoubleSpinBox()
     spin.setDecimals(2 if fraction else 5)
     spin.setRange(low * 100 if fraction else low, high * 100 if fraction else high)
@@ -85,7 +85,7 @@ def _number(owner: Field, spec: Param, value: Any) -> Editor:
     row = QHBoxLayout(both)
     row.setContentsMargins(0, 0, 0, 0)
     slider = QSlider(Qt.Orientation.Horizontal)
-    slider.setRange(0, 1000)
+    slider.setRange(0, round(high * 1000))
     slider.setValue(round(spin.value() * 10))
     slider.valueChanged.connect(lambda tick: spin.setValue(tick / 10))
     spin.valueChanged.connect(lambda percent: _quietly(slider, round(percent * 10)))

@@ -162,7 +162,7 @@ class RecipePanel(QWidget):
             action = self.add_menu.addAction(transform.title)
             action.setObjectName(transform.name)
             action.setToolTip(f"{transform.name}: {transform.summary}")
-            action.triggered.connect(lambda _c=False, t=transform: self.add(t()))
+            action.triggered.connect(lambda _c=False, t=transform: self.add(t.started()))
         self.add_button.setMenu(self.add_menu)
         row.addWidget(self.add_button)
         document.changed.connect(self._changed)

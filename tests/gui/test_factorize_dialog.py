@@ -46,9 +46,8 @@ def asked(qtbot: QtBot, opened: MainWindow) -> Iterator[FactorizeDialog]:
 
 
 def ask(qtbot: QtBot, window: MainWindow) -> FactorizeDialog:
-    """Choose Factorize in the menu of steps."""
-    action = next(a for a in window.recipe.add_menu.actions() if a.objectName() == "factorize")
-    action.trigger()
+    """Ask for the dialog by its keys."""
+    press(qtbot, window, Qt.Key.Key_F, CTRL, SHIFT)
     return known(qtbot, window)
 
 
@@ -194,9 +193,7 @@ def test_a_step_s_ranks_are_edited(qtbot: QtBot, opened: MainWindow) -> None:
 
 
 def test_both_layers_are_counted_where_one_was(qtbot: QtBot, opened: MainWindow) -> None:
-    opened.document.set_recipe(
-        Recipe(sha256=opened.document.state.recipe.sha256).adding(Factorize(ranks={"dense": 10}))
-    )
+    opened.document.set_recipe(opened.document.state.recipe.adding(Factorize(ranks=(("dense", 10),))))
     settle(qtbot, opened)
     model = opened.layers.model
     at = model.row_of("dense")

@@ -45,6 +45,7 @@ class Param:
     unit: str = ""
     choices: tuple[str, ...] = ()
     required: bool = False
+    start: Any = None
 
 
 def param(
@@ -58,12 +59,14 @@ def param(
     unit: str = "",
     choices: tuple[str, ...] = (),
     required: bool = False,
+    start: Any = None,
 ) -> Any:
     """A dataclass field that is a pass's parameter; a default of None means that it may be left out.
 
-    ``required``: the pass can't run with the default, which only stands for what is still to be filled in.
+    ``required``: the pass can't run with the default, which only stands for what is still to be filled in. ``start``:
+    what a form begins with where the default would change nothing.
     """
-    spec = Param(kind, label, help, minimum, maximum, unit, choices, required)
+    spec = Param(kind, label, help, minimum, maximum, unit, choices, required, start)
     return field(default=default, metadata={"param": spec})
 
 
@@ -141,6 +144,11 @@ class Pass:
     def default(cls, key: str) -> Any:
         """A parameter's default."""
         return next(f.default for f in dataclasses.fields(cls) if f.name == key)
+
+    @classmethod
+    def started(cls) -> Pass:
+        """The pass as a form begins with it."""
+        return cls(**{key: spec.start for key, spec in cls.params().items() if spec.start is not None})
 
     def chosen(self) -> dict[str, Any]:
         """The parameters that are not at their default."""

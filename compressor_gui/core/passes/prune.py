@@ -47,7 +47,13 @@ class Prune(Pass):
     summary: ClassVar[str] = "Set the weights of least magnitude to zero; biases are left alone."
 
     sparsity: float | None = param(
-        None, "number", "Sparsity", "Share of a layer's weights that are zero afterwards.", minimum=0, maximum=1
+        None,
+        "number",
+        "Sparsity",
+        "Share of a layer's weights that are zero afterwards.",
+        minimum=0,
+        maximum=1,
+        start=0.5,
     )
     threshold: float | None = param(
         None, "number", "Threshold", "Weights w with |w| below it become zero; instead of a sparsity.", minimum=0
@@ -78,11 +84,20 @@ class Prune(Pass):
 
     def with_layer(self, layer: Layer, sparsity: float) -> Prune:
         """The same step, with another sparsity for a layer, whatever it was called before."""
-        others = tuple(pair for pair in self.layers if pair[0] not in layer.names)
-        thresholds = tuple(pair for pair in self.thresholds if pair[0] not in layer.names)
+        bare = self.without_layer(layer)
         skip = tuple(name for name in self.skip if name not in layer.names)
-        layers = (*others, (layer.name, sparsity))
-        return dataclasses.replace(self, layers=layers, thresholds=thresholds, skip=skip)
+        return dataclasses.replace(bare, layers=(*bare.layers, (layer.name, sparsity)), skip=skip)
+
+    def without_layer(self, layer: Layer) -> Prune:
+        """The same step, without an amount of a layer's own."""
+        layers = tuple(pair for pair in self.layers if pair[0] not in layer.names)
+        thresholds = tuple(pair for pair in self.thresholds if pair[0] not in layer.names)
+        return dataclasses.replace(self, layers=layers, thresholds=thresholds)
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is any amount in it."""
+        return self.sparsity is not None or self.threshold is not None or bool(self._own)
 
     def wanted(self, layer: Layer, table: Magnitudes, together: Magnitudes | None = None) -> float:
         """The sparsity, 0..1, that this step gives a layer whose magnitudes are ``table``.
@@ -104,7 +119,7 @@ class Prune(Pass):
         """Prune. Raises PassError where nothing is asked, or a layer is named that does not exist."""
         layers = find_layers(graph)
         self._check_names(layers)
-        if self.sparsity is None and self.threshold is None and not self._own:
+        if not self.asks:
             raise PassError("nothing to prune", where=self.name, hint="give a sparsity or a threshold")
         asked = [(layer, amount) for layer in layers if (amount := self._amount(layer)) is not None]
         notes = [] if asked else [f"Nothing was pruned: {'all layers are skipped' if layers else 'there is no layer'}."]

@@ -38,7 +38,7 @@ class RemoveChannels(Pass):
     summary: ClassVar[str] = "Takes whole output channels out of all layers that share them: smaller and faster."
 
     share: float = param(
-        0.0, "number", "Share", "Of each layer's channels, how many are taken out.", minimum=0, maximum=0.99
+        0.0, "number", "Share", "Of each layer's channels, how many are taken out.", minimum=0, maximum=0.99, start=0.25
     )
     layers: Amounts = param(
         (), "amounts", "Share by layer", "A layer's own share; its group follows.", minimum=0, maximum=0.99
