@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,55 +11,22 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from compressor_gui.core.diff import Diff
-from compressor_gui.core.graph import ModelGraph
-from compressor_gui.core.regions import Region
-from compressor_gui.gui.canvas import picture as pictures
 from compressor_gui.gui.canvas.colouring import COLORS, TIPS, ColorBy, colour, depends_on
 from compressor_gui.gui.canvas.export import export_scenes
 from compressor_gui.gui.canvas.legend import Legend, key_of
 from compressor_gui.gui.canvas.pane import Pane
 from compressor_gui.gui.canvas.picture import Folding, Picture
+from compressor_gui.gui.canvas.subject import Subject
 from compressor_gui.gui.canvas.view import Canvas
 from compressor_gui.gui.canvas.views import Views
 from compressor_gui.gui.canvas.walk import counterpart, differing, matching, step_from
 from compressor_gui.gui.document import Document
-from compressor_gui.gui.state import State, View
+from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
 
 _ROOMY, _ARROW = 250, 24
 """Pixels of a pane from which on its heading leaves room for words, and of the arrow in their place."""
 QWIDGETSIZE_MAX = 16777215
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """What is to be drawn. Two are the same when they mean the very same objects, folded alike."""
-
-    view: View
-    before: ModelGraph
-    after: ModelGraph | None
-    diff: Diff | None
-    regions: tuple[Region, ...]
-    """The 8-bit regions of ``after``."""
-    folding: Folding
-
-    def is_same(self, other: Subject | None) -> bool:
-        """Whether a picture of the other one is a picture of this."""
-        return other is not None and (self.view, self.folding) == (other.view, other.folding) and all(
-            mine is theirs
-            for mine, theirs in ((self.before, other.before), (self.after, other.after), (self.diff, other.diff))
-        )  # fmt: skip
-
-    def draw(self) -> tuple[Picture, ...]:
-        """The pictures, from left to right. Takes a while: not for the GUI thread."""
-        if self.after is None or self.diff is None:
-            return (pictures.single(self.before, self.folding),)
-        if self.view == "compare":
-            return pictures.pair(self.before, self.after, self.diff, self.folding, self.regions)
-        if self.view == "overlay":
-            return (pictures.overlay(self.before, self.after, self.diff, self.folding, self.regions),)
-        return (pictures.single(self.after, self.folding, self.diff, found=self.regions),)
 
 
 class GraphPanel(QWidget):
