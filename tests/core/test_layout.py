@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressor_gui.core import layout
+from compressor_gui.core.aligned import aligned
 from compressor_gui.core.fold import fold
-from compressor_gui.core.layout import BOX_HEIGHT, BOX_WIDTH, ROW, Layout, aligned, plain, sugiyama, without_cycles
+from compressor_gui.core.layout import BOX_HEIGHT, BOX_WIDTH, ROW, Layout, plain, sugiyama, without_cycles
 from tests.support import conv_net, residual_net
 
 edge_lists = st.lists(

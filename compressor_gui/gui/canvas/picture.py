@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from compressor_gui.core.aligned import aligned
 from compressor_gui.core.diff import Diff
 from compressor_gui.core.fold import Folded, fold
 from compressor_gui.core.graph import ModelGraph, Node, parse_ref
-from compressor_gui.core.layout import Layout, aligned, layout
+from compressor_gui.core.layout import Layout, layout
 from compressor_gui.core.regions import Region, regions
 from compressor_gui.core.shapes import infer_shapes
 from compressor_gui.core.values import DType, Shape
