@@ -56,8 +56,7 @@ class Toolbar(QToolBar):
         brand.setObjectName("brand")
         self._brand = self.addWidget(brand)
         self.addAction(table["open"])
-        self.samples_button = self._menu_button("Samples", "Open a model that comes with the program",
-                                                self._samples_menu(open_path))  # fmt: skip
+        self._menu_button("Samples", "Open a model that comes with the program", self._samples_menu(open_path))
         self.addSeparator()
         self.addAction(table["undo"])
         self.addAction(table["redo"])
