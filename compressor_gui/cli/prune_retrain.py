@@ -76,8 +76,8 @@ _OPTIONS = (
     _choice(PruneRetrain, "rewind", "--rewind", REWINDS, "What starts again after each pruning."),
     _of(PruneRetrain, "rewind_epoch", "--rewind-epoch", "N", "Weights are rewound to those after so many epochs."),
     _choice(PruneRetrain, "loss", "--loss", LOSSES, "What is trained for; auto: classes where there are labels."),
-    _of(PruneRetrain, "labels", "--label-weight", "W",
-        "The labels' part of the loss; the rest: to answer as the original does."),
+    click.option("--label-weight", type=float, metavar="W", default=_default(PruneRetrain, "labels"), show_default=True,
+                 help="The labels' part of the loss; the rest: to answer as the original does."),
     _of(PruneRetrain, "temperature", "--temperature", "T", "How much the original's answers are softened."),
     _of(PruneRetrain, "logits", "--logits", "NODE", "The tensor before Softmax, where it is not found."),
     click.option("--output_layer", default="", metavar="NODE", help="The output to train, where it is not found."),
@@ -96,7 +96,7 @@ _OPTIONS = (
     click.option("--random-crop", type=float, default=1.0, help="Crop training pictures to as little as this share."),
     _of(Augmenting, "colour", "--colour", "SHARE", "Change brightness and contrast by up to this share."),
     click.option("--mixed-precision", is_flag=True, help="bfloat16, where the processor has it."),
-    _of(PruneRetrain, "strategy", "--strategy", "S", "Several devices: mirrored, or mirrored:N."),
+    _of(PruneRetrain, "strategy", "--strategy", "S", "Several devices: mirrored, mirrored:N or multi_worker."),
     _of(PruneRetrain, "checkpoint", "--checkpoint", "FOLDER", "Where each epoch is kept; the user's cache folder."),
     click.option("--save-recipe", metavar="FILE", help="Save the recipe, its weights beside it."),
 )  # fmt: skip
@@ -138,6 +138,11 @@ def prune_retrain(
         written = _write(found, model, graph, content, output, save_recipe)
         check = _check(engine, console, request, model, output) if written else None
     console.result(_report(found, written, check), lambda: _text(found, output, check))
+        if found.helped:
+            console.result(
+                {"helped": True, "seconds": found.seconds}, lambda: iter(["the first worker has the result"])
+            )
+            return
     for note in filter(None, (found.stopped, skipped(found.skipped), found.left_out)):
         console.note(note)
     if found.lacks:
@@ -171,6 +176,7 @@ def _request(model: ModelRef, data: DataSpec, test: DataSpec | None, options: di
     return request
 
 
+        labels=options.pop("label_weight"),
 def _taken(options: dict[str, Any], kind: type) -> dict[str, Any]:
     """The options that are fields of this kind."""
     return {field.name: options.pop(field.name) for field in dataclasses.fields(kind) if field.name in options}

@@ -13,7 +13,7 @@ import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from compressor_gui.core import datafiles
 from compressor_gui.core.caution import CPU_DEVICES, Ran, Training
@@ -32,6 +32,10 @@ REWINDS = ("learning_rate", "weights", "none")
 LOSSES = ("auto", "classes", "regression", "fidelity")
 OPTIMIZERS = ("adamw", "adam", "sgd")
 RATES = ("cosine", "constant", "step")
+MULTI_WORKER = "multi_worker"
+"""The strategy that trains on several machines."""
+_WORKERS = "TF_CONFIG"
+"""TensorFlow's variable of them. A process that has met them is of no use for anything else."""
 
 KEY_VERSION = 1
 """Part of the name of every checkpoint: raised when the same question gets another answer."""
@@ -125,6 +129,7 @@ class Retrained(Ran):
     sentence (empty: it meets the target).
 
     ``stopped``: why it ended before it was done (empty: it was done). ``resumed``: epochs taken from a checkpoint.
+    Without any point it is the answer of a worker that was not the first.
     """
 
     metric: str
@@ -139,6 +144,11 @@ class Retrained(Ran):
     skipped: tuple[str, ...] = ()
     resumed: int = 0
     seconds: float = 0.0
+
+    @property
+    def helped(self) -> bool:
+        """Whether this process only trained with others: the first worker has the result."""
+        return not self.points
 
     @property
     def point(self) -> Point:
@@ -271,9 +281,21 @@ class PruneRetrain(Training[Retrained]):
     mixed_precision: bool = False
 
     def environment(self) -> dict[str, str]:
-        """With as many parts of the processor as the strategy has devices."""
+        """With as many parts of the processor as the strategy has devices, or who the workers are."""
         parts = cpu_devices(self.strategy)
-        return {**super().environment(), **({CPU_DEVICES: str(parts)} if parts else {})}
+        devices = {CPU_DEVICES: str(parts)} if parts else {}
+        workers = {_WORKERS: os.environ.get(_WORKERS, "")} if self.strategy == MULTI_WORKER else {}
+        return {**super().environment(), **devices, **workers}
+
+    def after_crash(self) -> Self | None:
+        """As for others; but of several workers none starts again alone."""
+        return None if self.strategy == MULTI_WORKER else super().after_crash()
+
+    def given_up(self, reason: str) -> str:
+        """The sentence on a crash; TensorFlow ends a worker whose first one is gone as if it had crashed."""
+        if self.strategy == MULTI_WORKER:
+            return f"another worker has ended, or TensorFlow crashed here: {reason}"
+        return super().given_up(reason)
 
     def check(self) -> None:
         """Raise CompressorError where a field has a value that no run can have."""

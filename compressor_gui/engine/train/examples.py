@@ -7,6 +7,7 @@ a checkpoint sees what it would have seen.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ def read_examples(spec: DataSpec, graph: ModelGraph, batch: int, job: Job, *, nu
     )
 
 
+@functools.lru_cache(1)  # an epoch is trained in many calls
 def order(seed: int, epoch: int, n: int) -> tuple[np.ndarray, np.ndarray]:
     """The order of the examples in an epoch, [n], and the random numbers 0..1 of each, [n, 7], by its number."""
     random = np.random.default_rng((seed, epoch))

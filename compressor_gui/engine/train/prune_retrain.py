@@ -51,7 +51,7 @@ def prune_retrain(request: PruneRetrain, job: Job) -> Retrained:
     with deterministic(), bfloat16(request.mixed_precision) as note:
         run = _Run(request, job)
         run.tell(note)
-        return run.answer()
+        return run.with_others()
 
 
 class _Run:
@@ -67,6 +67,7 @@ class _Run:
         self._file_bytes = len(data)
         self._path = checkpoint_file(request, data)
         self._setup = Setup(request, graph, job)
+        self._setup.team.agree(self._path.stem)
         self._network, self._task = self._setup.network, self._setup.task
         self._trainer: Trainer = self._setup.trainer()
         self._masks = Masks(request, self._trainer)
@@ -83,6 +84,21 @@ class _Run:
         if note and note not in self._notes:
             self._notes.append(note)
             self._job.piece(News(note=note))
+
+    def with_others(self) -> Retrained:
+        """The answer of the worker that decides; any other one trains what that says, and has none."""
+        team = self._setup.team
+        if not team.chief:
+            self._trainer.follow(self._job)
+            n = len(self._setup.train), len(self._setup.test)
+            return Retrained(self._task.metric, (), 0, (), *n, seconds=self._seconds)
+        failed = True
+        try:
+            answer = self.answer()
+            failed = False
+        finally:
+            team.dismiss(failed=failed)
+        return answer
 
     def answer(self) -> Retrained:
         """Train to the end, or to what ends it earlier."""
@@ -221,7 +237,7 @@ class _Run:
             last = time.perf_counter()
             self._tell_batches(Batches(step, number, *self._progress(number, at), trained.loss, rate(at - 1), speed))
             self._job.wait()
-            if self._job.finishing.is_set():
+            if self._job.finishing.is_set() or self._trainer.finishing:
                 raise _Finished
         value = self._trainer.value(self._setup.test, self._job)
         if not np.isfinite(value):

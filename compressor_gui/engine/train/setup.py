@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.serve import Job
-from compressor_gui.core.training import PruneRetrain, train_and_test
+from compressor_gui.core.training import MULTI_WORKER, PruneRetrain, train_and_test
 from compressor_gui.core.units import counted
-from compressor_gui.engine.train.devices import open_strategy
+from compressor_gui.engine.train.devices import open_team
 from compressor_gui.engine.train.examples import Augmenter, read_examples
 from compressor_gui.engine.train.tasks import Task, check_labels, find_task, missing_classes
 from compressor_gui.engine.train.trainable import Trainable
@@ -19,7 +19,9 @@ class Setup:
     def __init__(self, request: PruneRetrain, graph: ModelGraph, job: Job) -> None:
         """Raises CompressorError where they don't fit together."""
         self._request = request
-        self._strategy = open_strategy(request.strategy, request.optimizing.batch)
+        if request.strategy == MULTI_WORKER:
+            job.progress(0, 0, "waiting for the other workers")
+        self.team = open_team(request.strategy, request.optimizing.batch)
         self.notes: list[str] = []
         self.network = Trainable(graph, request.layers, request.freeze, where=request.model.path)
         train, test = train_and_test(request.data, request.test)
@@ -38,7 +40,7 @@ class Setup:
         """A trainer with the file's weights."""
         request = self._request
         augment = Augmenter(request.augmenting, self.train)
-        return Trainer(self.network, self.task, request.optimizing, augment, self.train, request.seed, self._strategy)
+        return Trainer(self.network, self.task, request.optimizing, augment, self.train, request.seed, self.team)
 
     def _check_labels(self) -> None:
         classes, names = self.task.classes, dict(enumerate(self.train.classes))

@@ -16,6 +16,7 @@ from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.serve import Job
 from compressor_gui.core.training import Optimizing
 from compressor_gui.engine.session import TF_ERRORS, failure, quiet, tf
+from compressor_gui.engine.train.devices import Order, Team, lost
 from compressor_gui.engine.train.examples import Augmenter, Examples, order, parts
 from compressor_gui.engine.train.tasks import Task
 from compressor_gui.engine.train.trainable import Trainable
@@ -64,19 +65,23 @@ class Trainer:
         augment: Augmenter,
         examples: Examples,
         seed: int,
-        strategy: Any = None,
+        team: Team | None = None,
     ) -> None:
         tf.keras.utils.set_random_seed(seed)
         self.network, self.task, self.examples = network, task, examples
         self._augment, self._seed = augment, seed
         self.batch = examples.batch
-        self._strategy = strategy or tf.distribute.get_strategy()
+        self._team = team or Team()
+        self._strategy = self._team.strategy
         with self._strategy.scope():
             self._make_variables(how)
         self._originals = {name: tf.constant(value) for name, value in network.constants.items()}
         self._constants = {name: tf.constant(value) for name, value in examples.constants.items()}
         self._train = self._compiled_training()
         self._group = 1
+        self._changed = True  # by other means than training, which the other workers have to hear of
+        self.finishing = False
+        """Whether the user of another worker wants what there is."""
 
     def _make_variables(self, how: Optimizing) -> None:
         """The weights, what masks them, and what the optimizer remembers of them."""
@@ -95,6 +100,7 @@ class Trainer:
 
     def restart(self) -> None:
         """Let the optimizer forget what it remembers."""
+        self._changed = True
         for slot in self._optimizer.variables:
             slot.assign(tf.zeros_like(slot))
 
@@ -106,6 +112,7 @@ class Trainer:
 
     @weights.setter
     def weights(self, values: Mapping[str, np.ndarray]) -> None:
+        self._changed = True
         for name, value in values.items():
             self._variables[name].assign(value)
 
@@ -121,6 +128,7 @@ class Trainer:
 
     def set_masks(self, masks: Sequence[np.ndarray], *, hold: bool = True) -> None:
         """Other masks; with ``hold`` what they leave out is zero from now on, else it fades."""
+        self._changed = True
         for name, mask in zip(self._masks, masks, strict=True):
             self._masks[name].assign(mask.astype(np.float32))
             self._allowed[name].assign(np.where(mask, np.float32(1), np.float32(0 if hold else _FADING)))
@@ -140,6 +148,7 @@ class Trainer:
 
     def restore(self, found: Mapping[str, np.ndarray]) -> None:
         """Go back to a :meth:`state`."""
+        self._changed = True
         for kind, variables in (("weights", self._variables), ("masks", self._masks), ("allowed", self._allowed)):
             for name, variable in variables.items():
                 variable.assign(found[f"{kind}/{name}"].astype(np.float32))
@@ -156,20 +165,37 @@ class Trainer:
     def epoch(self, number: int, rate: Callable[[int], float], stops: Sequence[int] = ()) -> Iterator[Trained]:
         """Train one epoch; ``rate(batch)`` is the learning rate. No group of batches goes beyond one of ``stops``, so
         that masks can be changed behind that many. Raises CompressorError."""
-        chosen, draws = order(self._seed, number, len(self.examples))
         one = self.batch * self.examples.values[:1].nbytes
         most = max(1, _MOST_BYTES // max(1, one))
         at = 0
         while at < self.batches:
             end = min([self.batches, at + min(self._group, most), *(stop for stop in stops if stop > at)])
-            some = chosen[at * self.batch : end * self.batch].reshape(end - at, self.batch)
-            values, targets = self._taken(some)
             rates = np.array([rate(batch) for batch in range(at, end)], np.float32)
+            group = Order(number, at, rates, self._changed)
             start = time.perf_counter()
-            losses = self._called(self._train, values, targets, draws[some], rates)
+            self.finishing = self._team.tell(group)
+            losses = self._obey(group)
             self._aim(end - at, time.perf_counter() - start)
             yield Trained(losses)
             at = end
+
+    def follow(self, job: Job) -> None:
+        """Train what the chief says until the run has ended. Raises CompressorError."""
+        while (group := self._team.hear(finish=job.finishing.is_set())) is not None:
+            self._obey(group)
+            job.progress(0, 0, f"training with others, epoch {group.epoch}")
+
+    def _obey(self, group: Order) -> np.ndarray:
+        """Train a group of batches; their losses."""
+        if group.aligned and self._team.workers > 1:
+            state = self.state()
+            self.restore(dict(zip(state, self._team.share(list(state.values())), strict=True)))
+        self._changed = False
+        chosen, draws = order(self._seed, group.epoch, len(self.examples))
+        end = group.at + len(group.rates)
+        some = chosen[group.at * self.batch : end * self.batch].reshape(-1, self.batch)
+        losses: np.ndarray = self._called(self._train, *self._taken(some), draws[some], group.rates)
+        return losses
 
     def _taken(self, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         targets = self.examples.targets
@@ -211,7 +237,8 @@ class Trainer:
             with quiet():
                 return tf.nest.map_structure(lambda tensor: tensor.numpy(), function(*arguments))
         except TF_ERRORS as error:
-            raise failure(error, "TensorFlow can't train this graph", self.network.where) from None
+            gone = lost(error) if self._team.workers > 1 else None
+            raise gone or failure(error, "TensorFlow can't train this graph", self.network.where) from None
 
     def _used(self) -> dict[str, Any]:
         """The trained constants as the network uses them."""
