@@ -13,6 +13,7 @@ from compressor_gui.cli.console import Console, read_model, table, with_console
 from compressor_gui.cli.data_options import DataOptions, with_data, with_scheduler
 from compressor_gui.cli.model import with_model
 from compressor_gui.core import units
+from compressor_gui.core.experiment_table import SIGNIFICANT
 from compressor_gui.core.jobs import EXACT_DB, EngineClient
 from compressor_gui.core.measure import Accuracy, Evaluate, Evaluation, Fidelity, ModelRef
 
@@ -116,7 +117,7 @@ def _text(found: Evaluation, model: ModelRef, original: ModelRef | None) -> Iter
         rows = [_row(ref, accuracy) for ref, accuracy in models]
         yield from table(("", "top-1", "95 % interval", "top-5", "error", "loss"), rows, "<>>>>>")
     if found.mcnemar_p is not None:
-        may = "may be chance" if found.mcnemar_p >= 0.05 else "is hardly chance"
+        may = "may be chance" if found.mcnemar_p >= SIGNIFICANT else "is hardly chance"
         yield f"the difference {may}: McNemar's p = {found.mcnemar_p:.3g}"
     if found.fidelity:
         yield from [""] * (found.accuracy.top1 is not None)
