@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from compressor_gui.cli import cli
@@ -73,6 +75,35 @@ def test_the_same_between_fused_layers() -> None:
     assert second.fused
     (island,) = islands((first, second))
     assert (island.nodes, island.reason, island.elements) == (("torn",), "Sigmoid has no 8-bit kernel", 640)
+
+
+def split(net: Net) -> None:
+    start, net.top = net.top, net.const("axis", 3, DType.INT32)
+    net.then("Split", start, name="torn", num_split=1)
+
+
+def resized(net: Net) -> None:
+    net.then("ResizeBilinear", net.const("size", (8, 8), DType.INT32), name="torn", half_pixel_centers=True)
+
+
+def swish(net: Net) -> None:
+    start = net.top
+    net.then("Add", net.const("three", 3.0)).then("Relu6").then("Mul", start, name="torn")
+
+
+@pytest.mark.parametrize(
+    ("tear", "reason"),
+    [
+        (split, "codes are handed on from first outputs only, and a split has several"),
+        (resized, "the 8-bit kernel of ResizeBilinear gains nothing, conversions counted"),
+        (swish, "no fused 8-bit kernel for Mul of two tensors, as in a hard swish or a gate"),
+    ],
+)
+def test_what_the_fused_kernels_are_not_used_for(tear: Callable[[Net], None], reason: str) -> None:
+    net = Net((1, 8, 8, 3)).conv(5).bias()
+    tear(net)
+    reasons = {part for island in islands(fused(net.conv(5).bias().build())) for part in island.reason.split("; ")}
+    assert reason in reasons
 
 
 def test_an_unknown_size_is_not_guessed() -> None:

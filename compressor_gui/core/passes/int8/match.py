@@ -34,6 +34,11 @@ _KINDS: dict[str, Kind] = {
 _BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "BatchNormWithGlobalNormalization")
 _CLAMPS = {"Relu": float("inf"), "Relu6": 6.0}
 _SUMS = ("Add", "AddV2", "AddN")
+_UNUSED_KERNELS = {
+    "ResizeBilinear": "the 8-bit kernel of ResizeBilinear gains nothing, conversions counted",
+    **dict.fromkeys(("Split", "SplitV"), "codes are handed on from first outputs only, and a split has several"),
+}
+"""Operations with an 8-bit kernel that is not used -> why."""
 _AFFINE = (*_BATCH_NORMS[:3], *_CLAMPS, "Mul", "Div", "RealDiv", "Add", "AddV2", "Sub", "BiasAdd")
 
 Pads = tuple[tuple[int, int], ...]
@@ -336,9 +341,11 @@ def _why_no_part(graph: ModelGraph, node: Node) -> str:
         }
         if len(dims - {None}) > 1:
             return f"no 8-bit kernel for {node.op} with a broadcast"
+        if node.op == "Mul" and not any(graph.constant(node, at) for at in (0, 1)):
+            return "no fused 8-bit kernel for Mul of two tensors, as in a hard swish or a gate"
     if node.op in (*_CLAMPS, *_SUMS, "BiasAdd"):
         return f"{node.op} is 8-bit only as part of the layer in front of it"
-    return f"{node.op} has no 8-bit kernel"
+    return _UNUSED_KERNELS.get(node.op, f"{node.op} has no 8-bit kernel")
 
 
 def _place(graph: ModelGraph, node: Node) -> str:
