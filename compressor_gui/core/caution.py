@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
+from compressor_gui.core.machine import ONEDNN
 from compressor_gui.core.protocol import Request
 
 REMAPPER = "COMPRESSOR_REMAPPER"
 """The engine's own switch; :mod:`compressor_gui.engine.session` reads it."""
-ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
-"""TensorFlow's."""
 CPU_DEVICES = "COMPRESSOR_CPU_DEVICES"
 """Into how many devices the engine cuts the processor, which TensorFlow has to be told before it starts."""
 
@@ -41,16 +40,6 @@ class Cautious(Request[R]):
     def environment(self) -> dict[str, str]:
         """The switches of what is left out."""
         return dict.fromkeys(_LADDER[: self.caution], "0")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training(Cautious[R]):
-    """A request that trains: with oneDNN, by which convolutions train about twice as fast, unless TensorFlow crashed
-    with it."""
-
-    def environment(self) -> dict[str, str]:
-        """The switches, oneDNN's on where it is not left out."""
-        return {ONEDNN: "1", **super().environment()}
 
 
 @dataclass(frozen=True, kw_only=True)

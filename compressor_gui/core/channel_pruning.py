@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from compressor_gui.core.caution import Ran, Training
+from compressor_gui.core.caution import Cautious, Ran
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError, check_bounds
 from compressor_gui.core.measure import ModelRef
@@ -73,7 +73,7 @@ class ChannelsPruned(Ran):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PruneChannels(Training[ChannelsPruned]):
+class PruneChannels(Cautious[ChannelsPruned]):
     """Remove channels (:class:`.passes.remove_channels.RemoveChannels`), retrain, measure the time, until ``speedup``
     is reached; or ``share`` of them, in ``steps`` steps. :class:`ChannelNews` come as pieces.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from compressor_gui.core.caution import Ran, Training
+from compressor_gui.core.caution import Cautious, Ran
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError, check_bounds
 from compressor_gui.core.measure import ModelRef
@@ -54,7 +54,7 @@ class Lesson(News):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distill(Training[Distilled]):
+class Distill(Cautious[Distilled]):
     """Train ``student`` (one of :data:`.students.STUDENTS`, or a ``.pb`` file) to answer as ``teacher`` does, and write
     it to ``output``; :class:`Lesson` after :class:`Lesson` comes as a piece.
 

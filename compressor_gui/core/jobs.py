@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from compressor_gui.core import units
 from compressor_gui.core.caution import Cautious, Ran
+from compressor_gui.core.machine import ONEDNN
 from compressor_gui.core.memory import parse_bytes
 from compressor_gui.core.protocol import Cancelled, Died, Done, Event, Failed, Progress, Request
 from compressor_gui.core.worker import JobCancelled, Listener, Worker, WorkerDied
@@ -145,6 +146,9 @@ class EngineClient(Worker):
 
     ``memory_bytes`` is what it may have, 0 for no limit; unless given, it is what the variable
     ``COMPRESSOR_ENGINE_MEMORY`` says (``4GB``). Raises CompressorError where that is no size.
+
+    TensorFlow runs with its oneDNN kernels, unless the user's environment turns them off: fused 8-bit operations have
+    no others, and where TensorFlow leaves them off (without VNNI) convolutions train twice as fast with them.
     """
 
     def __init__(
@@ -152,4 +156,5 @@ class EngineClient(Worker):
     ) -> None:
         if memory_bytes is None:
             memory_bytes = parse_bytes(os.environ.get(MEMORY, "0"), MEMORY)
-        super().__init__("compressor_gui.engine", on_event, memory_bytes=memory_bytes, background=background)
+        super().__init__("compressor_gui.engine", on_event, memory_bytes=memory_bytes, background=background,
+                         environment={ONEDNN: os.environ.get(ONEDNN, "1")})  # fmt: skip

@@ -38,7 +38,12 @@ def has_vnni() -> bool | None:
     return bool({"avx512_vnni", "avx_vnni"}.intersection(text.split()))
 
 
+def onednn_is_default() -> bool:
+    """Whether TensorFlow uses oneDNN here by itself: with VNNI, and where that is not known."""
+    return has_vnni() is not False
+
+
 def onednn_is_on() -> bool:
     """Whether TensorFlow uses oneDNN here: where the variable says so, or else by itself with VNNI."""
     said = os.environ.get(ONEDNN)
-    return has_vnni() is not False if said is None else said == "1"
+    return onednn_is_default() if said is None else said == "1"

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
@@ -181,8 +181,11 @@ class Worker:
         patience: float = 2.0,
         memory_bytes: int = 0,
         background: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """``patience``: seconds that a running job has to answer a cancel before its process is killed.
+
+        ``environment``: variables of its processes beside this one's own; a request's come before them.
 
         ``background``: the process gives way to others wherever processors are short, but while it takes times.
         ``memory_bytes``: what the process may have, 0 for no limit. It may be set at any time, and holds for the
@@ -191,6 +194,7 @@ class Worker:
         self.module = module
         self.memory_bytes = memory_bytes
         self._background = background
+        self._environment = dict(environment or {})
         self._on_event = on_event or (lambda job, event: None)
         self._patience = patience
         self._numbers = itertools.count(1)
@@ -352,7 +356,8 @@ class Worker:
         except ProtocolError as error:
             return Failed(str(error))
         try:
-            process = self._started(request.environment(), self._background and not request.timed)
+            environment = {**self._environment, **request.environment()}
+            process = self._started(environment, self._background and not request.timed)
         except OSError as error:
             return Died(f"its process can't be started: {error.strerror or error}")
         if process is None:

@@ -13,6 +13,8 @@ from compressor_gui.core.compare import compare_output
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.jobs import CHECK_INPUTS, CheckExport, ExportCheck
+from compressor_gui.core.machine import ONEDNN, onednn_is_default
+from compressor_gui.core.passes.int8.kernels import FUSED_OPS
 from compressor_gui.core.serve import Job
 from compressor_gui.core.trust import refuse_untrusted
 from compressor_gui.core.units import shape as shape_text
@@ -70,9 +72,16 @@ def check_export(request: CheckExport, job: Job) -> ExportCheck:
     return ExportCheck(
         outputs=tuple(outputs),
         inputs=reference.described,
-        notes=reference.notes,
+        notes=(*reference.notes, *_needs(candidate.graph)),
         seconds=time.perf_counter() - start,
     )
+
+
+def _needs(graph: ModelGraph) -> tuple[str, ...]:
+    """A sentence on a file that does not run everywhere as this check ran it."""
+    if onednn_is_default() or FUSED_OPS.isdisjoint(node.op for node in graph.values()):
+        return ()
+    return (f"on processors without VNNI, as this one, TensorFlow runs it only where {ONEDNN}=1 is set",)
 
 
 def _load(path: str, outputs: tuple[str, ...], request: CheckExport, sha256: str = "") -> _Model:

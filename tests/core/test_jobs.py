@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressor_gui.core import protocol
+from compressor_gui.core import worker as worker_module
 from compressor_gui.core.caution import ONEDNN, REMAPPER
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import MEMORY, CheckExport, EngineClient, ExportCheck, Hello, OutputCheck
@@ -149,6 +150,27 @@ def test_after_a_crash_the_remapper_is_left_out_then_onednn_too() -> None:
     assert third.after_crash() is None
     found = [request.environment() for request in (first, second, third)]
     assert found == [{}, {REMAPPER: "0"}, {REMAPPER: "0", ONEDNN: "0"}]
+
+
+@pytest.mark.parametrize(("said", "is_there"), [(None, "1"), ("0", "0"), ("1", "1")])
+def test_the_engine_has_onednn_unless_the_user_turns_it_off(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, is_there: str
+) -> None:
+    monkeypatch.delenv(ONEDNN, raising=False)
+    if said is not None:
+        monkeypatch.setenv(ONEDNN, said)
+    started: list[dict[str, str]] = []
+
+    def start(module: str, environment: dict[str, str], memory: int, background: bool) -> None:
+        started.append(environment)
+        raise OSError("no process for a test")
+
+    monkeypatch.setattr(worker_module, "_Process", start)
+    with EngineClient() as engine:
+        for caution in range(3):
+            with pytest.raises(WorkerDied):
+                engine.run(CheckExport("a", "b", ("x",), caution=caution))
+    assert [environment[ONEDNN] for environment in started] == [is_there, is_there, "0"]
 
 
 def test_an_answer_says_what_was_left_out() -> None:

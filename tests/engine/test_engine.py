@@ -10,6 +10,7 @@ from compressor_gui.core.compare import compare_output, sqnr_db
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.jobs import EXACT_DB, CheckExport, EngineClient, ExportCheck, Hello, OutputCheck
+from compressor_gui.core.passes.int8.kernels import CONV
 from compressor_gui.core.pbio import to_text, write_graph
 from compressor_gui.core.recipe import digest
 from compressor_gui.core.values import DType, Shape
@@ -205,6 +206,19 @@ def test_a_graph_for_which_no_input_is_found_is_loaded_only(check: Check) -> Non
     found = check(reshaped(None, (-1, 10_007)))
     assert found.outputs == ()
     assert found.notes[0].startswith("no input could be made that the original runs on: ")
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(("op", "by_itself", "said"), [("Neg", False, 0), (CONV.op, True, 0), (CONV.op, False, 1)])
+def test_a_file_that_needs_onednn_is_said_where_tensorflow_leaves_it_off(
+    monkeypatch: pytest.MonkeyPatch, op: str, by_itself: bool, said: int
+) -> None:
+    from compressor_gui.engine import check as checks
+
+    monkeypatch.setattr(checks, "onednn_is_default", lambda: by_itself)
+    notes = checks._needs(graph(placeholder("x", (1, 4)), node("y", op, "x")))
+    assert len(notes) == said
+    assert all("TF_ENABLE_ONEDNN_OPTS=1" in note for note in notes)
 
 
 @pytest.mark.tensorflow
