@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from compressor_gui.core import datafiles
-from compressor_gui.core.caution import CPU_DEVICES, Ran, Training
+from compressor_gui.core.caution import CPU_DEVICES, Cautious, Ran
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError, check_bounds
 from compressor_gui.core.measure import ModelRef
@@ -228,7 +228,7 @@ class Goal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PruneRetrain(Training[Retrained]):
+class PruneRetrain(Cautious[Retrained]):
     """Prune, retrain with the zeros held, repeat; :class:`News` come as pieces.
 
     ``data`` are the training examples; ``test`` those that a point is measured on: None holds a part of ``data`` out
