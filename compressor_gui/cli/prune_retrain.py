@@ -20,9 +20,10 @@ from compressor_gui.cli.model import with_model
 from compressor_gui.core import pbio, units
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.experiment_table import SIGNIFICANT
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.jobs import EngineClient
-from compressor_gui.core.measure import Evaluate, Evaluation, ModelRef
+from compressor_gui.core.measure import Accuracy, Evaluate, Evaluation, ModelRef
 from compressor_gui.core.names import elide, short_names
 from compressor_gui.core.recipe import Recipe, Replayer, digest
 from compressor_gui.core.training import (
@@ -42,6 +43,8 @@ from compressor_gui.core.training import (
     weights_step,
 )
 from compressor_gui.core.worker import Worker
+
+_WAY_OUT = "prune less, or retrain for more epochs"
 
 
 def _default(kind: type, name: str) -> Any:
@@ -120,7 +123,7 @@ def prune_retrain(
 
     Each epoch is a line on standard error (with --json an object), and a checkpoint: a run that was killed goes on when
     it is asked again. Ctrl+C stops and writes the best of what there is; --seed decides all that is random. Exit code
-    1: the goal was not met, OUT is the nearest point.
+    1: the goal was not met, OUT is the nearest point. A result far below the original on the test data is a warning.
 
     \b
     Examples:
@@ -142,9 +145,12 @@ def prune_retrain(
             return
         written = _write(found, model, graph, content, output, save_recipe)
         check = _check(engine, console, request, model, output) if written else None
-    console.result(_report(found, written, check), lambda: _text(found, output, check))
+    warning = _warning(found, check, request.goal)
+    console.result(_report(found, written, check, warning), lambda: _text(found, output, check))
     for note in filter(None, (found.stopped, skipped(found.skipped), found.left_out)):
         console.note(note)
+    if warning:
+        console.warn(warning)
     if found.lacks:
         console.problem(f"the goal was not met: {found.lacks}")
     if not written:
@@ -260,11 +266,38 @@ def _check(engine: Worker, console: Console, request: PruneRetrain, model: Model
     return engine.run(Evaluate(written, test, model, output=request.output), console.progress)
 
 
-def _report(found: Retrained, written: bool, check: Evaluation | None) -> dict[str, Any]:
+def _warning(found: Retrained, check: Evaluation | None, goal: Goal) -> str:
+    """What the user should know before using the file: it is worse than the original, by far or beyond chance.
+
+    A lower top-1 is none where the goal says how far it may fall.
+    """
+    if check is None:
+        return ""
+    if found.metric == "top1":
+        return _fallen(check.accuracy, check.against, check.mcnemar_p) if goal.max_drop is None else ""
+    far = [one.check for one in check.fidelity if one.check.far]
+    worst = min(far, key=lambda output: output.sqnr_db, default=None)
+    shown = f"{worst.name}: {units.decibel(worst.sqnr_db)}" if worst else ""
+    return f"the outputs are far from the original's ({shown}): {_WAY_OUT}" if worst else ""
+
+
+def _fallen(ours: Accuracy, theirs: Accuracy | None, p: float | None) -> str:
+    if theirs is None or theirs.top1 is None or ours.top1 is None or p is None or p >= SIGNIFICANT:
+        return ""
+    if ours.top1 >= theirs.top1:
+        return ""
+    examples = units.counted(ours.n, "test example")
+    values = f"{_value('top1', ours.top1)}, the original has {100 * theirs.top1:.2f} %"
+    return f"{values}, which is hardly chance on {examples}: {_WAY_OUT}"
+
+
+def _report(found: Retrained, written: bool, check: Evaluation | None, warning: str) -> dict[str, Any]:
     """What ``prune_retrain --json`` prints."""
     points = [{**dataclasses.asdict(point), "ratio": point.ratio, "sparsity": point.sparsity} for point in found.points]
     report = {**dataclasses.asdict(found), "points": points, "point": points[found.chosen], "written": written}
     report["written_top1"] = check.accuracy.top1 if check else None
+    report["original_top1"] = check.against.top1 if check and check.against else None
+    report["warning"] = warning or None
     return report
 
 
