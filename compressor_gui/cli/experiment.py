@@ -14,7 +14,7 @@ from compressor_gui.cli.model import with_model
 from compressor_gui.cli.pictures import CHARTS, check_kind, save_chart, write_picture
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.experiment import VARIANTS, Experiment, Table, base_of, conduct, run
-from compressor_gui.core.experiment_table import as_csv, captions, cells, chart, heads, markdown, report
+from compressor_gui.core.experiment_table import as_csv, captions, cells, chart, heads, markdown, report, title
 from compressor_gui.core.jobs import EngineClient
 from compressor_gui.core.measure import METHODS, ModelRef
 from compressor_gui.core.recipe import Recipe, digest
@@ -48,7 +48,7 @@ def experiment(
     The rows: float; 8-bit weights; 8-bit operations with ranges found at each run; with ranges stored from 10 and from
     1,000 examples; fused int8. The columns: top-1 with its 95 % interval and recall_5 (without labels the SQNR of the
     worst output against float), the file's bytes, and latency at batch 1, timed in turns with float. The steps of
-    --recipe come first in every row.
+    --recipe come first in every row. A row that can't be made or measured says why, the others go on; exit code 1.
 
     \b
     Example:
@@ -80,6 +80,11 @@ def experiment(
         if files and not row.problem:
             row.recipe.save(files[row.name])
     console.result(report(found), lambda: _text(found))
+    failed = [f"{title(row)}: {row.problem}" for row in found.rows if row.problem]
+    for words in failed:
+        console.problem(f"a row could not be measured: {words}")
+    if failed:
+        click.get_current_context().exit(1)
 
 
 def _calibrating(data: DataOptions, path: str) -> DataOptions:

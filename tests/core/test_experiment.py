@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import xml.etree.ElementTree as ET
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,17 @@ def test_the_command_writes_every_kind_and_recipes_that_compress_takes(model: Pa
                                     "--recipe", str(folder / "fused.recipe.json")])  # fmt: skip
     assert made.exit_code == 0, made.output
     assert "another file" not in made.output
+
+
+def test_a_row_that_failed_is_exit_code_1(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = partial(FakeEngine, broken=(Latency, "fuse_int8"))
+    monkeypatch.setattr(import_module("compressor_gui.cli.experiment"), "EngineClient", broken)
+    table = model.with_name("t.md")
+    result = command(model, "-o", table)
+    assert result.exit_code == 1
+    words = "a row could not be measured: fused int8, 1,000 examples: engine: it broke (mend it)"
+    assert words in result.stderr.splitlines()
+    assert "fused int8, 1,000 examples failed" in table.read_text()
 
 
 def test_the_command_prints_json(model: Path) -> None:
