@@ -6,8 +6,8 @@ state identical (``old.x is new.x``) does nothing.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from compressor_gui.core.layers import Layer
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.recipe import Recipe, Replayer
 from compressor_gui.core.regions import Region, regions
-from compressor_gui.core.stats import Magnitudes
+from compressor_gui.core.stats import Magnitudes, magnitudes
 from compressor_gui.gui.background import Background, Superseded
 from compressor_gui.gui.history import History
 from compressor_gui.gui.state import Made, Source, State, View, load_source, make
@@ -46,12 +46,14 @@ class Document(QObject):
         self._untold: list[tuple[State, State]] = []
         self._replayer: Replayer | None = None
         self._replaying = False
+        self._counted: dict[str, Magnitudes] = {}
+        """The tables of the source's layers."""
         self._resting = QTimer(self, singleShot=True, interval=REST)
         self._resting.timeout.connect(self._replay)
 
     def set(self, **changes: Any) -> None:
         """Change some fields of the state and tell the views."""
-        self._become(dataclasses.replace(self.state, **changes))
+        self._become(replace(self.state, **changes))
 
     def _become(self, state: State) -> None:
         """Change the state and tell the views, one change after the other: a view that changes the state while it is
@@ -74,6 +76,7 @@ class Document(QObject):
         def done(source: Source) -> None:
             self._replayer = Replayer(source.graph)
             self._history = History((Recipe(sha256=source.sha256),))
+            self._counted = {}
             self._become(State(source, self._history.current))
             self._count_magnitudes(source)
             self._replay()
@@ -122,7 +125,18 @@ class Document(QObject):
                     found[layer.name] = Magnitudes.of(core_layers.layer_weights(source.graph, layer))
             return found
 
-        self.background.run(work, lambda found: self.set(magnitudes=found), self._fail)
+        def done(found: dict[str, Magnitudes]) -> None:
+            self._counted = found
+            self.set(magnitudes=self._moved_magnitudes(self.state.made))
+
+        self.background.run(work, done, self._fail)
+
+    def _moved_magnitudes(self, made: Made | None) -> dict[str, Magnitudes]:
+        """The tables of the weights that the sliders move; none while the source's are still being counted."""
+        if made is None or not self._counted or not made.bases.layers:
+            return self._counted
+        replaced = {name: magnitudes(base.layer.tensor) for name, base in made.bases.layers.items()}
+        return {**self._counted, **replaced}
 
     # -- recipe and undo -----------------------------------------------------------------------------------------
 
@@ -136,7 +150,11 @@ class Document(QObject):
         self._go(self._history.changed(recipe, merge), **changes)
 
     def end_merge(self) -> None:
-        """The next change is a step of its own."""
+        """The next change is a step of its own; what a slider left in the recipe that does nothing goes."""
+        history = self._history
+        if history.merge and (tidy := self._without_idle_prunes()) != self.state.recipe:
+            unmoved = history.before is not None and tidy == history.before.current
+            self._go(history.taken_back() if unmoved else history.changed(tidy, history.merge))
         self._history = self._history.rested()
         if self._resting.isActive():
             self._resting.stop()
@@ -185,7 +203,7 @@ class Document(QObject):
         def done(made: Made | None) -> None:
             self._replaying = False
             if made is not None and self.state.source is source:
-                self.set(made=made)
+                self.set(made=made, magnitudes=self._moved_magnitudes(made))
             self._replay()
 
         def failed(error: Exception) -> None:
@@ -200,19 +218,37 @@ class Document(QObject):
 
     # -- pruning by hand -----------------------------------------------------------------------------------------
 
-    def prune_step(self) -> tuple[int, Prune] | None:
-        """The recipe's first active prune step, which the sliders move, and its index."""
-        for index, step in enumerate(self.state.recipe.steps):
+    def base(self, layer: Layer) -> Layer:
+        """A source layer as the step left it that last put other weights in place of its own."""
+        found = self.state.made.bases.layers.get(layer.name) if self.state.made else None
+        return found.layer if found else layer
+
+    def prune_place(self, layer: Layer | None = None, recipe: Recipe | None = None) -> int:
+        """From where on a prune step acts on the weights that a layer (None: every layer) ends with.
+
+        That is behind the last step that puts others in their place, or the recipe's beginning.
+        """
+        bases = self.state.made.bases.layers if self.state.made else {}
+        replacing = {base.step for name, base in bases.items() if layer is None or name == layer.name}
+        steps = (recipe or self.state.recipe).steps
+        return max((at + 1 for at, step in enumerate(steps) if step.enabled and step.transform in replacing), default=0)
+
+    def prune_step(self, layer: Layer | None = None, recipe: Recipe | None = None) -> tuple[int, Prune] | None:
+        """The active prune step that a layer's slider (None: that of all layers) moves, and its index."""
+        recipe = recipe or self.state.recipe
+        place = self.prune_place(layer, recipe)
+        for index, step in enumerate(recipe.steps[place:], place):
             if isinstance(step.transform, Prune) and step.enabled:
                 return index, step.transform
         return None
 
     def wanted_sparsity(self, layer: Layer) -> float:
         """The sparsity that the recipe asks of a source layer, where it can: at least what it has already."""
-        found, made = self.prune_step(), self.state.made
-        if found is None or layer.name not in self.state.magnitudes or (made is not None and layer.name in made.late):
-            return layer.sparsity
-        return max(layer.sparsity, found[1].wanted(layer, self.state.magnitudes[layer.name]))
+        found, base, made = self.prune_step(layer), self.base(layer), self.state.made
+        stuck = made is not None and layer.name in made.bases.late
+        if found is None or layer.name not in self.state.magnitudes or stuck:
+            return base.sparsity
+        return max(base.sparsity, found[1].wanted(base, self.state.magnitudes[layer.name]))
 
     def nonzeros(self) -> list[tuple[Layer, int]]:
         """The layers with their non-zero weights: counted in what was made, estimated while the recipe is ahead."""
@@ -224,7 +260,7 @@ class Document(QObject):
 
     def prune_layer(self, layer: Layer, sparsity: float) -> None:
         """Move one layer's slider: that layer's entry in the prune step is replaced."""
-        self._edit_prune(lambda step: step.with_layer(layer, round(sparsity, 4)), f"prune {layer.name}")
+        self.set_recipe(self._with_layer(self.state.recipe, layer, sparsity), f"prune {layer.name}")
 
     def prune_named(self, name: str, sparsity: float) -> None:
         """Select a source layer by name, and move its slider; nothing where it can't be pruned."""
@@ -236,46 +272,62 @@ class Document(QObject):
             self.prune_layer(layer, sparsity)
 
     def prune_all(self, sparsity: float) -> None:
-        """Move the slider of all layers: every layer gets the same sparsity."""
-        self._edit_prune(lambda step: dataclasses.replace(step, sparsity=round(sparsity, 4), layers=(), thresholds=(),
-                                                          threshold=None), "prune all")  # fmt: skip
+        """Move the slider of all layers: every layer gets the same sparsity, by one entry where one step can do it."""
+        recipe, source = self.state.recipe, self.state.source
+        layers = [layer for layer in source.layers if layer.name in self.state.magnitudes] if source else []
+        if len({self.prune_place(layer) for layer in layers}) > 1:
+            for layer in layers:
+                recipe = self._with_layer(recipe, layer, sparsity)
+        else:
+            share = round(sparsity, 4)
+            recipe = self._with_prune(
+                recipe, None, lambda step: replace(step, sparsity=share, layers=(), thresholds=(), threshold=None)
+            )
+        self.set_recipe(recipe, "prune all")
 
     def reset_layer(self, layer: Layer) -> None:
         """Take back what the prune step does to a layer; a step with nothing left to do goes."""
-        found = self.prune_step()
-        if found is None:
-            return
-        index, step = found
-        bare = dataclasses.replace(
-            step,
-            layers=tuple(pair for pair in step.layers if pair[0] not in layer.names),
-            thresholds=tuple(pair for pair in step.thresholds if pair[0] not in layer.names),
-        )
-        if bare.sparsity is not None or bare.threshold is not None:
+        if self.prune_step(layer) is not None:
+            self.end_merge()
             self.prune_layer(layer, 0.0)
             self.end_merge()
-        elif bare.layers or bare.thresholds:
-            recipe = self.state.recipe
-            self.set_recipe(recipe.replacing(index, dataclasses.replace(recipe.steps[index], transform=bare)))
-        else:
-            self.set_recipe(self.state.recipe.removing(index))
 
     def add_prune(self, step: Prune) -> None:
-        """Add the prune step before all others, for the sliders show the source's weights; others go to the end."""
+        """Add a prune step where the sliders move one, if there is none; others go to the end."""
         recipe = self.state.recipe
-        at = 0 if self.prune_step() is None else len(recipe.steps)
+        at = self.prune_place() if self.prune_step() is None else len(recipe.steps)
         self.set_recipe(recipe.adding(step, at), step=at)
 
-    def _edit_prune(self, edit: Callable[[Prune], Prune], merge: str) -> None:
-        found = self.prune_step()
-        recipe = self.state.recipe
+    def _with_layer(self, recipe: Recipe, layer: Layer, sparsity: float) -> Recipe:
+        return self._with_prune(recipe, layer, lambda step: step.with_layer(self.base(layer), round(sparsity, 4)))
+
+    def _with_prune(self, recipe: Recipe, layer: Layer | None, edit: Callable[[Prune], Prune]) -> Recipe:
+        """Another recipe: the prune step of one layer, or of all, is changed or added."""
+        found = self.prune_step(layer, recipe)
         if found is None:
-            self.set_recipe(recipe.adding(edit(Prune()), 0), merge)
-        else:
-            index, step = found
-            self.set_recipe(
-                recipe.replacing(index, dataclasses.replace(recipe.steps[index], transform=edit(step))), merge
-            )
+            return recipe.adding(edit(Prune()), self.prune_place(layer, recipe))
+        return recipe.replacing(found[0], replace(recipe.steps[found[0]], transform=edit(found[1])))
+
+    def _without_idle_prunes(self) -> Recipe:
+        """The recipe without what sliders that were pulled back left in it: entries and steps that prune nothing."""
+        recipe, source = self.state.recipe, self.state.source
+        moved: dict[int, list[Layer]] = {}
+        for layer in source.layers if source else ():
+            found = self.prune_step(layer)
+            if found is not None and layer.name in self.state.magnitudes:
+                moved.setdefault(found[0], []).append(layer)
+        for index, layers in sorted(moved.items(), reverse=True):
+            step = recipe.steps[index].transform
+            assert isinstance(step, Prune)
+            idle = [layer for layer in layers if self.wanted_sparsity(layer) <= self.base(layer).sparsity]
+            if step.sparsity is None and step.threshold is None:
+                for layer in idle:
+                    step = step.without_layer(self.base(layer))
+            if not step.asks or (len(idle) == len(layers) and not (step.layers or step.thresholds)):
+                recipe = recipe.removing(index)
+            elif step != recipe.steps[index].transform:
+                recipe = recipe.replacing(index, replace(recipe.steps[index], transform=step))
+        return recipe
 
     # -- looking -------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMenu, QWidget
 
 from compressor_gui.core.layers import Layer
-from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.layers_model import Row
@@ -31,8 +30,8 @@ def layer_menu(
         action.setToolTip(row.locked)
     reset.setEnabled(row.movable and (row.wanted or 0.0) > layer.sparsity)
     made = document.state.made
-    if made is not None and layer.name in made.late:
-        menu.addAction("Move prune before the 8-bit steps", lambda: _prune_first(document))
+    if made is not None and layer.name in made.bases.late:
+        menu.addAction("Move prune before the 8-bit steps", lambda: _prune_first(document, layer))
     for index, step in enumerate(document.state.recipe.steps):
         if isinstance(step.transform, QuantizeNodes) and step.enabled:
             skip = menu.addAction(f"Leave it in float in step {index + 1}, {step.transform.name}")
@@ -54,7 +53,7 @@ def _skip(document: Document, index: int, layer: Layer, on: bool) -> None:
     document.set_recipe(recipe.replacing(index, replace(step, transform=changed)))
 
 
-def _prune_first(document: Document) -> None:
-    steps = document.state.recipe.steps
-    at = next(index for index, step in enumerate(steps) if step.enabled and isinstance(step.transform, Prune))
-    document.set_recipe(document.state.recipe.moving(at, 0), step=0)
+def _prune_first(document: Document, layer: Layer) -> None:
+    found, place = document.prune_step(layer), document.prune_place(layer)
+    if found is not None:
+        document.set_recipe(document.state.recipe.moving(found[0], place), step=place)

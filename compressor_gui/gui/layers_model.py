@@ -24,6 +24,7 @@ from compressor_gui.core.layers import Layer
 from compressor_gui.core.memo import by_identity
 from compressor_gui.core.names import shared_start
 from compressor_gui.core.stats import Magnitudes
+from compressor_gui.gui.bases import Base
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.matched import matched_layers, zeros_in
 from compressor_gui.gui.state import Source, State
@@ -110,6 +111,8 @@ class Row:
     parts: tuple[Layer, ...] = ()
     fresh: bool = False
     locked: str = ""
+    base: Base | None = None
+    """The layer behind the step that put other weights in place of its own, which are those that the slider moves."""
     losses: tuple[tuple[float, float], ...] = ()
     """What was measured: (sparsity, part of the accuracy or fidelity that is lost)."""
 
@@ -244,6 +247,7 @@ class LayersModel(QAbstractTableModel):
                     parts=after.get(row.layer.name, ()),
                     fresh=not state.stale or (row.fresh and row.wanted == wanted),
                     locked=why_locked(row.layer, state),
+                    base=state.made.bases.layers.get(row.layer.name) if state.made else None,
                     losses=sweep.value.losses(row.layer.name) if sweep else (),
                 )
             )
@@ -342,7 +346,8 @@ def why_locked(layer: Layer, state: State) -> str:
         return "It can't be pruned: it has no weights"
     if state.magnitudes and layer.name not in state.magnitudes:
         return "It can't be pruned: its weights could not be read"
-    return state.made.late.get(layer.name, "") if state.made else ""
+    bases = state.made.bases if state.made else None
+    return (bases.late.get(layer.name) or bases.parted.get(layer.name, "")) if bases else ""
 
 
 def cell_text(row: Row, column: Column) -> str:
@@ -397,6 +402,9 @@ def zeros_tip(row: Row) -> str:
     if row.rounded:
         pruned, left = units.percent(row.wanted or 0.0), units.percent(row.sparsity)
         text += f"\npruned {pruned}, {left} zero after 8 bits, which round the smallest weights to zero"
+    if row.base is not None:
+        already = units.percent(row.base.layer.sparsity)
+        text += f"\nthe slider prunes the weights that {row.base.step.label()} put here: {already} of them are zero"
     return text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -16,10 +17,12 @@ from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.layers import Layer
 from compressor_gui.core.names import short_names
 from compressor_gui.core.passes.prune import Prune
+from compressor_gui.core.passes.stored_weights import Weights
 from compressor_gui.core.recipe import Recipe, Replay, Replayer, digest
 from compressor_gui.core.regions import Region, regions
 from compressor_gui.core.stats import Magnitudes
 from compressor_gui.core.verify import verify
+from compressor_gui.gui.bases import Bases, find_bases
 from compressor_gui.gui.measure.measured import Measured
 
 View = Literal["original", "compressed", "compare", "overlay"]
@@ -48,8 +51,8 @@ class Made:
     sizes: tuple[int, ...]
     """Bytes of the source graph and of the graph behind each stage."""
     diff: Diff
-    late: Mapping[str, str]
-    """Source layers that the prune step finds in 8 bits already -> the sentence that says so."""
+    bases: Bases
+    """Which weights the sliders move."""
     regions: tuple[Region, ...]
     """The 8-bit regions, with the float islands that tear them apart."""
 
@@ -76,7 +79,7 @@ class State:
     other_diff: Diff | None = None
     other_regions: tuple[Region, ...] = ()
     magnitudes: Mapping[str, Magnitudes] = field(default_factory=dict)
-    """Layer name -> its table of magnitudes, once counted."""
+    """Source layer's name -> the table of the magnitudes that its slider moves, once counted."""
     data: DataSpec | None = None
     """Where examples come from."""
     measured: Measured = field(default_factory=Measured)
@@ -125,31 +128,10 @@ def make(replayer: Replayer, recipe: Recipe, progress: Callable[[int, int, str],
     """Replay a recipe and describe the result. Raises RecipeError."""
     replay = replayer.replay(recipe, progress)
     found = core_layers.find_layers(replay.graph)
-    for layer in found:
+    replaced = [core_layers.find_layers(s.after) for s in replay.stages if isinstance(s.transform, Prune | Weights)]
+    for layer in (*found, *chain.from_iterable(replaced)):
         _ = layer.summary  # counted here, so that the window never has to
     graphs = (replay.source, *(stage.after for stage in replay.stages))
     sizes = tuple(pbio.byte_size(graph) for graph in graphs)
     eight_bit = regions(replay.graph, replay.left)
-    return Made(recipe, replay, found, sizes, diff_replay(replay), late_layers(replay), eight_bit)
-
-
-def late_layers(replay: Replay) -> dict[str, str]:
-    """Source layers that stand in 8 bits where the first prune step comes, which leaves them alone, and why."""
-    place = next((at for at, stage in enumerate(replay.stages) if isinstance(stage.transform, Prune)), 0)
-    earlier, prune = replay.stages[:place], replay.stages[place : place + 1]
-    stored = [layer for layer in core_layers.find_layers(prune[0].before) if layer.dequantizer] if earlier else []
-    by_weight = {layer.weight: layer for layer in core_layers.find_layers(replay.source)} if stored else {}
-    late = {}
-    for layer in stored:
-        names, by = {layer.weight}, earlier[0]
-        for stage in reversed(earlier):
-            if names & stage.result.origins.keys():
-                by = stage
-            names = {origin for name in names for origin in stage.result.origins.get(name, (name,))}
-        for source in (by_weight[name] for name in names & by_weight.keys()):
-            if source.dequantizer is None:
-                late[source.name] = (
-                    f"It can't be pruned there: step {by.index + 1}, {by.transform.name}, stores it in 8 bits "
-                    f"before step {prune[0].index + 1}, prune. Move prune before it"
-                )
-    return late
+    return Made(recipe, replay, found, sizes, diff_replay(replay), find_bases(replay), eight_bit)

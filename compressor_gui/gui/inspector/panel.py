@@ -260,9 +260,9 @@ class Inspector(QWidget):
         if subject is None or tensor is None or tensor.array.dtype.kind == "O":
             self.histogram.show_weights(None, None)
             return
-        layer, table = subject.layer, self._table()
+        layer, table = self._document.base(subject.layer) if subject.layer else None, self._table()
         self._later.ask(
-            tensor,
+            layer.tensor if layer else tensor,
             "histogram",
             lambda: Histogram.of(layer.weights if layer else tensor.array),
             lambda plain: self._show_bars(subject, plain, table),

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from compressor_gui.core import units
 from compressor_gui.core.diff import NodeDiff
-from compressor_gui.core.layers import Layer
+from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.noise import decibels
 from compressor_gui.core.passes.prune import Prune
+from compressor_gui.core.passes.stored_weights import Weights
 from compressor_gui.core.stats import Magnitudes, WeightSummary
 from compressor_gui.core.values import Tensor
 from compressor_gui.gui.canvas.colouring import shown_noise
@@ -166,15 +167,29 @@ def _weight_entries(state: State, subject: Subject) -> list[NodeDiff]:
 
 def _what_happened(entry: NodeDiff, state: State, subject: Subject, index: int) -> str:
     """What a step did to a node: the weights that it took, the bytes of the layer's weight, or those of the node."""
-    layer, after, step = subject.layer, subject.layer_after, state.recipe.steps[index].transform
-    if isinstance(step, Prune) and layer is not None and after is not None:
-        pruned = after.sparsity
-        if after.dequantizer is not None and layer.name in state.magnitudes:  # 8 bits made zeros too
-            pruned = step.wanted(layer, state.magnitudes[layer.name])
-        return f"−{units.percent(max(pruned - layer.sparsity, 0.0))} of weights"
+    layer, after = subject.layer, subject.layer_after
+    if layer is not None and (zeros := _zeros_by(entry, state, index)) is not None:
+        return zeros
     if layer is not None and after is not None and entry.name in (layer.weight, after.weight):
         if layer.bytes != after.bytes and index == entry.steps[-1]:
             return f"weight now {units.size(after.bytes)}"
     elif entry.change == "changed" and entry.bytes_before != entry.bytes_after:
         return f"node now {units.size(entry.bytes_after)}"
     return entry.change
+
+
+def _zeros_by(entry: NodeDiff, state: State, index: int) -> str | None:
+    """How many of a layer's weights a step set to zero, or replaced; None where it is no such step."""
+    stage = next((stage for stage in state.made.replay.stages if stage.index == index), None) if state.made else None
+    if stage is None or not isinstance(stage.transform, Prune | Weights):
+        return None
+    names = (entry.name, *entry.origins)
+    before, after = (
+        next((layer for layer in find_layers(graph) if layer.weight in names), None)
+        for graph in (stage.before, stage.after)
+    )
+    if before is None or after is None:
+        return None
+    if isinstance(stage.transform, Weights):
+        return f"replaced, {units.percent(after.sparsity)} zero"
+    return f"−{units.percent(max(after.sparsity - before.sparsity, 0.0))} of weights"

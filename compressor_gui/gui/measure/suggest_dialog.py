@@ -152,7 +152,7 @@ class SuggestDialog(QDialog):
         """The recipe with the sparsities in its prune step, or in a new one."""
         recipe, present = self.document.state.recipe, self.document.prune_step()
         if present is None:
-            return recipe.adding(found.step, 0)
+            return recipe.adding(found.step, self.document.prune_place())
         index = present[0]
         return recipe.replacing(index, replace(recipe.steps[index], transform=found.step))
 
