@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from compressor_gui.core import pbio
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.layers import find_layers
-from compressor_gui.core.students import STUDENTS, make_student, randomised
+from compressor_gui.core.students import STUDENTS, Offer, make_student, offer, randomised
 from compressor_gui.core.values import DType
 from tests.support import Net, batch_norm_net, const, graph, node, placeholder, run_tf
 
@@ -61,6 +64,15 @@ def test_vectors_get_a_hidden_layer() -> None:
     assert [layer.shape.dims for layer in find_layers(make_student(model, "shallow"))] == [(40, 32), (32, 3)]
     with pytest.raises(CompressorError, match="a fire student needs pictures"):
         make_student(model, "fire")
+    assert "a fire student needs pictures" in offer(model, "fire").problem
+
+
+def test_what_is_offered_is_what_is_made(tmp_path: Path) -> None:
+    made = make_student(teacher(), "depthwise")
+    file = tmp_path / "student.pb"
+    size = pbio.write_graph(made, file)
+    assert offer(teacher(), "depthwise") == offer(teacher(), str(file)) == Offer(weights(made), size)
+    assert "no such file" in offer(teacher(), str(tmp_path / "none.pb")).problem
 
 
 @pytest.mark.parametrize(
