@@ -13,14 +13,8 @@ from compressor_gui.core.pbio import read_graph, write_graph
 from compressor_gui.core.ranges import plan_calibration
 from compressor_gui.core.ranges_file import read_ranges
 from compressor_gui.core.recipe import Recipe, Replayer, digest
+from tests.core.commands import sentence
 from tests.support import conv_net, graph, node, placeholder
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    path = tmp_path / "model.pb"
-    write_graph(conv_net(), path)
-    return path
 
 
 @pytest.fixture
@@ -35,13 +29,6 @@ def log(tmp_path: Path) -> Path:
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(cli, ["calibrate", *map(str, arguments)])
-
-
-def sentence(result: Result) -> str:
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    return line
 
 
 def test_a_log_becomes_ranges_and_a_recipe_without_range_nodes(model: Path, log: Path, tmp_path: Path) -> None:
