@@ -19,11 +19,14 @@ from pytestqt.qtbot import QtBot
 from compressor_gui.core import layout, pbio
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.fold import fold
+from compressor_gui.gui.document import Document
+from compressor_gui.gui.inspector import Inspector
 from compressor_gui.gui.main_window import MainWindow, apply_theme
 from compressor_gui.gui.measure.panel import MeasurePanel
 from compressor_gui.gui.settings import Settings
 from compressor_gui.gui.theme import Theme, load_fonts
 from tests.gui.fake_engine import FakeEngine
+from tests.gui.panels import open_graph
 from tests.support import conv_net
 
 
@@ -115,3 +118,30 @@ def panel(opened: MainWindow, engine: FakeEngine, digits: Path) -> MeasurePanel:
     opened.document.set(data=DataSpec("idx", str(digits), input="input"))
     opened.show_measure()
     return opened.measure
+
+
+@pytest.fixture
+def document(qapp: QApplication) -> Iterator[Document]:
+    made = Document()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def inspector(qtbot: QtBot, theme: Theme, document: Document) -> Inspector:
+    """An empty inspector."""
+    made = Inspector(document, theme)
+    qtbot.addWidget(made)
+    made.resize(332, 1600)
+    made.show()
+    qtbot.waitExposed(made)
+    return made
+
+
+@pytest.fixture
+def dense(qtbot: QtBot, inspector: Inspector, document: Document, tmp_path: Path) -> Inspector:
+    """The inspector on the small network's MatMul, its histogram counted."""
+    open_graph(qtbot, document, conv_net(), tmp_path)
+    document.select("dense")
+    qtbot.waitUntil(lambda: inspector.histogram._bars is not None)
+    return inspector

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,13 +19,6 @@ from compressor_gui.gui.document import Document
 from compressor_gui.gui.theme import Theme
 from tests.gui.panels import drag, open_graph
 from tests.support import conv_net, graph, node, placeholder
-
-
-@pytest.fixture
-def document(qapp: object) -> Iterator[Document]:
-    made = Document()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +21,6 @@ from tests.gui.panels import drag, open_graph, settle
 from tests.support import Net, conv_net, graph, node, placeholder, residual_net
 
 CONV, DENSE = 0, 1
-
-
-@pytest.fixture
-def document(qapp: QApplication) -> Iterator[Document]:
-    made = Document()
-    yield made
-    made.close()
 
 
 @pytest.fixture
