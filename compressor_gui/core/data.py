@@ -197,6 +197,28 @@ def input_dims(graph: ModelGraph, node: Node) -> tuple[int, ...] | None:
     return (*before[:3], channels)
 
 
+def check_same_input(graph: ModelGraph, original: ModelGraph, name: str, where: str) -> None:
+    """Raise CompressorError where ``graph``, of the file ``where``, can't be fed what ``original``'s input is fed.
+
+    The type may be another, as that of a quantized input is, and so may the size of the batch.
+    """
+    wanted = find_input(original, name)
+    if wanted.name not in graph:
+        words = f"it has no input {wanted.name!r}, to which the original is fed the examples"
+        inputs = ", ".join(graph.inputs) or "none"
+        raise CompressorError(words, where=where, hint=f"its placeholders: {inputs}; both graphs see the same examples")
+    ours, theirs = input_dims(graph, graph[wanted.name]), input_dims(original, wanted)
+    if ours is None or theirs is None:
+        return
+    if len(ours) != len(theirs) or any(a != b for a, b in zip(ours[1:], theirs[1:], strict=True) if min(a, b) >= 0):
+        words = f"its input {wanted.name!r} is {_dims(ours[1:])}, and the original's is {_dims(theirs[1:])}"
+        raise CompressorError(words, where=where, hint="both graphs see the same examples")
+
+
+def _dims(dims: tuple[int, ...]) -> str:
+    return "×".join("?" if size < 0 else str(size) for size in dims) or "a single value"
+
+
 @dataclass(frozen=True)
 class _Found:
     """What the files say: an example's own size (0: unknown), whether its values are pixels, fields of DataSpec."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from compressor_gui.core.data import DataSpec
+from compressor_gui.core.data import DataSpec, check_same_input
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.measure import Evaluate, Evaluation
@@ -42,7 +42,7 @@ def _here(request: Evaluate, job: Job) -> tuple[Tally, Dataset, Sequence[str]]:
         if request.against is not None:
             job.progress(0, 0, "loading the original")
             original = Runner(stack.enter_context(load_model(request.against)))
-        data = _examples(request, (original or model).graph)
+        data = _examples(request, model.graph, None if original is None else original.graph)
         tally = Tally(request.data, data.classes, request.output)
         for batch in data:
             job.progress(data.n - len(batch), max(0, data.count), "evaluating")
@@ -50,9 +50,11 @@ def _here(request: Evaluate, job: Job) -> tuple[Tally, Dataset, Sequence[str]]:
     return tally, data, data.skipped
 
 
-def _examples(request: Evaluate, graph: ModelGraph) -> Dataset:
+def _examples(request: Evaluate, graph: ModelGraph, original: ModelGraph | None) -> Dataset:
     """The examples, which make sense for what is asked."""
-    data = open_examples(request.data, graph, request.batch)
+    if original is not None:
+        check_same_input(graph, original, request.data.input, request.model.path)
+    data = open_examples(request.data, original or graph, request.batch)
     if not data.labelled and request.against is None:
         raise CompressorError(
             "these examples have no labels, so there is nothing to compare the answers with",
@@ -80,7 +82,7 @@ def _elsewhere(request: Evaluate, job: Job) -> tuple[Tally, Dataset, Sequence[st
     job.progress(0, 0, "reading the model")
     model = SentModel.of(request.model)
     original = None if request.against is None else SentModel.of(request.against)
-    data = _examples(request, (original or model).graph)
+    data = _examples(request, model.graph, None if original is None else original.graph)
     plan = _Plan(model, original, request.data, request.batch, request.output)
     found = count_elsewhere(request.scheduler, plan, count_part, data, job)
     return found.counts, data, found.skipped

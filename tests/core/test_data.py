@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from compressor_gui.core import datafiles
-from compressor_gui.core.data import DataSpec, find_input, guess, load_or_guess
+from compressor_gui.core.data import DataSpec, check_same_input, find_input, guess, load_or_guess
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.pbio import read_graph
@@ -273,3 +273,26 @@ def test_numpy_files_with_python_objects_are_not_unpickled(tmp_path: Path) -> No
     touch(tmp_path / "y.npz", "text")
     with pytest.raises(CompressorError, match="no numpy file"):
         guess(taking(-1, 2), tmp_path / "y.npz")
+
+
+# --- two graphs on the same examples ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dims", [(-1, 28, 28, 1), (1, 28, 28, 1), (-1, -1, -1, 1)])
+def test_the_same_input_in_other_words(dims: tuple[int, ...]) -> None:
+    check_same_input(taking(*dims), taking(-1, 28, 28, 1), "", "small.pb")
+    check_same_input(taking(*dims, dtype=DType.QUINT8), taking(-1, 28, 28, 1), "x", "small.pb")
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (taking(-1, 64, 64, 1), r"small.pb: its input 'x' is 28×28×1, and the original's is 64×64×1"),
+        (taking(-1, 28), r"small.pb: its input 'x' is 28×28×1, and the original's is 28 "),
+        (graph(placeholder("Input3", (1, 64, 64, 1)), node("y", "Identity", "Input3")),
+         r"small.pb: it has no input 'Input3', to which the original is fed the examples \(its placeholders: x; "),
+    ],
+)  # fmt: skip
+def test_another_input_is_told(other: ModelGraph, words: str) -> None:
+    with pytest.raises(CompressorError, match=words):
+        check_same_input(taking(-1, 28, 28, 1), other, "", "small.pb")

@@ -186,6 +186,12 @@ def test_outputs_that_are_renamed_are_matched_by_order(tmp_path: Path, rows: Cal
         evaluated(two, rows(np.eye(4)), ref)
 
 
+def test_an_original_of_other_inputs_is_refused(tmp_path: Path, rows: Callable[..., DataSpec]) -> None:
+    ref, other = saved(scorer(4), tmp_path), saved(scorer(5), tmp_path, "other.pb")
+    with pytest.raises(CompressorError, match=r"m\.pb: its input 'x' is 4, and the original's is 5"):
+        evaluated(ref, rows(np.eye(5)), other)
+
+
 def test_labels_that_are_no_classes_are_told(tmp_path: Path, rows: Callable[..., DataSpec]) -> None:
     ref = saved(scorer(4), tmp_path)
     with pytest.raises(CompressorError, match=r"rows\.npz\[2\]: the label is 4, but the output 'y' has 4 classes"):
