@@ -137,9 +137,9 @@ def test_origins_and_reasons() -> None:
     assert done.notes == ()
 
 
-def test_a_second_run_finds_nothing_to_do() -> None:
-    once = eightbit(conv_net())
-    assert not applied(QuantizeNodes(), once).changed
+def test_a_second_run_is_refused() -> None:
+    with pytest.raises(PassError, match="is quantized already"):
+        QuantizeNodes().run(eightbit(conv_net()))
 
 
 def test_concat_has_its_axis_first_and_its_ranges_apart() -> None:
