@@ -16,6 +16,7 @@ _FOREIGN = {
     b"\x1f\x8b": "this is compressed with gzip; unpack it first",
     b"version https://git-lfs": "this is a Git LFS pointer, not the file itself; run 'git lfs pull'",
 }
+_IMPORTABLE_SUFFIXES = (".keras", ".h5", ".hdf5", ".meta")
 _IMPORTABLE = {
     b"PK\x03\x04": "this is a zip file (a Keras .keras file is one)",
     b"\x89HDF": "this is an HDF5 file (a Keras .h5 file is one)",
@@ -35,6 +36,11 @@ def refuse_other_formats(data: bytes, where: str) -> None:
 def holds_model(folder: Path) -> bool:
     """Whether a SavedModel or a checkpoint with its graph lies in the folder."""
     return any(next(folder.glob(name), None) for name in ("saved_model.pb", "saved_model.pbtxt", "*.meta"))
+
+
+def needs_import(path: Path) -> bool:
+    """Whether a model has to be frozen first: a SavedModel's folder, a Keras file, a checkpoint's ``.meta``."""
+    return path.suffix.lower() in _IMPORTABLE_SUFFIXES or (path.is_dir() and (path / "saved_model.pb").is_file())
 
 
 def _importable(data: bytes, where: str) -> str:

@@ -10,10 +10,11 @@ from PySide6.QtWidgets import QFileDialog
 
 from compressor_gui.core import pbio
 from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.formats import needs_import
 from compressor_gui.core.jobs import ExportCheck
 from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.export_dialog import ExportDialog
-from compressor_gui.gui.formats import import_model, needs_import
+from compressor_gui.gui.formats import import_model
 
 if TYPE_CHECKING:
     from compressor_gui.gui.main_window import MainWindow

@@ -1,4 +1,4 @@
-"""Other formats: what has to be frozen before it can be opened, and what a model can be exported as."""
+"""Other formats: freezing a model into one that can be opened, and exporting one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from compressor_gui.core.measure import ExportedModel, ExportModel, Imported, Im
 if TYPE_CHECKING:
     from compressor_gui.gui.main_window import MainWindow
 
-_SUFFIXES = (".keras", ".h5", ".hdf5", ".meta")
 EXPORTS = {
     "SavedModel, a new folder (*)": ("saved_model", ""),
     "TensorFlow Lite, floats (*.tflite)": ("tflite", ".tflite"),
@@ -21,11 +20,6 @@ EXPORTS = {
     "TensorFlow Lite, 8 bits from the data (*.tflite)": ("tflite_int8", ".tflite"),
 }
 """The file dialog's kinds: format and suffix."""
-
-
-def needs_import(path: Path) -> bool:
-    """Whether a model has to be frozen first: a SavedModel's folder, a Keras file, a checkpoint's ``.meta``."""
-    return path.suffix.lower() in _SUFFIXES or (path.is_dir() and (path / "saved_model.pb").is_file())
 
 
 def import_model(window: MainWindow, path: Path) -> None:

@@ -9,10 +9,11 @@ from pytestqt.qtbot import QtBot
 
 from compressor_gui.core import pbio
 from compressor_gui.core.data import DataSpec
+from compressor_gui.core.formats import needs_import
 from compressor_gui.core.jobs import OutputCheck
 from compressor_gui.core.measure import ExportedModel, ExportModel, Imported, ImportModel
 from compressor_gui.core.protocol import Done, Failed
-from compressor_gui.gui.formats import EXPORTS, needs_import
+from compressor_gui.gui.formats import EXPORTS
 from compressor_gui.gui.main_window import MainWindow
 from tests.gui.fake_engine import FakeEngine
 from tests.gui.test_window import settle

@@ -12,9 +12,9 @@ from compressor_gui.core import pbio
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.distilling import Distill, Distilled, Lesson, Measured
 from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.formats import needs_import
 from compressor_gui.core.measure import Imported, ImportModel
 from compressor_gui.core.students import STUDENTS, Offer, offer
-from compressor_gui.gui.formats import needs_import
 from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.retrain.course import Course
 from compressor_gui.gui.retrain.training_run import TrainingRun
