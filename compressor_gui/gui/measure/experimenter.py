@@ -4,35 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import QObject, Signal
-
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.experiment import Ask, Experiment, Table, Work, advance, base_of, conduct
+from compressor_gui.gui.measure.document_work import DocumentWork
 from compressor_gui.gui.measure.measurer import Measurer
-from compressor_gui.gui.state import State
 
 
-class Experimenter(QObject):
-    """The document's experiment, running or done: ``table`` as far as it is filled, and what it was measured on.
-
-    ``changed`` says that it has grown, has begun or has ended; ``error`` is why it ended early. It goes on when the
-    dialog that shows it is closed, and is forgotten with the model.
-    """
-
-    changed = Signal()
+class Experimenter(DocumentWork):
+    """The document's experiment, running or done: ``table`` as far as it is filled, and what it was measured on."""
 
     def __init__(self, measurer: Measurer) -> None:
         super().__init__(measurer)
-        self.measurer, self.document, self.engine = measurer, measurer.document, measurer.engine
         self.table: Table | None = None
         self.experiment: Experiment | None = None
         self.ask: Ask | None = None
-        self.error: CompressorError | None = None
         self._work: Work | None = None
-        self._job = -1
-        self.document.changed.connect(self._document_changed)
-        self.engine.changed.connect(self._progressed)
 
     @property
     def is_running(self) -> bool:
@@ -74,6 +61,10 @@ class Experimenter(QObject):
         self.engine.cancel(self._job)
         self.changed.emit()
 
+    def forget(self) -> None:
+        """Forget the table."""
+        self.table, self.experiment = None, None
+
     def _advance(self, work: Work, answer: Any) -> None:
         if work is self._work:  # and not cancelled meanwhile
             self.document.background.run(
@@ -109,15 +100,4 @@ class Experimenter(QObject):
         """The job was cancelled in the tray."""
         if work is self._work:
             self._work, self.ask = None, None
-            self.changed.emit()
-
-    def _progressed(self) -> None:
-        if self.is_running:
-            self.changed.emit()
-
-    def _document_changed(self, old: State, new: State) -> None:
-        if old.source is not new.source:
-            if self.is_running:
-                self.cancel()
-            self.table, self.experiment, self.error = None, None, None
             self.changed.emit()

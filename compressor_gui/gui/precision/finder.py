@@ -4,36 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PySide6.QtCore import QObject, Signal
-
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.mixed_job import FindPrecision, Precision
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.mixed_precision import MixedPrecision
 from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.engine_link import RunningJob
+from compressor_gui.gui.measure.document_work import DocumentWork
 from compressor_gui.gui.measure.measurer import Measurer
-from compressor_gui.gui.state import State
 
 
-class PrecisionFinder(QObject):
-    """The document's search, running or done: ``found`` is what the ``request`` was answered with.
-
-    ``changed`` says that it has begun, got on or ended; ``error`` is why it ended early.
-    """
-
-    changed = Signal()
+class PrecisionFinder(DocumentWork):
+    """The document's search, running or done: ``found`` is what the ``request`` was answered with."""
 
     def __init__(self, measurer: Measurer) -> None:
         super().__init__(measurer)
-        self.measurer, self.document, self.engine = measurer, measurer.document, measurer.engine
         self.found: Precision | None = None
         self.request: FindPrecision | None = None
-        self.error: CompressorError | None = None
         self._asked: FindPrecision | None = None
-        self._job = -1
-        self.document.changed.connect(self._document_changed)
-        self.engine.changed.connect(self._progressed)
 
     @property
     def is_running(self) -> bool:
@@ -90,6 +78,10 @@ class PrecisionFinder(QObject):
         """Stop; the sensitivities so far are remembered by the engine."""
         self.engine.cancel(self._job)
 
+    def forget(self) -> None:
+        """Forget what was found."""
+        self.found, self.request, self._asked = None, None, None
+
     def recipe(self, at: int) -> Recipe:
         """The document's recipe with a point of the path as its step, in the place of the one it had."""
         assert self.found is not None
@@ -109,17 +101,6 @@ class PrecisionFinder(QObject):
         if isinstance(found, Precision):
             self.found, self.request = found, asked
         self.changed.emit()
-
-    def _progressed(self) -> None:
-        if self.is_running:
-            self.changed.emit()
-
-    def _document_changed(self, old: State, new: State) -> None:
-        if old.source is not new.source:
-            if self.is_running:
-                self.cancel()
-            self.found, self.request, self.error, self._asked = None, None, None, None
-            self.changed.emit()
 
 
 def _without(recipe: Recipe, *, fused: bool) -> Recipe:
