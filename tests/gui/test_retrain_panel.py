@@ -17,6 +17,8 @@ from compressor_gui.core import weight_store
 from compressor_gui.core.channel_pruning import ChannelNews, ChannelPoint, ChannelsPruned, PruneChannels
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.jobs import EXACT_DB
+from compressor_gui.core.measure import Evaluate
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.passes.quantize_weights import QuantizeWeights
 from compressor_gui.core.passes.stored_weights import Weights
@@ -110,12 +112,12 @@ class Run:
             News(point=self.points[1]),
         )
 
-    def answer(self, upto: int, chosen: int, lacks: str = "", stopped: str = "") -> None:
+    def answer(self, upto: int, chosen: int, lacks: str = "", stopped: str = "", test_n: int = 20) -> None:
         """The run's end."""
         points = tuple(self.points[:upto])
         self.engine.say(
-            PruneRetrain, Done(Retrained(metric="top1", points=points, chosen=chosen, epochs=(), train_n=80, test_n=20,
-                                         lacks=lacks, stopped=stopped, seconds=9.0))
+            PruneRetrain, Done(Retrained(metric="top1", points=points, chosen=chosen, epochs=(), train_n=80,
+                                         test_n=test_n, lacks=lacks, stopped=stopped, seconds=9.0))
         )  # fmt: skip
 
     def click(self, at: int) -> None:
@@ -250,7 +252,8 @@ def test_a_run_is_watched_paused_and_kept(run: Run, qtbot: QtBot, opened: MainWi
     assert opened.document.state.recipe.active == (step,)
     assert bar.outcome.text() == (
         "It was stopped; the same request goes on from the last epoch. "
-        "The goal is not met: it has 2x, and 10x was wanted."
+        "The goal is not met: it has 2x, and 10x was wanted. Top-1 94.00 %, was 95.00 % (−1.00 points); "
+        "95 % interval 76.4 … 99.1 % on 20 test examples."
     )
     settle(qtbot, opened)
     assert opened.status.accuracy.text() == "top-1 95.0 → 94.0 %"
@@ -278,7 +281,10 @@ def test_points_are_opened_by_clicks_and_keys(run: Run, qtbot: QtBot, opened: Ma
     qtbot.keyClick(points.plot, Qt.Key.Key_Return)
     assert opened.document.state.recipe.active == (Weights(run.points[2].sha256, "retraining, 4x"),)
     run.answer(3, 2)
-    assert run.panel.run_bar.outcome.text() == "The goal is met: 4×, top-1 90.00 %."
+    assert run.panel.run_bar.outcome.text() == (
+        "The goal is met: 4×. Top-1 90.00 %, was 95.00 % (−5.00 points); 95 % interval 69.9 … 97.2 % on 20 test "
+        "examples."
+    )
     assert not run.panel.run_bar.best_button.isVisible()
     for left in ((Weights(run.points[1].sha256, "retraining, 2x"),), ()):
         settle(qtbot, opened)
@@ -365,7 +371,9 @@ def test_channels_are_removed_until_it_is_faster(
     assert opened.document.state.recipe.active == (Prune(sparsity=0.25),)
     answer = ChannelsPruned(metric="top1", points=(first, second), chosen=1, lacks="it is 1.4 times as fast")
     engine.say(PruneChannels, Done(answer))
-    assert retrain.run_bar.outcome.text() == "The goal is not met: it is 1.4 times as fast."
+    assert retrain.run_bar.outcome.text() == (
+        "The goal is not met: it is 1.4 times as fast. Top-1 94.00 %, was 95.00 % (−1.00 points)."
+    )
 
 
 def test_another_model_ends_the_run(run: Run, qtbot: QtBot, opened: MainWindow, tmp_path: Path) -> None:
@@ -376,6 +384,61 @@ def test_another_model_ends_the_run(run: Run, qtbot: QtBot, opened: MainWindow, 
     run.engine.say(PruneRetrain, Cancelled())
     assert run.panel.retrainer.request is None
     settle(qtbot, opened)
+
+
+def test_an_accuracy_that_fell_beyond_chance_is_a_warning(run: Run) -> None:
+    run.first_step()
+    run.say(News(point=run.points[2]))
+    run.answer(3, 2, test_n=20)
+    outcome = run.panel.run_bar.outcome
+    assert outcome.property("role") == "good"  # 20 examples can't tell 90 % from 95 %
+    run.qtbot.mouseClick(run.panel.run_bar.forget_button, LEFT)
+    again = Run(run.qtbot, run.opened, run.engine, run.panel)
+    again.first_step()
+    again.say(News(point=again.points[2]))
+    again.answer(3, 2, test_n=1000)
+    assert outcome.property("role") == "warning"
+    assert "95 % interval 88.0 … 91.7 % on 1,000 test examples: more is lost than chance explains." in outcome.text()
+
+
+def test_an_answer_that_is_noise_is_a_warning(run: Run) -> None:
+    run.first_step()
+    found = [
+        replace(point, metric="sqnr_db", value=value)
+        for point, value in zip(run.points[:2], (EXACT_DB, 0.4), strict=True)
+    ]
+    run.engine.say(
+        PruneRetrain, Done(Retrained(metric="sqnr_db", points=tuple(found), chosen=1, epochs=(), train_n=80, test_n=20))
+    )
+    assert run.panel.run_bar.outcome.text() == "The goal is met: 2×. SQNR 0.4 dB."
+    assert run.panel.run_bar.outcome.property("role") == "warning"
+
+
+def test_learning_from_test_examples_is_said(run: Run, qtbot: QtBot, opened: MainWindow, digits: Path) -> None:
+    panel, engine = run.panel, run.engine
+    assert not panel.choice.note.isVisible()
+    run.answer(1, 0)
+    qtbot.mouseClick(panel.run_bar.forget_button, LEFT)
+    for file in digits.iterdir():
+        file.rename(file.with_name(f"t10k-{file.name.removeprefix('t-')}"))
+    images = digits / "t10k-images-idx3-ubyte"
+    opened.document.set(data=DataSpec("idx", str(images), input="input"))
+    assert panel.choice.note.isVisible()
+    assert "test examples" in panel.choice.note.text()
+    assert panel.choice.button.text().startswith("digits/t10k")
+    again = Run(qtbot, opened, engine, panel)
+    again.first_step()
+    again.click(1)
+    settle(qtbot, opened)
+    opened.show_measure(lambda measure: measure.evaluate())
+    engine.say(PruneRetrain, Cancelled())
+    engine.answer(Evaluate)
+    assert facts(opened.measure.accuracy.facts)["trained on"] == "some of these"
+    opened.document.undo()
+    settle(qtbot, opened)
+    opened.measure.evaluate()
+    engine.answer(Evaluate)
+    assert "trained on" not in facts(opened.measure.accuracy.facts)
 
 
 # -- the course --------------------------------------------------------------------------------------------------------
@@ -477,3 +540,27 @@ def test_a_killed_engine_goes_on_from_its_checkpoint(qtbot: QtBot, lenet: MainWi
         assert run.found.resumed >= 1
     assert run.found is not None
     assert run.found.lacks == ""
+
+
+@pytest.mark.tensorflow
+def test_channels_of_lenet_5_are_removed_and_it_stays_open_to_more(qtbot: QtBot, lenet: MainWindow) -> None:
+    panel, run = lenet.show_retrain(), lenet.retrain.retrainer
+    lenet.document.set(data=replace(lenet.document.state.data, limit=100))
+    panel.form.goal.setCurrentIndex(panel.form.goal.findData("speedup"))
+    panel.form.amount.setValue(panel.form.amount.maximum())  # out of reach: it goes on until it is stopped
+    panel.form.epochs.setValue(1)
+    qtbot.mouseClick(panel.start_button, LEFT)
+    qtbot.waitUntil(lambda: len(run.points) == 2 or not run.is_running, timeout=240_000)
+    assert run.error is None
+    qtbot.mouseClick(panel.run_bar.keep_button, LEFT)
+    qtbot.waitUntil(lambda: not run.is_running, timeout=240_000)
+    assert run.found is not None
+    assert run.found.lacks
+    settle(qtbot, lenet)
+    state = lenet.document.state
+    names = [step.name for step in state.recipe.active]
+    assert names[-2:] == ["remove_channels", "weights"]
+    assert sum(layer.parameters for layer in state.made.layers) == run.found.point.weights < 430_500
+    press(qtbot, lenet, Qt.Key.Key_Z, CTRL)
+    settle(qtbot, lenet)
+    assert lenet.document.state.recipe.active == ()
