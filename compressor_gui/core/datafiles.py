@@ -230,7 +230,7 @@ def idx_files(path: str | Path) -> tuple[Path, Path | None]:
         found = _idx_images(images)
         if not found:
             raise CompressorError("there is no file of images (…images-idx3-ubyte) here", where=str(path))
-        images = next((e for e in found if _FOR_TESTING.match(e.name)), found[0])
+        images = next((e for e in found if is_for_testing(e)), found[0])
     name = images.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
     beside = (images.with_name(name + ending) for ending in (".gz", "") if "images" in images.name)
     return images, next((file for file in beside if file.is_file()), None)
@@ -239,12 +239,14 @@ def idx_files(path: str | Path) -> tuple[Path, Path | None]:
 def idx_pairs(path: str | Path) -> tuple[Path, Path] | None:
     """The images for training and those for testing, of a folder that has just one file of each; else None."""
     found = _idx_images(Path(path)) if Path(path).is_dir() else []
-    train = [file for file in found if not _FOR_TESTING.match(file.name)]
-    test = [file for file in found if _FOR_TESTING.match(file.name)]
+    train = [file for file in found if not is_for_testing(file)]
+    test = [file for file in found if is_for_testing(file)]
     return (train[0], test[0]) if len(train) == len(test) == 1 else None
 
 
-_FOR_TESTING = re.compile(r"(t10k|test)")
+def is_for_testing(path: str | Path) -> bool:
+    """Whether a file's name says that its examples are for testing, as MNIST's ``t10k-images-idx3-ubyte`` does."""
+    return re.match(r"t10k|test", Path(path).name) is not None
 
 
 def _idx_images(folder: Path) -> list[Path]:

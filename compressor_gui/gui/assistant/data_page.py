@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
@@ -18,6 +17,7 @@ from compressor_gui.gui.measure.calibrate_dialog import AMOUNTS
 from compressor_gui.gui.measure.data_dialog import dropped_path
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.measure.examples import Examples
+from compressor_gui.gui.measure.words import data_name
 from compressor_gui.gui.theme import UNIT, Theme
 from compressor_gui.gui.widgets import ElidedLabel, label, paragraph
 
@@ -127,7 +127,7 @@ class DataPage(Page):
         self.drop.setVisible(data is None)
         self.found.setVisible(data is not None)
         if data is not None:
-            self.name.set_whole(Path(data.path).name or data.path)
+            self.name.set_whole(data_name(data.path))
             self.name.setToolTip(data.path)
             self.summary.setText(data.summary)
         self.amount.setCurrentIndex(self.amount.findData(choices.images))

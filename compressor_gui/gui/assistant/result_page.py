@@ -14,13 +14,10 @@ from compressor_gui.gui.assistant.page import Page, Steps
 from compressor_gui.gui.assistant.run import Run
 from compressor_gui.gui.assistant.tiles import StageList, Tile
 from compressor_gui.gui.inspector.section import Fact, Facts
-from compressor_gui.gui.measure.words import change, milliseconds
+from compressor_gui.gui.measure.words import POOR_DB, change, milliseconds
 from compressor_gui.gui.ranges.dialog import RangesDialog
 from compressor_gui.gui.theme import UNIT, Theme
 from compressor_gui.gui.widgets import label, paragraph
-
-_POOR_DB = 15.0
-"""Below it an output is so noisy that it is said in the colour of warnings."""
 
 
 class ResultPage(Page):
@@ -195,7 +192,7 @@ class ResultPage(Page):
             worst = min(found.fidelity, key=lambda one: one.check.sqnr_db).check
             what = "SQNR of the worst output" if len(found.fidelity) > 1 else "SQNR"
             words = f"{what}, {units.counted(after.n, 'example')}"
-            self.accuracy.show_number(_decibel(worst.sqnr_db), words, bad=worst.sqnr_db < _POOR_DB)
+            self.accuracy.show_number(_decibel(worst.sqnr_db), words, bad=worst.sqnr_db < POOR_DB)
 
     def _show_speed(self, run: Run) -> None:
         found = run.latency
@@ -214,7 +211,7 @@ class ResultPage(Page):
             agreement = one.check.argmax_agreement
             same = "" if agreement is None else f" · same class {units.percent(agreement)}"
             tip = f"{one.check.name}: signal to quantization noise against the original's"
-            color = "warning" if one.check.sqnr_db < _POOR_DB else ""
+            color = "warning" if one.check.sqnr_db < POOR_DB else ""
             facts.append(Fact(one.check.name, f"{_decibel(one.check.sqnr_db)}{same}", tip, color=color))
         if found is not None and found.accuracy.top5 is not None:
             facts.append(Fact("top-5", change(found.against, found.accuracy, lambda a: a.top5, units.percent)))

@@ -45,6 +45,7 @@ class LessonForm(QWidget):
         form = form_layout()
         form.addRow("Data", choice.button)
         form.addRow("Test on", choice.box)
+        form.addRow(choice.note)
         self.temperature = QDoubleSpinBox()
         self.temperature.setRange(0.1, 100.0)
         self.temperature.setDecimals(1)

@@ -16,6 +16,7 @@ from compressor_gui.gui.widgets import label
 
 _REAL = 0.05
 """A p-value below it is called a real difference."""
+_LEARNED = "The recipe's weights have learned from some of these examples, so the accuracy on all of them says too much"
 
 
 class AccuracyPart(Part):
@@ -41,7 +42,10 @@ class AccuracyPart(Part):
         if shown is None:
             self.show_content(self.empty)
             return
-        self.facts.show_facts(dimmed(evaluation_facts(shown.value), shown, state))
+        facts = evaluation_facts(shown.value)
+        if state.measured.learned_from(shown.recipe, shown.data):
+            facts.append(Fact("trained on", "some of these", _LEARNED, color="warning"))
+        self.facts.show_facts(dimmed(facts, shown, state))
         pale = shown.is_stale(state.recipe, state.data)
         self.confusion.show_counts(shown.value.accuracy.confusion, shown.value.classes, pale)
         others = [one for one in state.measured.evaluations if one is not shown and one.data == shown.data]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from PySide6.QtWidgets import QVBoxLayout
 
 from compressor_gui.core.errors import CompressorError
@@ -12,6 +10,7 @@ from compressor_gui.gui.inspector.section import Fact, Facts
 from compressor_gui.gui.measure.examples import Examples
 from compressor_gui.gui.measure.measured import Of
 from compressor_gui.gui.measure.part import Part
+from compressor_gui.gui.measure.words import data_name
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import MARGIN
 from compressor_gui.gui.widgets import paragraph
@@ -56,7 +55,7 @@ class DataPart(Part):
         if data is None:
             self.show_content(self.empty)
             return
-        facts = [Fact("from", Path(data.path).name or data.path, data.path)]
+        facts = [Fact("from", data_name(data.path), data.path)]
         seen = state.measured.preview
         if seen is not None and seen.data == data:
             facts += counts(seen)

@@ -29,6 +29,7 @@ from compressor_gui.gui.dialogs import Foot, dialog_column
 from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.measure.experimenter import Experimenter
+from compressor_gui.gui.measure.words import data_name
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
 from compressor_gui.gui.widgets import label, paragraph
@@ -166,7 +167,7 @@ class ExperimentDialog(QDialog):
             return "What is shown was measured before the recipe or the data changed: measure again."
         if runner.table is not None:
             return "A double click on a row uses its recipe."
-        where = f" on {Path(data.path).name}" if data is not None else ""
+        where = f" on {data_name(data.path)}" if data is not None else ""
         return (
             f"Measures accuracy{where}, file size and latency of float, 8-bit weights, 8-bit operations, with stored "
             "ranges, and fused int8; it takes some minutes, and the window can be used meanwhile."

@@ -119,6 +119,8 @@ class Measured:
     noises: tuple[Of[LayerNoiseResult], ...] = ()
     range_notes: Mapping[tuple, str] = field(default_factory=dict)
     """Stored ranges -> where they come from: ``10 images, minmax``."""
+    trained_on: Mapping[str, DataSpec] = field(default_factory=dict)
+    """SHA-256 of weights that were trained here -> the examples that they have learned from."""
 
     def evaluation(self, recipe: Recipe, data: DataSpec | None) -> Of[Evaluation] | None:
         """The evaluation of this recipe on this data; where there is none, the newest, which is stale then."""
@@ -157,6 +159,11 @@ class Measured:
     def with_noise(self, new: Of[LayerNoiseResult]) -> Measured:
         """The same with another noise, in place of one of the same recipe and data."""
         return replace(self, noises=_with(self.noises, new))
+
+    def learned_from(self, recipe: Recipe | None, data: DataSpec | None) -> bool:
+        """Whether weights of this recipe were trained on some of this data: then its accuracy there says too much."""
+        known = filter(None, map(self.trained_on.get, recipe.weights if recipe else ()))
+        return data is not None and data.split != "test" and any(train.path == data.path for train in known)
 
     def recipe_words(self, recipe: Recipe | None) -> str:
         """A recipe in a few words, to tell evaluations apart."""

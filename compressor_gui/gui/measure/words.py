@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from compressor_gui.core import units
 from compressor_gui.core.measure import Accuracy, Evaluation, LatencyResult
+
+POOR_DB = 15.0
+"""Below it an output is so noisy that it is said in the colour of warnings."""
+
+
+def data_name(path: str) -> str:
+    """``photos``, but ``fashion/t10k-images-idx3-ubyte.gz``: such files have the same name in every folder."""
+    found = Path(path)
+    return found.name or path if found.is_dir() else f"{found.parent.name}/{found.name}".lstrip("/")
 
 
 def change(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import (
@@ -28,6 +26,7 @@ from compressor_gui.gui.dialogs import Foot, dialog_column
 from compressor_gui.gui.inspector.section import Fact, Facts
 from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.data_part import words_of
+from compressor_gui.gui.measure.words import data_name
 from compressor_gui.gui.precision.finder import PrecisionFinder
 from compressor_gui.gui.precision.plot import ParetoPlot
 from compressor_gui.gui.state import State
@@ -214,7 +213,7 @@ class PrecisionDialog(QDialog):
             return (
                 f"{count} of {len(found.path):,} measured on {examples}, {found.seconds:.3g} s; the rest is estimated."
             )
-        where = f" on {Path(data.path).name}" if data is not None else ""
+        where = f" on {data_name(data.path)}" if data is not None else ""
         return (
             f"Measures{where} what each layer costs alone at each number of bits, then all together, until the "
             "cheapest assignment that meets the target is found; it takes some minutes, and the window can be used "

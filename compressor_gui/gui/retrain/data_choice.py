@@ -1,30 +1,36 @@
-"""Which examples a training learns from, and which it is measured on: two widgets for a form."""
+"""Which examples a training learns from, and which it is measured on: widgets for a form."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QFileDialog, QPushButton, QWidget
 
 from compressor_gui.core.data import DataSpec
+from compressor_gui.core.datafiles import is_for_testing
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.names import elide
 from compressor_gui.core.training import train_and_test
 from compressor_gui.gui.measure.data_dialog import DataDialog
 from compressor_gui.gui.measure.measurer import Measurer
+from compressor_gui.gui.measure.words import data_name
 from compressor_gui.gui.retrain.forms import choices
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
+from compressor_gui.gui.widgets import paragraph
 
 _NAME = 28
 """Characters of a name on a button."""
+_LEARNS_TEST = (
+    "By their name these are test examples. Once some are learned from, accuracy on all of them says too much; what is "
+    "held out stays honest."
+)
 
 
 class DataChoice(QObject):
     """``button`` names the document's data and chooses others, ``box`` what is tested on: ``test``, or None for a part
-    of the data or its test pair.
+    of the data or its test pair, ``note`` says what is doubtful about the data.
 
     ``problem`` is what is wrong with the choice, None where it is good; ``changed`` says that it, or the data, is
     another.
@@ -43,6 +49,8 @@ class DataChoice(QObject):
         self.button.clicked.connect(lambda: self.ask())
         self.box = choices({}, "Test data")
         self.box.activated.connect(self._ask_test)
+        self.note = paragraph("", "warning", parent)
+        self.note.hide()
         self.document.changed.connect(self._document_changed)
         self.show_data()
 
@@ -107,11 +115,13 @@ class DataChoice(QObject):
                 held_out = pair if train.split == "all" else f"{100 * part.test_share:g} % held out"
             except CompressorError as error:
                 self.problem = error
-        name = (Path(data.path).name or data.path) if data is not None else "Choose data …"
+        self.note.setText(_LEARNS_TEST if data is not None and is_for_testing(data.path) else "")
+        self.note.setVisible(bool(self.note.text()))
+        name = data_name(data.path) if data is not None else "Choose data …"
         self.button.setText(elide(name, _NAME))
         self.button.setToolTip(f"{data.path}\n{data.summary}" if data is not None else "")
         self.box.clear()
-        self.box.addItem(elide(Path(test.path).name or test.path, _NAME) if test is not None else held_out)
+        self.box.addItem(elide(data_name(test.path), _NAME) if test is not None else held_out)
         self.box.setToolTip(test.path if test is not None else "Examples to measure on")
         for text, value in (("a part of the data", "part"), ("another folder …", "folder"), ("another file …", "file")):
             if value != "part" or test is not None:

@@ -95,6 +95,7 @@ class GoalForm(QWidget):
         self.test = choice.box
         form.addRow("Data", choice.button)
         form.addRow("Test on", choice.box)
+        form.addRow(choice.note)
         self.schedule, self.criterion = choices(_SCHEDULES, "Schedule"), choices(_CRITERIA, "Criterion")
         for combo, default in ((self.schedule, PruneRetrain.schedule), (self.criterion, PruneRetrain.criterion)):
             combo.setCurrentIndex(combo.findData(default))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from compressor_gui.core.channel_pruning import ChannelPoint, ChannelsPruned, PruneChannels, opened
 from compressor_gui.core.measure import Accuracy, Evaluation
 from compressor_gui.core.metrics import wilson_interval
 from compressor_gui.core.protocol import Word
 from compressor_gui.core.recipe import Recipe
-from compressor_gui.core.training import Point, PruneRetrain, Retrained, weights_step
+from compressor_gui.core.training import Point, PruneRetrain, Retrained, train_and_test, weights_step
 from compressor_gui.gui.measure.measured import Of
 from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.retrain.course import Course
@@ -129,12 +130,21 @@ class Retrainer(TrainingRun):
     def use(self, point: AnyPoint) -> None:
         """Open a point: the recipe gets it, as one step to undo, and its accuracy counts as measured."""
         recipe, found = self.recipe(point), self.found
+        self._remember_data(recipe)
         self.document.set_recipe(recipe, step=None)
         if found is None or found.metric != "top1" or point not in found.points:
             return
         before = None if self._base.active else _accuracy(found.points[0].value, found.test_n)
         known = Of(Evaluation(_accuracy(point.value, found.test_n), before), recipe, None)
         self.document.set(measured=self.document.state.measured.with_evaluation(known))
+
+    def _remember_data(self, recipe: Recipe) -> None:
+        """Note what the weights of a point have learned from."""
+        assert self.request is not None
+        train, _ = train_and_test(self.request.data, self.request.test)
+        measured = self.document.state.measured
+        known = {**measured.trained_on, **dict.fromkeys(set(recipe.weights) - set(self._base.weights), train)}
+        self.document.set(measured=replace(measured, trained_on=known))
 
 
 def _accuracy(top1: float, n: int) -> Accuracy:

@@ -11,7 +11,7 @@ from compressor_gui.core.training import PruneRetrain, Retrained
 from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.retrain.retrainer import Retrainer
-from compressor_gui.gui.retrain.words import METRICS, goal_words, point_words, sentence, time_words, value_words
+from compressor_gui.gui.retrain.words import goal_words, point_words, sentence, time_words, verdict
 from compressor_gui.gui.theme import MARGIN, UNIT
 from compressor_gui.gui.widgets import label, paragraph, restyle
 
@@ -134,10 +134,12 @@ class RunBar(QWidget):
         run, found = self.retrainer, self.retrainer.found
         epochs = len(run.course.epochs)
         if found is not None:
-            value = f"{METRICS[found.metric]} {value_words(found.metric, found.point.value)}"
-            met = f"The goal is met: {point_words(found.point)}, {value}."
-            said = f"The goal is not met: {found.lacks}." if found.lacks else met
-            self._say_outcome(f"{sentence(found.stopped)} {said}".strip(), "warning" if found.lacks else "good")
+            asked = run.request.goal.max_drop if isinstance(run.request, PruneRetrain) else None
+            value, fallen = verdict(found, asked)
+            met = f"The goal is met: {point_words(found.point)}. {sentence(value)}"
+            said = f"The goal is not met: {found.lacks}. {sentence(value)}" if found.lacks else met
+            doubtful = bool(found.lacks) or fallen
+            self._say_outcome(f"{sentence(found.stopped)} {said}".strip(), "warning" if doubtful else "good")
             steps = units.counted(len(found.points) - 1, "step")
             trained = units.counted(epochs, "epoch") if isinstance(found, Retrained) else steps
             counts = f"{found.train_n:,} examples, {found.test_n:,} to test on"

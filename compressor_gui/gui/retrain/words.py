@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 
 from compressor_gui.core import units
-from compressor_gui.core.channel_pruning import ChannelPoint, PruneChannels
-from compressor_gui.core.training import Goal, Point, PruneRetrain
+from compressor_gui.core.channel_pruning import ChannelPoint, ChannelsPruned, PruneChannels
+from compressor_gui.core.jobs import EXACT_DB
+from compressor_gui.core.metrics import wilson_interval
+from compressor_gui.core.training import Goal, Point, PruneRetrain, Retrained
+from compressor_gui.gui.measure.words import POOR_DB
 
 METRICS = {"top1": "top-1", "sqnr_db": "SQNR", "mse": "mean squared error"}
 
@@ -27,6 +30,25 @@ def change_words(metric: str, value: float, before: float) -> str:
         return ""
     sign, unit = "+" if difference > 0 else "−", {"top1": " points", "sqnr_db": " dB"}.get(metric, "")
     return f"{sign}{abs(difference):.2f}{unit}"
+
+
+def verdict(found: Retrained | ChannelsPruned, most_lost: float | None = None) -> tuple[str, bool]:
+    """What a run's answer is worth, as a sentence beside the model as it came; and whether it is worse than chance
+    explains: the old top-1 lies above the new one's 95 % interval, unless ``most_lost`` says how far it may fall."""
+    value, before = found.point.value, found.points[0].value
+    words = f"{METRICS[found.metric]} {value_words(found.metric, value)}"
+    change = change_words(found.metric, value, before) if found.point.step else ""
+    if change and math.isfinite(before) and (found.metric != "sqnr_db" or before < EXACT_DB):
+        words += f", was {value_words(found.metric, before)} ({change})"
+    if found.metric == "sqnr_db":
+        return f"{words}.", value < POOR_DB
+    if found.metric != "top1" or not found.test_n:
+        return f"{words}.", False
+    low, high = wilson_interval(round(value * found.test_n), found.test_n)
+    fallen = before > high and most_lost is None
+    on = units.counted(found.test_n, "test example")
+    interval = f"95 % interval {100 * low:.1f} … {100 * high:.1f} % on {on}"
+    return f"{words}; {interval}{': more is lost than chance explains' if fallen else ''}.", fallen
 
 
 def goal_words(request: PruneRetrain | PruneChannels) -> str:
