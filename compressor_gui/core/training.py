@@ -34,7 +34,7 @@ OPTIMIZERS = ("adamw", "adam", "sgd")
 RATES = ("cosine", "constant", "step")
 MULTI_WORKER = "multi_worker"
 """The strategy that trains on several machines."""
-_WORKERS = "TF_CONFIG"
+TF_CONFIG = "TF_CONFIG"
 """TensorFlow's variable of them. A process that has met them is of no use for anything else."""
 
 KEY_VERSION = 1
@@ -284,7 +284,7 @@ class PruneRetrain(Cautious[Retrained]):
         """With as many parts of the processor as the strategy has devices, or who the workers are."""
         parts = cpu_devices(self.strategy)
         devices = {CPU_DEVICES: str(parts)} if parts else {}
-        workers = {_WORKERS: os.environ.get(_WORKERS, "")} if self.strategy == MULTI_WORKER else {}
+        workers = {TF_CONFIG: os.environ.get(TF_CONFIG, "")} if self.strategy == MULTI_WORKER else {}
         return {**super().environment(), **devices, **workers}
 
     def after_crash(self) -> Self | None:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from compressor_gui.core.errors import CompressorError
-from compressor_gui.core.training import MULTI_WORKER, cpu_devices
+from compressor_gui.core.training import MULTI_WORKER, TF_CONFIG, cpu_devices
 from compressor_gui.engine.session import TF_ERRORS, brief, tf
 
 _END, _TRAIN, _FAILED = range(3)
@@ -156,7 +156,7 @@ def lost(error: BaseException) -> CompressorError | None:
 
 def _open_workers() -> Team:
     """The workers of the variable ``TF_CONFIG``, connected."""
-    text = os.environ.get("TF_CONFIG", "")
+    text = os.environ.get(TF_CONFIG, "")
     try:
         told = json.loads(text)
         cluster, kind, index = told["cluster"], told["task"]["type"], int(told["task"]["index"])
@@ -166,6 +166,6 @@ def _open_workers() -> Team:
         known = False
     if not known:
         what = "does not say which workers there are, and which of them this is" if text else "is not set"
-        raise CompressorError(f"the variable TF_CONFIG {what}", where="strategy", hint=f"set it to {_EXAMPLE}")
+        raise CompressorError(f"the variable {TF_CONFIG} {what}", where="strategy", hint=f"set it to {_EXAMPLE}")
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     return Team(strategy, workers=len(workers), chief=(kind, index) == workers[0])
