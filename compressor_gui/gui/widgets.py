@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
-from PySide6.QtWidgets import QLabel, QLayout, QWidget
+from PySide6.QtWidgets import QLabel, QLayout, QScrollArea, QWidget
 
 
 def label(text: str = "", role: str = "", parent: QWidget | None = None) -> QLabel:
@@ -20,6 +20,15 @@ def paragraph(text: str = "", role: str = "", parent: QWidget | None = None) -> 
     out = label(text, role, parent)
     out.setWordWrap(True)
     return out
+
+
+def scroll_area(page: QWidget) -> QScrollArea:
+    """``page`` where it may be higher than there is room: it scrolls up and down, and is as wide as there is room."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(page)
+    return area
 
 
 def restyle(widget: QWidget, **properties: object) -> None:

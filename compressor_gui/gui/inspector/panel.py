@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QSize, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
 
 from compressor_gui.core import stats, units
 from compressor_gui.core.layers import Layer
@@ -24,7 +24,7 @@ from compressor_gui.gui.layers_model import why_locked
 from compressor_gui.gui.sparsity_slider import snapped
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import MARGIN, UNIT, Theme
-from compressor_gui.gui.widgets import ElidedLabel, label
+from compressor_gui.gui.widgets import ElidedLabel, label, scroll_area
 
 
 class Inspector(QWidget):
@@ -96,10 +96,7 @@ class Inspector(QWidget):
         for section in self.sections.values():
             column.addWidget(section)
         column.addStretch()
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(page)
+        scroll = scroll_area(page)
         self._stack = QStackedLayout(self)
         self.empty = EmptyPage("Inspector", offers_model=False)
         self._stack.addWidget(self.empty)

@@ -7,9 +7,31 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPointF, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QHelpEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QSizePolicy, QToolButton, QToolTip, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QHBoxLayout,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QToolTip,
+    QVBoxLayout,
+    QWidget,
+)
 
 from compressor_gui.gui.theme import BODY, MARGIN, SMALL, UNIT, Theme, font
+from compressor_gui.gui.widgets import scroll_area
+
+
+def sections_area(sections: Iterable[Section]) -> QScrollArea:
+    """Sections below each other, to scroll through."""
+    page = QWidget()
+    column = QVBoxLayout(page)
+    column.setContentsMargins(0, UNIT, 0, UNIT * 2)
+    column.setSpacing(0)
+    for section in sections:
+        column.addWidget(section)
+    column.addStretch(1)
+    return scroll_area(page)
 
 
 class _Head(QAbstractButton):

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QDialog, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QStackedLayout, QWidget
 
 from compressor_gui.gui.empty_page import EmptyPage
-from compressor_gui.gui.inspector.section import Section
+from compressor_gui.gui.inspector.section import Section, sections_area
 from compressor_gui.gui.measure.accuracy_part import AccuracyPart
 from compressor_gui.gui.measure.calibrate_dialog import CalibrateDialog
 from compressor_gui.gui.measure.data_dialog import DataDialog, dropped_path
@@ -27,7 +27,7 @@ from compressor_gui.gui.measure.sweep_part import SweepPart
 from compressor_gui.gui.precision.dialog import PrecisionDialog
 from compressor_gui.gui.precision.finder import PrecisionFinder
 from compressor_gui.gui.state import State
-from compressor_gui.gui.theme import UNIT, Theme
+from compressor_gui.gui.theme import Theme
 
 
 class MeasurePanel(QWidget):
@@ -68,17 +68,7 @@ class MeasurePanel(QWidget):
         self._show(self.document.state)
 
     def _build(self) -> None:
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(0, UNIT, 0, UNIT * 2)
-        column.setSpacing(0)
-        for section in self.sections.values():
-            column.addWidget(section)
-        column.addStretch(1)
-        self.area = QScrollArea()
-        self.area.setWidgetResizable(True)
-        self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.area.setWidget(page)
+        self.area = sections_area(self.sections.values())
         self._revealed: Section | None = None
         self.area.verticalScrollBar().rangeChanged.connect(self._keep_revealed)
         self.area.verticalScrollBar().actionTriggered.connect(self._scrolled)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QSize, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
-from PySide6.QtWidgets import QPushButton, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.training import PruneRetrain
 from compressor_gui.gui.empty_page import EmptyPage
-from compressor_gui.gui.inspector.section import Section
+from compressor_gui.gui.inspector.section import Section, sections_area
 from compressor_gui.gui.measure.data_dialog import dropped_path
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.measure.measurer import Measurer
@@ -69,6 +69,7 @@ class RetrainPanel(QWidget):
         self.intro, self.problem = label(_INTRO, "secondary"), label("", "error")
         self.start_button = QPushButton("Start")
         self.start_button.setProperty("role", "primary")
+        self.start_button.setToolTip("A run of the same model, data and choices that was broken off goes on")
         self.start_button.clicked.connect(self.start)
         for widget in (self.intro, self.form, self.problem, self.start_button):
             inset = QVBoxLayout()
@@ -92,17 +93,7 @@ class RetrainPanel(QWidget):
         }
         self.sections["Points"].add_tool(self.points.by_bytes)
         self.sections["Weights"].opened.connect(lambda: self.weights.show_weights())
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(0, UNIT, 0, UNIT * 2)
-        column.setSpacing(0)
-        for section in self.sections.values():
-            column.addWidget(section)
-        column.addStretch(1)
-        self.area = QScrollArea()
-        self.area.setWidgetResizable(True)
-        self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.area.setWidget(page)
+        self.area = sections_area(self.sections.values())
         whole = QWidget()
         column = QVBoxLayout(whole)
         column.setContentsMargins(0, 0, 0, 0)
