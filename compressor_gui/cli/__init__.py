@@ -1,4 +1,5 @@
-"""``compressor-cli``: the program's work without a window. Commands here, what they share in :mod:`.console`."""
+"""``compressor-cli``: the program's work without a window. A module for each command; what they share
+is in :mod:`.console`."""
 
 from __future__ import annotations
 
@@ -8,34 +9,41 @@ import sys
 import click
 
 import compressor_gui
-from compressor_gui.cli.adaround import adaround
-from compressor_gui.cli.calibrate import calibrate
-from compressor_gui.cli.choose_regions import choose_regions
-from compressor_gui.cli.compress import compress
-from compressor_gui.cli.console import Commands
-from compressor_gui.cli.diff import diff
-from compressor_gui.cli.distill import distill
-from compressor_gui.cli.evaluate import evaluate
-from compressor_gui.cli.experiment import experiment
-from compressor_gui.cli.export import export
-from compressor_gui.cli.factorize import factorize
-from compressor_gui.cli.import_model import import_command
-from compressor_gui.cli.inspect import inspect
-from compressor_gui.cli.label_image import label_image
-from compressor_gui.cli.latency import latency
-from compressor_gui.cli.mixed_precision import mixed_precision
-from compressor_gui.cli.noise import noise
-from compressor_gui.cli.passes import passes
-from compressor_gui.cli.prune_channels import prune_channels
-from compressor_gui.cli.prune_retrain import prune_retrain
-from compressor_gui.cli.render import render
-from compressor_gui.cli.sensitivity import sensitivity, suggest_command
-from compressor_gui.cli.transfer import transfer
+from compressor_gui.cli.group import Commands
 
 __all__ = ["cli", "main"]
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+_PLACES = {
+    "inspect": "inspect:inspect",
+    "compress": "compress:compress",
+    "factorize": "factorize:factorize",
+    "diff": "diff:diff",
+    "render": "render:render",
+    "passes": "passes:passes",
+    "latency": "latency:latency",
+    "calibrate": "calibrate:calibrate",
+    "adaround": "adaround:adaround",
+    "choose-regions": "choose_regions:choose_regions",
+    "evaluate": "evaluate:evaluate",
+    "experiment": "experiment:experiment",
+    "noise": "noise:noise",
+    "label_image": "label_image:label_image",
+    "sensitivity": "sensitivity:sensitivity",
+    "suggest": "sensitivity:suggest_command",
+    "prune_retrain": "prune_retrain:prune_retrain",
+    "mixed-precision": "mixed_precision:mixed_precision",
+    "prune_channels": "prune_channels:prune_channels",
+    "distill": "distill:distill",
+    "transfer": "transfer:transfer",
+    "import": "import_model:import_command",
+    "export": "export:export",
+}
+
+
+@click.group(
+    cls=Commands, places=_PLACES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(compressor_gui.__version__, prog_name="compressor-cli")
 def cli() -> None:
     """Look into frozen TensorFlow graphs, prune and quantize them, compare and draw them.
@@ -47,34 +55,6 @@ def cli() -> None:
     Example:
       compressor-cli compress lenet-5.pb -o small.pb --pass "prune(layers={'fc1': 0.7})" --pass quantize_weights
     """
-
-
-for command in (
-    inspect,
-    compress,
-    factorize,
-    diff,
-    render,
-    passes,
-    latency,
-    calibrate,
-    adaround,
-    choose_regions,
-    evaluate,
-    experiment,
-    noise,
-    label_image,
-    sensitivity,
-    suggest_command,
-    prune_retrain,
-    mixed_precision,
-    prune_channels,
-    distill,
-    transfer,
-    import_command,
-    export,
-):
-    cli.add_command(command)
 
 
 def main() -> None:

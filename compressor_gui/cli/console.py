@@ -1,4 +1,4 @@
-"""What the commands share: where output goes, tables, progress, and errors as one sentence with exit code 2."""
+"""What the commands share: where output goes, tables, progress, and errors that ``--json`` has as objects."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import click
 
+from compressor_gui.cli.group import say
 from compressor_gui.core import pbio, units
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
@@ -23,34 +24,6 @@ from compressor_gui.core.jobs import OutputCheck, Progress
 from compressor_gui.core.verify import verify
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-_SIGPIPE = 128 + 13
-"""The exit code when the reader of standard output went away, as a shell reports it of other programs."""
-
-
-class Commands(click.Group):
-    """A group whose commands end with one sentence and an exit code, whatever happens."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; errors that click does not know become exit codes."""
-        try:
-            return super().invoke(ctx)
-        except CompressorError as error:
-            say(f"error: {error}", fg="red")
-            ctx.exit(2)
-        except KeyboardInterrupt:
-            say("interrupted")
-            ctx.exit(130)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes out at its end
-            ctx.exit(_SIGPIPE)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except Exception as error:
-            if os.environ.get("COMPRESSOR_DEBUG"):
-                raise
-            say(f"error: {type(error).__name__}: {error} (a bug; COMPRESSOR_DEBUG=1 shows where)", fg="red")
-            ctx.exit(2)
 
 
 class Console:
@@ -88,7 +61,7 @@ class Console:
         say(text, fg="red")
 
     def failed(self, error: CompressorError) -> None:
-        """Under ``--json``, the error as an object; its sentence is said by :class:`Commands`."""
+        """Under ``--json``, the error as an object; its sentence is said by :class:`.group.Commands`."""
         if self.as_json:
             parts = {"message": str(error), "what": error.what, "where": error.where, "hint": error.hint}
             click.echo(json.dumps({"error": parts}, indent=1, ensure_ascii=False), err=self.stdout_taken)
@@ -112,11 +85,6 @@ class Console:
         if self._line_open:
             click.echo("\r\x1b[K", nl=False, err=True)
             self._line_open = False
-
-
-def say(text: str, **style: Any) -> None:
-    """A line on standard error."""
-    click.secho(text, err=True, **style)
 
 
 def with_console(command: Command) -> Command:

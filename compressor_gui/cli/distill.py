@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from compressor_gui.cli.console import Console, named, read_model, refuse_targets, say, table, with_console
+from compressor_gui.cli.console import Console, named, read_model, refuse_targets, table, with_console
 from compressor_gui.cli.data_options import DataOptions, with_data
+from compressor_gui.cli.group import say
 from compressor_gui.core import units
 from compressor_gui.core.data import load_or_guess
 from compressor_gui.core.distilling import Distill, Distilled, Lesson

@@ -13,9 +13,10 @@ from typing import Any
 
 import click
 
-from compressor_gui.cli.console import Console, read_model, refuse_targets, say, table, with_console
+from compressor_gui.cli.console import Console, read_model, refuse_targets, table, with_console
 from compressor_gui.cli.data_options import DataOptions, with_data
 from compressor_gui.cli.evaluate import skipped
+from compressor_gui.cli.group import say
 from compressor_gui.cli.model import with_model
 from compressor_gui.core import pbio, units
 from compressor_gui.core.data import DataSpec

@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
+from compressor_gui.cli import cli
 from compressor_gui.core import passes
 from compressor_gui.core.pbio import read_graph, to_bytes
 from tests.core.commands import PRUNE, run, sentence
@@ -248,3 +250,32 @@ def test_real_models_go_through_every_command(name: str, small: Path) -> None:
     nodes = json.loads(run("inspect", source, "--json").stdout)["nodes"]
     assert run("compress", source, "-o", small, "--pass", PRUNE, "--no-verify", "--json").exit_code == 0
     assert json.loads(run("diff", source, small, "--json").stdout)["unchanged"] < nodes == len(read_graph(small))
+
+
+def test_an_interrupt_while_a_command_is_imported_is_no_traceback(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.delitem(cli.commands, "inspect", raising=False)
+    monkeypatch.setattr("compressor_gui.cli.group.import_module", interrupted)
+    result = run("inspect", model)
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "interrupted\n")
+
+
+def test_little_is_imported_before_an_interrupt_is_heeded() -> None:
+    program = "import sys, compressor_gui.cli; print(*({'numpy', 'json', 'google'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_a_command_that_there_is_not_is_one_that_was_meant() -> None:
+    assert "Did you mean 'evaluate'?" in run("evalute").stderr
+
+
+def test_every_command_is_where_it_is_said_to_be() -> None:
+    listed = cli.list_commands(click.Context(cli))
+    assert len(listed) == 23
+    for name in listed:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        assert command.name == name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +136,7 @@ class FakeEngine:
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> type[FakeEngine]:
-    monkeypatch.setattr(sys.modules["compressor_gui.cli.compress"], "EngineClient", FakeEngine)
+    monkeypatch.setattr("compressor_gui.cli.compress.EngineClient", FakeEngine)
     return FakeEngine
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,7 @@ def evaluated(
 
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str, check: Evaluation, *goal: object) -> Result:
     FakeEngine.metric, FakeEngine.check = metric, check
-    monkeypatch.setattr(sys.modules["compressor_gui.cli.prune_retrain"], "EngineClient", FakeEngine)
+    monkeypatch.setattr("compressor_gui.cli.prune_retrain.EngineClient", FakeEngine)
     monkeypatch.setenv(weight_store.FOLDER, str(tmp_path / "weights"))
     write_graph(conv_net(), tmp_path / "model.pb")
     np.save(tmp_path / "data.npy", np.zeros((3, 8, 8, 3), np.float32))
