@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from compressor_gui.cli.console import Console, named, read_model, refuse_targets, table, with_console
+from compressor_gui.cli.group import say
 from compressor_gui.core import units
 from compressor_gui.core.data import guess
 from compressor_gui.core.errors import CompressorError
