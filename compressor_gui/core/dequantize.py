@@ -6,6 +6,7 @@ The formulas are those of the op's documentation
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,8 @@ from compressor_gui.core.values import DType, Tensor
 
 @dataclass(frozen=True)
 class Dequantizer:
-    """How stored codes become weights: ``minimum`` and ``maximum`` are scalars, or have a value for each slice of
-    ``axis``; ``mode`` is MIN_COMBINED, MIN_FIRST or SCALED."""
+    """How stored codes become weights: ``minimum`` and ``maximum`` are scalars, have a value for each slice of
+    ``axis``, or the codes' rank; ``mode`` is MIN_COMBINED, MIN_FIRST or SCALED."""
 
     minimum: Tensor
     maximum: Tensor
@@ -36,6 +37,27 @@ class Dequantizer:
             return None
         mode = node.text("mode", "MIN_COMBINED" if node.op == "Dequantize" else "MIN_FIRST")
         return Dequantizer(minimum, maximum, mode, node.flag("narrow_range"), axis)
+
+    @staticmethod
+    def of_fused(graph: ModelGraph, node: Node, codes: Tensor) -> Dequantizer | None:
+        """Of a fused int8 operation, whose weights have a range for each output channel; None where it is not constant.
+
+        A matrix product has one range for all; a Mul behind it has the step of each column.
+        """
+        low, high = graph.constant(node, 5), graph.constant(node, 6)
+        if low is None or high is None:
+            return None
+        limits = [low.array, high.array]
+        if "MatMul" in node.op:
+            behind = [graph[name] for name, _ in graph.consumers[node.name]]
+            steps = graph.constant(behind[0], 1) if [reader.op for reader in behind] == ["Mul"] else None
+            limits = [limit * steps.array for limit in limits] if steps is not None else limits
+        space = codes.array.ndim - (2 if "Depthwise" in node.op else 1)
+        shape = (*[1] * space, *codes.array.shape[space:])
+        if any(limit.size not in (1, math.prod(shape)) for limit in limits):
+            return None
+        minimum, maximum = (Tensor.of(x.reshape(shape if x.size > 1 else ()), DType.FLOAT) for x in limits)
+        return Dequantizer(minimum, maximum, "SCALED")
 
     @property
     def nbytes(self) -> int:
@@ -60,4 +82,6 @@ class Dequantizer:
         """The range's end, shaped so that it meets its slices."""
         if limits.size == 1:
             return limits.reshape(())
+        if limits.ndim == rank:
+            return limits
         return limits.reshape([-1 if axis == self.axis else 1 for axis in range(rank)])

@@ -22,7 +22,16 @@ from compressor_gui.core.packing import packed_size, unpacked
 from compressor_gui.core.shapes import infer_shapes
 from compressor_gui.core.values import Shape, Tensor
 
+FUSED_OPS = (
+    "QuantizedConv2DWithBiasAndReluAndRequantize",
+    "QuantizedConv2DWithBiasSumAndReluAndRequantize",
+    "QuantizedDepthwiseConv2DWithBiasAndReluAndRequantize",
+    "QuantizedMatMulWithBiasAndDequantize",
+)
+"""What ``fuse_int8`` makes: the weights are codes, and the bias is one of the inputs."""
+
 _WEIGHT_INPUTS = {
+    **dict.fromkeys(FUSED_OPS, (1,)),
     "Conv2D": (1,),
     "DepthwiseConv2dNative": (1,),
     "Conv2DBackpropInput": (1,),
@@ -155,7 +164,7 @@ def _layer(
     node, index, way = found[0]
     const = way[-1]
     assert const.tensor is not None
-    bias, batch_norm = _followers(graph, node, constant)
+    bias, batch_norm = (node.data_refs[2].name, None) if node.op in FUSED_OPS else _followers(graph, node, constant)
     counts = [_multiply_adds(user, at, shapes) for user, at, _ in found]
     return Layer(
         name=node.name,
@@ -201,6 +210,8 @@ def _dequantizer(graph: ModelGraph, node: Node, way: list[Node]) -> Dequantizer 
     reader = next((passed for passed in way if passed.op == "Dequantize"), None)
     if reader is not None:
         return Dequantizer.of(graph, reader)
+    if node.op in FUSED_OPS:
+        return Dequantizer.of_fused(graph, node, tensor)
     return Dequantizer.of(graph, node, *_QUANTIZED_RANGE[node.op]) if node.op in _QUANTIZED_RANGE else None
 
 
@@ -221,7 +232,7 @@ def _channel_axis(graph: ModelGraph, node: Node, index: int, way: list[Node]) ->
 
 def _axis_seen_by(node: Node, index: int, dims: tuple[int, ...]) -> int:
     rank = len(dims)
-    if node.op == "DepthwiseConv2dNative":  # height, width, channels, multiplier: the channel of output is both
+    if "Depthwise" in node.op:  # height, width, channels, multiplier: the channel of output is both
         return 3 if dims[2] == 1 else 2
     if node.op == "Conv2DBackpropInput":  # the filter of the convolution that it undoes
         return 2
@@ -319,7 +330,7 @@ def _multiply_adds(node: Node, index: int, shapes: Mapping[str, tuple[Shape, ...
         return _times(out, weight[-2] if bool(index) != turned else weight[-1])
     if node.op == "Conv2DBackpropInput":  # every element that comes in is spread over the filter
         return _times(_dims(shapes, node, 2), math.prod(weight[:3]))
-    if node.op == "DepthwiseConv2dNative":
+    if "Depthwise" in node.op:
         return _times(out, math.prod(weight[:2]))
     return _times(out, math.prod(weight[:-1]))
 

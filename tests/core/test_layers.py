@@ -7,6 +7,8 @@ from hypothesis import given
 from compressor_gui.core import passes
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.layers import Layer, find_layers, layer_weights
+from compressor_gui.core.passes.fuse_int8 import FuseInt8
+from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.pbio import read_graph
 from compressor_gui.core.values import DType, Shape
 from tests.support import Net, const, conv_net, graph, graphs, node, placeholder
@@ -142,3 +144,21 @@ def test_layers_of_real_models_hold_nearly_all_weights(shared_models: dict) -> N
         model = read_graph(path)
         floats = sum(n.tensor.array.size for n in model.nodes if n.tensor is not None and n.tensor.dtype.is_floating)
         assert sum(layer.parameters for layer in find_layers(model)) > 0.98 * floats
+
+
+@pytest.mark.parametrize("kind", ["conv", "depthwise", "dense"])
+def test_a_layer_of_fused_operations_has_weights_and_zeros(kind: str) -> None:
+    net = Net((1, 8, 8, 4))
+    grow = {"conv": net.conv, "depthwise": net.depthwise, "dense": lambda n: net.flatten().dense(n)}[kind]
+    pruned = passes.apply(Prune(sparsity=0.5), grow(2).bias().then("Relu").build()).graph
+    step = FuseInt8(everywhere=True)
+    step = FuseInt8(dict.fromkeys(step.activations(pruned), (-3.0, 5.0)), everywhere=True)
+    done = passes.apply(step, pruned)
+    before, after = only(pruned), only(done.graph)
+    assert after.tensor.dtype == DType.QINT8
+    assert after.dequantizer is not None
+    assert np.all(np.abs(after.weights - before.weights) <= after.dequantizer.maximum.array / 127 * 1.01)
+    assert before.nonzero * 0.95 <= after.nonzero <= before.nonzero
+    assert (after.channel_axis, after.multiply_adds) == (before.channel_axis, before.multiply_adds)
+    assert done.origins[after.weight] == (before.weight,)
+    assert after.batch_norm is None

@@ -12,6 +12,7 @@ from pytestqt.qtbot import QtBot
 from compressor_gui.core import weight_store
 from compressor_gui.core.passes import Pass
 from compressor_gui.core.passes.factorize import Factorize
+from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.passes.quantize_weights import QuantizeWeights
 from compressor_gui.core.passes.stored_weights import Weights
@@ -168,3 +169,28 @@ def test_the_inspector_credits_each_step_with_what_it_did(qtbot: QtBot, opened: 
     )
     facts = [fact.value for fact in opened.inspector.origins.facts if fact.key in ("prune", "weights")]
     assert facts == ["step 1 · −30.0 % of weights", "step 2 · replaced, 50.0 % zero", "step 3 · −30.0 % of weights"]
+
+
+def test_fused_layers_are_counted(qtbot: QtBot, opened: MainWindow) -> None:
+    """Their weights are codes, which nothing but the fused operation reads."""
+    fuse = FuseInt8(everywhere=True)
+    ranges = dict.fromkeys(fuse.activations(opened.document.state.source.graph), (-3.0, 5.0))
+    follow(qtbot, opened, Prune(sparsity=0.5), FuseInt8(ranges, everywhere=True))
+    assert not opened.layers.model.rows[DENSE].locked
+    layers = [row.layer for row in opened.layers.model.rows]
+    kept = sum(count for _, count in opened.document.nonzeros())
+    assert kept == pytest.approx(sum(layer.parameters for layer in layers) / 2, rel=0.05)
+    for row in opened.layers.model.rows:
+        assert row.exact
+        assert row.size < row.layer.bytes / 2
+        assert row.sparsity == pytest.approx(0.5, abs=0.05)
+    opened.document.select("dense")
+    qtbot.waitUntil(lambda: any(fact.key == "std" for fact in opened.inspector.facts.facts))
+    facts = {fact.key: fact.value for fact in opened.inspector.facts.facts}
+    assert "→" in facts["bytes"]
+    assert "→" in facts["std"]
+    assert facts["stored as"] == "float32 → qint8"
+    came = {fact.key: fact.value for fact in opened.inspector.origins.facts}
+    assert came["prune"] == "step 1 · −50.0 % of weights"
+    follow(qtbot, opened, FuseInt8(ranges, everywhere=True), Prune(sparsity=0.5))
+    assert "step 1, fuse_int8, stores it in 8 bits before step 2, prune" in tip(opened, DENSE)

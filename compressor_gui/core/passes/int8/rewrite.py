@@ -189,7 +189,7 @@ class Rewriter:
                 steps = by_channel(op.head, steps.T if turned else steps)[0] * np.abs(scale)
             found = encode(op.head, array.T if turned else array, self._without_vnni, steps)
             name = self.edit.free_name(f"{ref.name}_int8")
-            self._weights[key] = self._constant(name, found.codes, DType.QINT8, op), found
+            self._weights[key] = self._constant(name, found.codes, DType.QINT8, op, self._made_of(ref.name)), found
         return self._weights[key]
 
     def _scalar(self, value: float, op: Op) -> str:
@@ -197,11 +197,18 @@ class Rewriter:
         short = np.float32(value) + np.float32(0)  # no -0
         return self._constant(f"int8_range/{short}".replace("+", ""), short, DType.FLOAT, op)
 
-    def _constant(self, name: str, value: object, dtype: DType, op: Op) -> str:
-        """A constant; asked for by the same name again, it is the same."""
+    def _made_of(self, name: str) -> tuple[str, ...]:
+        """A layer's weights: the constant, seen through what only hands it on."""
+        while self.graph[name].op != "Const" and self.graph[name].data_refs:
+            name = self.graph[name].data_refs[0].name
+        return (name,)
+
+    def _constant(self, name: str, value: object, dtype: DType, op: Op, origins: tuple[str, ...] = ()) -> str:
+        """A constant, made of the operation's nodes or of ``origins``; asked for by the same name again, it is the
+        same."""
         if name not in self._constants:
             made = Node.const(self.edit.free_name(name), Tensor.of(value, dtype), op.head.device)
-            self._constants[name] = self._add(made, op)
+            self._constants[name] = self.edit.add(made, origins or self._origins(op))
         return self._constants[name]
 
     # -- the float graph around ------------------------------------------------------------------------------------
