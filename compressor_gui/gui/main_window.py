@@ -36,6 +36,7 @@ from compressor_gui.gui.files import ask_open, open_path
 from compressor_gui.gui.help_dialog import HelpDialog
 from compressor_gui.gui.jobs_tray import JobsTray
 from compressor_gui.gui.layers_panel import LayersPanel
+from compressor_gui.gui.leaving import may_leave
 from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.message import MessageBar
 from compressor_gui.gui.recipe_memory import RecipeMemory
@@ -65,6 +66,7 @@ class MainWindow(QMainWindow):
     def __init__(self, settings: Settings, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.settings, self.theme = settings, theme
+        self._leaving = False
         self.document = Document(self)
         self.engine = EngineLink(self)
         self.measurer = Measurer(self.document, self.engine, settings)
@@ -364,7 +366,10 @@ class MainWindow(QMainWindow):
         self._layout = self._default_layout if remembered.isEmpty() else remembered
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Remember the geometry, stop the work."""
+        """Remember the geometry, stop the work; a training under way is asked about first."""
+        if not self._leaving and not may_leave(self):
+            event.ignore()
+            return
         self.recipe_memory.keep()
         self.settings.set_bytes("geometry", self.saveGeometry())
         if self.document.state.source is not None:
@@ -373,6 +378,11 @@ class MainWindow(QMainWindow):
         self.document.close()
         self.engine.close()
         super().closeEvent(event)
+
+    def leave(self) -> None:
+        """Close without a question."""
+        self._leaving = True
+        self.close()
 
     def sizeHint(self) -> QSize:
         """As in the design."""

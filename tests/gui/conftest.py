@@ -82,7 +82,7 @@ def window(qtbot: QtBot, theme: Theme, tmp_path: Path) -> Iterator[MainWindow]:
     made.show()
     qtbot.waitExposed(made)
     yield made
-    made.close()
+    made.leave()
     made.deleteLater()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QPointF, Qt
+from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
 from compressor_gui.core import weight_store
@@ -27,6 +28,7 @@ from compressor_gui.core.recipe import Recipe
 from compressor_gui.core.training import Batches, Epoch, News, Point, PruneRetrain, Retrained
 from compressor_gui.gui.export_dialog import ExportDialog
 from compressor_gui.gui.files import ask_export
+from compressor_gui.gui.leaving import LeaveDialog
 from compressor_gui.gui.main_window import MainWindow
 from compressor_gui.gui.measure.data_dialog import DataDialog
 from compressor_gui.gui.retrain.course import Course
@@ -376,6 +378,27 @@ def test_channels_are_removed_until_it_is_faster(
     )
 
 
+def test_quitting_asks_while_a_run_is_under_way(run: Run, qtbot: QtBot, opened: MainWindow) -> None:
+    run.first_step("somewhere.npz")
+    press(qtbot, opened, Qt.Key.Key_Q, CTRL)
+    asked = dialog(opened, LeaveDialog)
+    assert any("goes on from there" in words.text() for words in asked.findChildren(QLabel))
+    qtbot.keyClick(asked, Qt.Key.Key_Return)  # stays
+    assert opened.isVisible()
+    assert run.panel.retrainer.is_running
+    opened.windowHandle().close()  # as by the button of the window's frame
+    assert opened.isVisible()
+    qtbot.mouseClick(dialog(opened, LeaveDialog).quit_button, LEFT)
+    assert not opened.isVisible()
+
+
+def test_quitting_asks_nothing_where_nothing_runs(run: Run, qtbot: QtBot, opened: MainWindow) -> None:
+    run.first_step()
+    run.answer(2, 1)
+    press(qtbot, opened, Qt.Key.Key_Q, CTRL)
+    assert not opened.isVisible()
+
+
 def test_another_model_ends_the_run(run: Run, qtbot: QtBot, opened: MainWindow, tmp_path: Path) -> None:
     other = tmp_path / "other.pb"
     other.write_bytes(opened.document.state.source.path.read_bytes())
@@ -545,7 +568,7 @@ def test_a_killed_engine_goes_on_from_its_checkpoint(qtbot: QtBot, lenet: MainWi
 @pytest.mark.tensorflow
 def test_channels_of_lenet_5_are_removed_and_it_stays_open_to_more(qtbot: QtBot, lenet: MainWindow) -> None:
     panel, run = lenet.show_retrain(), lenet.retrain.retrainer
-    lenet.document.set(data=replace(lenet.document.state.data, limit=100))
+    lenet.document.set(data=replace(lenet.document.state.data, limit=300))
     panel.form.goal.setCurrentIndex(panel.form.goal.findData("speedup"))
     panel.form.amount.setValue(panel.form.amount.maximum())  # out of reach: it goes on until it is stopped
     panel.form.epochs.setValue(1)

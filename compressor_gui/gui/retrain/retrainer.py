@@ -49,6 +49,11 @@ class Retrainer(TrainingRun):
         return self.request is not None and recipe not in (self._base, *map(self.recipe, self.points))
 
     @property
+    def can_go_on(self) -> bool:
+        """Whether there is a checkpoint."""
+        return isinstance(self.request, PruneRetrain) and bool(self.course.checkpoint)
+
+    @property
     def seconds_left(self) -> float | None:
         """About how long the planned rest takes; None before it can be told, while it waits, and when channels are
         removed: nobody knows how many steps that takes."""

@@ -145,8 +145,8 @@ class RunBar(QWidget):
             counts = f"{found.train_n:,} examples, {found.test_n:,} to test on"
             self.words.setText(f"{trained} in {time_words(found.seconds)} · {counts}")
             return
-        resumable = isinstance(run.request, PruneRetrain) and run.course.checkpoint
-        self.words.setText(f"Start again goes on after epoch {epochs}, whose checkpoint is kept." if resumable else "")
+        kept = f"Start again goes on after epoch {epochs}, whose checkpoint is kept."
+        self.words.setText(kept if run.can_go_on else "")
         if run.error is not None:
             self._say_outcome(words_of(run.error))
         else:

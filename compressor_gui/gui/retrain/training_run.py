@@ -45,6 +45,11 @@ class TrainingRun(QObject):
         return self._job in self.engine.jobs
 
     @property
+    def can_go_on(self) -> bool:
+        """Whether the same request, asked anew, goes on from where this one has got to."""
+        return False
+
+    @property
     def job(self) -> RunningJob | None:
         """The engine's job, while it runs."""
         return self.engine.jobs.get(self._job)
