@@ -58,7 +58,7 @@ def experiment(
     for target in targets:
         if target == "-":
             raise CompressorError("standard output has the table already", where="-o", hint="name a file")
-        check_kind(target, _KINDS)
+        check_kind(target, _KINDS, "a table or chart")
     files = _recipe_files(recipes)
     refuse_targets((*targets, *map(str, files.values())), model.path)
     content, source = read_model(model.path, ",".join(model.outputs))
@@ -105,7 +105,7 @@ def _recipe_files(folder: str | None) -> dict[str, Path]:
 
 
 def _write(found: Table, target: str) -> None:
-    kind = check_kind(target, _KINDS)
+    kind = check_kind(target, _KINDS, "a table or chart")
     if kind in CHARTS:
         save_chart(chart(found), target)
     else:

@@ -15,11 +15,11 @@ from compressor_gui.core.pbio import cannot_write
 CHARTS = (".svg", ".png")
 
 
-def check_kind(output: str, kinds: Sequence[str] = CHARTS) -> str:
-    """The ending that says the kind of a picture; standard output (``-``) gets SVG. Raises CompressorError."""
+def check_kind(output: str, kinds: Sequence[str] = CHARTS, what: str = "a picture") -> str:
+    """The ending, which says what kind ``what`` is; standard output (``-``) gets SVG. Raises CompressorError."""
     kind = ".svg" if output == "-" else Path(output).suffix.lower()
     if kind not in kinds:
-        words = f"a picture is {', '.join(kinds[:-1])} or {kinds[-1]}"
+        words = f"{what} is {', '.join(kinds[:-1])} or {kinds[-1]}"
         raise CompressorError(words, where=output, hint="choose one of these endings")
     return kind
 

@@ -8,6 +8,7 @@ from. So whatever this program does not understand survives.
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 import re
 import stat
@@ -340,6 +341,7 @@ def write_graph(graph: ModelGraph, target: str | Path, source: str | Path | None
 
 def cannot_write(target: Path, error: OSError) -> CompressorError:
     """The sentence for a target that the system refuses."""
-    reason = error.strerror or str(error)
-    hint = "free some space or choose another folder" if error.errno == 28 else "choose another folder"
+    missing = error.errno == errno.ENOENT and target.parent.is_dir()
+    reason = "this folder takes no new files" if missing else error.strerror or str(error)
+    hint = "free some space or choose another folder" if error.errno == errno.ENOSPC else "choose another folder"
     return CompressorError(f"it can't be written: {reason}", where=str(target), hint=hint)

@@ -218,7 +218,7 @@ class Goal:
         given = [name for name, value in dataclasses.asdict(self).items() if value is not None]
         if len(given) != 1:
             words = "there is no target" if not given else f"there are two targets, {given[0]} and {given[1]}"
-            raise CompressorError(words, hint="give one of ratio, sparsity, bytes, max_drop")
+            raise CompressorError(words, hint="give one of --ratio, --sparsity, --target-bytes and --max-drop")
         ranges = {"ratio": (1, math.inf), "sparsity": (0, 1), "bytes": (1, math.inf), "max_drop": (0, 1)}
         low, high = ranges[given[0]]
         value = getattr(self, given[0])

@@ -289,7 +289,12 @@ def test_the_command_prints_json(model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "words"), [("-", "standard output"), ("t.txt", ".md"), ("no/t.md", "no such folder")]
+    ("target", "words"),
+    [
+        ("-", "standard output"),
+        ("t.txt", "a table or chart is .md, .csv,"),
+        ("no/t.md", "no such folder"),
+    ],
 )
 def test_targets_are_refused_before_anything_is_measured(model: Path, target: str, words: str) -> None:
     result = command(model, "-o", target if target == "-" else model.with_name("x").parent / target)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from compressor_gui.core import pbio, wire
-from compressor_gui.core.errors import GraphError
+from compressor_gui.core.errors import CompressorError, GraphError
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.values import DType, RawAttr, Shape, Tensor
 from tests.support import MODEL_FILES, SHARED, const, conv_net, graph, graphs, needs_shared, node, placeholder
@@ -234,3 +234,9 @@ def test_a_tensor_made_from_an_array_is_written_as_it_is() -> None:
         tensor = pbio.parse_graph(pbio.to_bytes(made))["c"].tensor
         assert tensor is not None
         assert np.array_equal(tensor.array, array)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder that takes no files")
+def test_a_folder_that_takes_no_files_is_said_to() -> None:
+    with pytest.raises(CompressorError, match=r"^/proc/x\.pb: it can't be written: this folder takes no new files"):
+        pbio.write_graph(conv_net(), "/proc/x.pb")

@@ -209,7 +209,7 @@ def test_calls() -> None:
         ("test_scale(times=True)", "times=True is not a whole number"),
         ("test_scale(mode=some)", "mode='some' is not one of all, none"),
         ("test_scale(strict=maybe)", "strict='maybe' is not true or false"),
-        ("test_scale(by_node={'a': 2})", "by_node=2 must be at least -1 and at most 1"),
+        ("test_scale(by_node={'a': 2})", r"by_node\['a'\]=2 must be at least -1 and at most 1 \(write 2 % as 0.02\)"),
         ("test_scale(by_node=3)", "is not a map of names to numbers"),
         ("test_scale(bounds={'a': 1})", r"is not a map of names to \[min, max\]"),
         ("test_scale(bounds='missing.json')", "bounds: missing.json: it can't be read"),

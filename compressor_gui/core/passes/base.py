@@ -207,8 +207,8 @@ class Pass:
         if spec.choices and value not in spec.choices:
             raise PassError(f"{key}={value!r} is not one of {', '.join(spec.choices)}", where=self.name)
         if spec.kind == "amounts":
-            for _, number in value:
-                self._check_bounds(key, spec, number)
+            for name, number in value:
+                self._check_bounds(f"{key}[{name!r}]", spec, number)
         elif spec.kind in ("number", "integer"):
             self._check_bounds(key, spec, value)
         return value
@@ -219,7 +219,9 @@ class Pass:
             return
         parts = [f"at least {low:g}"] if low is not None else []
         parts += [f"at most {high:g}"] if high is not None else []
-        raise PassError(f"{key}={number:g} must be {' and '.join(parts) or 'a finite number'}", where=self.name)
+        hint = f"write {number:g} % as {number / 100:g}" if high == 1 < number <= 100 else ""
+        words = f"{key}={number:g} must be {' and '.join(parts) or 'a finite number'}"
+        raise PassError(words, where=self.name, hint=hint)
 
 
 def _flag(value: Any) -> bool:
