@@ -21,7 +21,7 @@ from compressor_gui.core.passes.wording import some
 from compressor_gui.core.recipe import Recipe, digest
 
 
-@click.command(short_help="Quantize by the default method: equalize, round weights on examples, fuse.")
+@click.command(short_help="Write the recipe of the default 8-bit method, weights rounded on examples.")
 @click.option("-o", "--output", metavar="RECIPE", required=True, help="Save the recipe; its arrays lie beside it.")
 @click.option(
     "--method", type=click.Choice(METHODS), default="minmax", show_default=True, help="How ranges are chosen."
@@ -79,10 +79,11 @@ def _report(found: Adarounded, output: str) -> dict[str, Any]:
 def _text(found: Adarounded, output: str) -> Iterator[str]:
     short = short_names(layer.name for layer in found.layers)
     rows = [(short[layer.name], units.decibel(layer.sqnr_db)) for layer in found.layers]
-    yield from table(("layer", "SQNR"), rows, "<>")
-    yield ""
-    layers = units.counted(len(rows), "layer")
-    yield f"{output}: {layers} rounded on {units.counted(found.n, 'example')}, {found.seconds:.3g} s"
+    if rows:
+        yield from table(("layer", "SQNR"), rows, "<>")
+        yield ""
+    rounded = f"{units.counted(len(rows), 'layer')} rounded" if rows else "no weights rounded"
+    yield f"{output}: {rounded} on {units.counted(found.n, 'example')}, {found.seconds:.3g} s"
 
 
 def _left(found: Adarounded) -> Iterator[str]:

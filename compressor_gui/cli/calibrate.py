@@ -126,6 +126,8 @@ def calibrate(
     for note in (*plan.notes, *notes, found.left_out, _left_out(found.skipped)):
         if note:
             console.note(note)
+    if not (output or chart or save_recipe or console.as_json):
+        console.note("nothing is written: -o RANGES keeps the ranges, --save-recipe FILE a recipe that has them")
 
 
 def _completed(recipe: Recipe, wanted: str | None) -> Recipe:

@@ -52,6 +52,13 @@ def test_a_recipe_for_another_file_is_noted(model: Path, log: Path, tmp_path: Pa
     assert ("the recipe was made for another file" in result.stderr) == noted
 
 
+def test_ranges_that_are_kept_nowhere_are_said_to_be(model: Path, log: Path, tmp_path: Path) -> None:
+    words = "nothing is written: -o RANGES keeps the ranges"
+    assert words in run(model, "--from-log", log).stderr
+    assert words not in run(model, "--from-log", log, "-o", tmp_path / "ranges.json").stderr
+    assert words not in run(model, "--from-log", log, "--json").stderr
+
+
 def test_ranges_in_a_pipe(model: Path, log: Path) -> None:
     result = run(model, "--from-log", log, "-o", "-")
     assert json.loads(result.stdout).keys() == plan_calibration(conv_net(), Recipe()).tensors.keys()

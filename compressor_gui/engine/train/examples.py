@@ -54,7 +54,8 @@ class Examples:
     def check_batch(self) -> None:
         """Raise CompressorError where there are fewer than a batch."""
         if len(self) < self.batch:
-            words = f"there are {counted(len(self), 'example')}, fewer than a batch of {self.batch}"
+            rest = " to train on, beside those held out" if self.spec.split == "train" else ""
+            words = f"there are {counted(len(self), 'example')}{rest}, fewer than a batch of {self.batch}"
             hint = "choose a smaller batch, or give more examples"
             raise CompressorError(words, where=self.spec.path, hint=hint)
 
