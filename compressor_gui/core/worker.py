@@ -21,6 +21,7 @@ import compressor_gui
 from compressor_gui.core import units
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.memory import MemoryWatch
+from compressor_gui.core.names import elide
 from compressor_gui.core.protocol import (
     Cancelled,
     Died,
@@ -46,6 +47,8 @@ thread of the worker's, or from the one that cancels."""
 
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP"}
 _NICE = 10
+_LAST_WORDS = 240
+"""Characters of a worker's last line that an error shows."""
 _log = logging.getLogger(__name__)
 
 
@@ -57,7 +60,8 @@ class WorkerDied(CompressorError):  # noqa: N818 - named as the event is
     """The worker's process ended during the job; ``details`` are the last lines that it wrote."""
 
     def __init__(self, died: Died) -> None:
-        super().__init__(died.reason)
+        last = died.details.rpartition("\n")[2].strip()
+        super().__init__(died.reason, hint=f"its last words: {elide(last, _LAST_WORDS)}" if last else "")
         self.details = died.details
 
 
@@ -75,6 +79,7 @@ class _Process:
 
     def __init__(self, module: str, environment: dict[str, str], memory_bytes: int, background: bool) -> None:
         self.environment, self.background = environment, background
+        self.words = _words(module)
         package = str(Path(compressor_gui.__file__).parent.parent)
         paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
         self.popen = subprocess.Popen(
@@ -144,8 +149,13 @@ class _Process:
                 stream.close()
         name = _signal_name(-code)
         crashed = name in _CRASHES or code >= 0xC0000000  # the latter is how Windows reports a crash
-        words = f"its process was ended by {name}" if name else f"its process ended with exit code {code}"
-        return Died(reason or words, crashed, b"".join(self._tail).decode("utf-8", "replace").strip())
+        end = f"was ended by {name}" if name else f"ended with exit code {code}"
+        return Died(f"{self.words} {reason or end}", crashed, b"".join(self._tail).decode("utf-8", "replace").strip())
+
+
+def _words(module: str) -> str:
+    """What the user knows a worker's process as."""
+    return f"the {module.rpartition('.')[2]}'s process"
 
 
 def _give_way(pid: int) -> None:
@@ -359,7 +369,7 @@ class Worker:
             environment = {**self._environment, **request.environment()}
             process = self._started(environment, self._background and not request.timed)
         except OSError as error:
-            return Died(f"its process can't be started: {error.strerror or error}")
+            return Died(f"{_words(self.module)} can't be started: {error.strerror or error}")
         if process is None:
             return Cancelled()
         self._write(process, line)
@@ -373,7 +383,7 @@ class Worker:
                     return event
                 self._tell(job, event)
         except ProtocolError as error:
-            reason = f"its process broke the protocol: {error}"
+            reason = f"broke the protocol: {error}"
             process.kill()
         with self._lock:
             self._process = None

@@ -164,7 +164,10 @@ def test_what_was_measured_is_reported(model: Path, small: Path, engine: type[Fa
     ("outcome", "words"),
     [
         (CompressorError("TensorFlow does not load this graph: no kernel"), "no kernel"),
-        (WorkerDied(Died("its process was ended by SIGSEGV", True)), "SIGSEGV"),
+        (
+            WorkerDied(Died("the engine's process was ended by SIGSEGV", True, "one\nno kernel")),
+            "SIGSEGV (its last words: no kernel)",
+        ),
         (checked(finite=False), "not finite"),
     ],
 )

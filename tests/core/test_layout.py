@@ -107,7 +107,7 @@ def test_a_dying_worker_leaves_a_plain_layout(worker: None, monkeypatch: pytest.
     monkeypatch.setattr(layout, "Place", DeadlyPlace)
     folded = fold(conv_net())
     found = layout.layout(folded)
-    assert "plain layout: its process" in found.note
+    assert "plain layout: the layout's process" in found.note
     check(len(folded.boxes), folded.edges, found)
     monkeypatch.undo()
     assert not layout.layout(folded).note  # the next one starts another process

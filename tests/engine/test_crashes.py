@@ -42,7 +42,7 @@ def test_a_graph_that_ends_tensorflow_is_blamed_last(tmp_path: Path) -> None:
     with EngineClient() as engine:
         with pytest.raises(WorkerDied, match=r"TensorFlow itself crashes on this graph, .* SIGSEGV"):
             engine.run(CheckExport(path, path, ("y",)), seen.append)
-        assert [event.message for event in seen].count("its process was ended by SIGSEGV; trying again") == 2
+        assert [event.message for event in seen].count("the engine's process was ended by SIGSEGV; trying again") == 2
         found = engine.run(CheckExport(good, good, ("softmax",)))
     assert found.outputs[0].equal
     assert found.left_out == ""
