@@ -9,7 +9,6 @@ import click
 
 from compressor_gui.cli.console import Console, table, with_console
 from compressor_gui.core import passes as core_passes
-from compressor_gui.core.errors import PassError
 from compressor_gui.core.passes import Param, Pass
 
 _EXAMPLES = {
@@ -32,7 +31,7 @@ def passes(console: Console, name: str | None) -> None:
       compressor-cli passes quantize_weights
     """
     if name is not None and name not in core_passes.BY_NAME:
-        raise PassError(f"there is no pass {name!r}", hint=f"there are: {', '.join(core_passes.BY_NAME)}")
+        raise core_passes.no_such_pass(name)
     found = [core_passes.BY_NAME[name]] if name else list(core_passes.ALL)
     console.result({"passes": [_described(kind) for kind in found]}, lambda: _one(found[0]) if name else _list(found))
 

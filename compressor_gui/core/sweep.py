@@ -18,6 +18,7 @@ from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.jobs import EXACT_DB
 from compressor_gui.core.layers import Layer, find_layers
 from compressor_gui.core.measure import LayerCurve, Sensitivity, SensitivityResult
+from compressor_gui.core.passes.wording import did_you_mean
 from compressor_gui.core.protocol import ProtocolError, build
 
 KEY_VERSION = 2
@@ -145,7 +146,8 @@ def chosen_layers(graph: ModelGraph, names: Sequence[str]) -> tuple[Layer, ...]:
     known = {name: layer for layer in reversed(layers) for name in layer.names}
     for name in names:
         if name not in known:
-            raise CompressorError(f"there is no layer {name!r}", hint="inspect lists the layers")
+            hint = did_you_mean(name, known, "inspect lists the layers")
+            raise CompressorError(f"there is no layer {name!r}", hint=hint)
         if not known[name].tensor.dtype.is_floating:
             raise CompressorError("its weights are not stored as floats", where=name, hint="sweep before quantizing")
     wanted = {known[name].name for name in names}

@@ -171,6 +171,7 @@ def test_passes_are_described_from_their_declarations() -> None:
     assert [p["required"] for p in freeze["parameters"]] == [True]
     assert "required" in run("passes", "freeze_requantization_ranges").stdout
     assert "there is no pass 'x'" in sentence(run("passes", "x"))
+    assert "(did you mean quantize_weights" in sentence(run("passes", "quantize_weight"))
 
 
 @pytest.mark.parametrize("kind", passes.ALL, ids=lambda kind: kind.name)

@@ -192,6 +192,8 @@ def test_calls() -> None:
         ("-" * 100_000 + "1", "is not a pass"),
         ("a.b(c=1)", "is not a pass"),
         ("nothing(x=1)", r"there is no pass 'nothing' \(there are: prune"),
+        ("quantize_weight", r"there is no pass 'quantize_weight' \(did you mean quantize_weights"),
+        ("test_scale(prefx=1)", r"there is no parameter 'prefx' \(did you mean prefix\?\)"),
         ("test_scale(size=1)", r"test_scale: there is no parameter 'size' \(there are: prefix, factor"),
         ("test_scale(prefix=a b)", r"prefix=a b is not a value \(put text in quotes\)"),
         ("test_scale(prefix='a)", "is not a pass"),

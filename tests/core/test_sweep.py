@@ -122,6 +122,8 @@ def test_layers_are_named_by_operation_or_weight() -> None:
     assert [layer.name for layer in chosen_layers(model, ("dense/weights",))] == ["dense"]
     with pytest.raises(CompressorError, match="no layer 'nothing'"):
         chosen_layers(model, ("nothing",))
+    with pytest.raises(CompressorError, match=r"no layer 'dens' \(did you mean dense"):
+        chosen_layers(model, ("dens",))
 
 
 # --- keys and cache --------------------------------------------------------------------------------------------------

@@ -86,6 +86,7 @@ def test_arguments_that_have_other_names_here(tmp_path: Path) -> None:
         ('remove_nodes(op="A)', "a value of op should stand"),
         ("remove_nodes(op=A", "and there is no more"),
         ("nonsense", "there is no pass 'nonsense'"),
+        ("quantize_weight", r"there is no pass 'quantize_weight' \(did you mean quantize_weights"),
         ("remove_nodes(color=red)", "there is no parameter 'color'"),
         ("round_weights(num_steps=4, num_steps=5)", "num_steps is given 2 times"),
         ("round_weights(num_steps=many)", "num_steps='many' is not a whole number"),

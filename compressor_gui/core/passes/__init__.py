@@ -40,6 +40,7 @@ from compressor_gui.core.passes.set_device import SetDevice
 from compressor_gui.core.passes.sort_by_execution_order import SortByExecutionOrder
 from compressor_gui.core.passes.stored_weights import Weights
 from compressor_gui.core.passes.strip_unused_nodes import StripUnusedNodes
+from compressor_gui.core.passes.wording import did_you_mean
 
 __all__ = ["ALL", "BY_NAME", "Param", "Pass", "PassResult", "apply", "make", "parse"]
 
@@ -82,10 +83,16 @@ ALL: tuple[type[Pass], ...] = (
 BY_NAME: dict[str, type[Pass]] = {transform.name: transform for transform in ALL}
 
 
+def no_such_pass(name: str, where: str = "") -> PassError:
+    """The sentence on a name that no pass has."""
+    hint = did_you_mean(name, BY_NAME, f"there are: {', '.join(BY_NAME)}")
+    return PassError(f"there is no pass {name!r}", where=where, hint=hint)
+
+
 def make(name: str, values: Mapping[str, Any], *, files: bool = False) -> Pass:
     """A pass by its name; ``files`` as in :meth:`Pass.from_values`. Raises PassError."""
     if name not in BY_NAME:
-        raise PassError(f"there is no pass {name!r}", hint=f"there are: {', '.join(BY_NAME)}")
+        raise no_such_pass(name)
     return BY_NAME[name].from_values(values, files=files)
 
 

@@ -20,6 +20,7 @@ from compressor_gui.core.collector import collector_paused
 from compressor_gui.core.edit import Edit
 from compressor_gui.core.errors import CompressorError, PassError
 from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.passes.wording import did_you_mean
 from compressor_gui.core.ranges_file import read_json, read_ranges
 from compressor_gui.core.verify import verify
 
@@ -182,8 +183,8 @@ class Pass:
         """
         unknown = [key for key in values if key not in cls.params()]
         if unknown:
-            known = ", ".join(cls.params()) or "none"
-            raise PassError(f"there is no parameter {unknown[0]!r}", where=cls.name, hint=f"there are: {known}")
+            hint = did_you_mean(unknown[0], cls.params(), f"there are: {', '.join(cls.params()) or 'none'}")
+            raise PassError(f"there is no parameter {unknown[0]!r}", where=cls.name, hint=hint)
         return cls(**({key: cls._read(key, value) for key, value in values.items()} if files else values))
 
     @classmethod

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from compressor_gui.core.errors import PassError
-from compressor_gui.core.passes import BY_NAME, Pass, make
+from compressor_gui.core.passes import BY_NAME, Pass, make, no_such_pass
 
 _SPACE = re.compile(r"(\s|\\\n)*")
 _NAME = re.compile(r"\w+")
@@ -96,7 +96,7 @@ def _pass(call: Transform, notes: list[str]) -> Pass:
     if call.name in _OTHERS:
         raise PassError(f"there is no {call.name}", where="transforms", hint=_OTHERS[call.name])
     if call.name not in BY_NAME:
-        raise PassError(f"there is no pass {call.name!r}", where="transforms", hint=f"there are: {', '.join(BY_NAME)}")
+        raise no_such_pass(call.name, "transforms")
     arguments = dict(call.arguments)
     if arguments.pop("ignore_errors", None):
         notes.append(f"{call.name}: ignore_errors says nothing here; what a pass can't do it leaves alone.")

@@ -15,6 +15,7 @@ from compressor_gui.core import pbio
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import CONTROL_FLOW, ModelGraph, parse_ref
 from compressor_gui.core.layers import Layer, find_layers
+from compressor_gui.core.passes.wording import did_you_mean
 from compressor_gui.core.sweep import chosen_layers
 from compressor_gui.core.values import DType
 from compressor_gui.engine.session import TF_ERRORS, failure, quiet, tf
@@ -116,7 +117,8 @@ def _trained(graph: ModelGraph, frozen: Sequence[str], always: Sequence[str]) ->
     known = {name for layer in layers for name in layer.names}
     for name in frozen:
         if name not in known:
-            raise CompressorError(f"there is no layer {name!r}", where="freeze", hint="inspect lists the layers")
+            hint = did_you_mean(name, known, "inspect lists the layers")
+            raise CompressorError(f"there is no layer {name!r}", where="freeze", hint=hint)
     free = [layer for layer in layers if layer.tensor.dtype.is_floating and not _named(layer, frozen)]
     refused = next((layer.name for layer in layers if layer.weight in always and layer not in free), None)
     if refused is not None:
