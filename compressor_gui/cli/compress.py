@@ -18,6 +18,7 @@ from compressor_gui.cli.console import Console, as_file, checks_table, read_mode
 from compressor_gui.cli.inspect import sparsity
 from compressor_gui.cli.model import note_other_file
 from compressor_gui.core import passes, pbio, units
+from compressor_gui.core.advice import advice
 from compressor_gui.core.diff import diff_replay
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
@@ -41,6 +42,7 @@ class _Checked:
     check: ExportCheck | None = None
     failure: str = ""
     seconds: float = 0.0
+    remedy: str = ""
 
     @property
     def verified(self) -> bool:
@@ -48,7 +50,7 @@ class _Checked:
 
     @property
     def warning(self) -> str:
-        return self.check.warning if self.check is not None and self.verified else ""
+        return self.check.warning(self.remedy) if self.check is not None and self.verified else ""
 
     def asking(self, min_sqnr: float | None) -> _Checked:
         """The same, failed where an output is not as near to the original's as is asked."""
@@ -224,7 +226,7 @@ def _check(
             failure = "" if check.passed else "an output is not finite or has another shape"
         except CompressorError as error:
             check, failure = None, str(error).replace(f"{candidate}: ", "")
-    return _Checked(check, failure, time.perf_counter() - start)
+    return _Checked(check, failure, time.perf_counter() - start, advice(stage.transform for stage in replay.stages))
 
 
 def _call(transform: Pass) -> str:

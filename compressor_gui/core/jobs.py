@@ -6,18 +6,21 @@ The engine is the process that has TensorFlow. It gets paths, never tensors. :mo
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import ClassVar
 
 from compressor_gui.core import units
 from compressor_gui.core.caution import Cautious, Ran
+from compressor_gui.core.data import DataSpec
 from compressor_gui.core.machine import ONEDNN
 from compressor_gui.core.memory import parse_bytes
 from compressor_gui.core.protocol import Cancelled, Died, Done, Event, Failed, Progress, Request
 from compressor_gui.core.worker import JobCancelled, Listener, Worker, WorkerDied
 
 __all__ = [
+    "CHECK_EXAMPLES",
     "CHECK_INPUTS",
     "EXACT_DB",
     "Cancelled",
@@ -42,9 +45,14 @@ EXACT_DB = 999.0
 CHECK_INPUTS = 4
 """How many made-up inputs, each of batch 1, a check runs both graphs on."""
 
+CHECK_EXAMPLES = 16
+"""How many examples of the data, where there are some."""
+
 _FAR_DB = 10.0
-_FAR_AGREEMENT = 0.9
-"""Below either of these an output is too far from the original's to be used without another thought."""
+"""Below it an output is too far from the original's to be used without another thought."""
+
+_FAR_SHARE = 0.1
+"""The share of examples that may get another class before that deserves another thought, but one at least."""
 
 MEMORY = "COMPRESSOR_ENGINE_MEMORY"
 """The variable that says how much memory the engine may have."""
@@ -85,22 +93,25 @@ class OutputCheck:
 
     @property
     def far(self) -> bool:
-        """Whether it is so unlike the original's that the user should know before using it."""
+        """Whether it is so unlike the original's, over many examples, that the user should know before using it."""
         agreement = 1.0 if self.argmax_agreement is None else self.argmax_agreement
-        return self.sqnr_db < _FAR_DB or agreement < _FAR_AGREEMENT
+        return self.sqnr_db < _FAR_DB or agreement < 1 - _FAR_SHARE
 
 
 @dataclass(frozen=True)
 class ExportCheck(Ran):
     """The compressed graph loads; its ``outputs`` are empty where no input could be made that the original runs on.
 
-    ``inputs``: what was fed, as ``name float32 1×224×224×3``. ``notes``: sentences for the user.
+    ``inputs``: what was fed, as ``name float32 1×224×224×3``. ``notes``: sentences for the user. ``examples``: how many
+    of the data were fed, 0 where the inputs were made up; ``labelled``: whether these have classes.
     """
 
     outputs: tuple[OutputCheck, ...]
     inputs: tuple[str, ...]
     notes: tuple[str, ...]
     seconds: float
+    examples: int = 0
+    labelled: bool = False
 
     @property
     def passed(self) -> bool:
@@ -108,21 +119,60 @@ class ExportCheck(Ran):
         return all(output.finite for output in self.outputs)
 
     @property
-    def warning(self) -> str:
-        """A sentence for the user where an output is far from the original's; empty otherwise."""
-        far = [output for output in self.outputs if output.far]
+    def fed(self) -> str:
+        """How many inputs of which kind, as ``16 examples``."""
+        return units.counted(self.examples, "example") if self.examples else f"{CHECK_INPUTS} made-up inputs"
+
+    def same_class(self, output: OutputCheck) -> str:
+        """How often an output has its largest value at the same place; empty where there is no choice.
+
+        A share of so few inputs is no accuracy, so that it is said as a count; an output with a choice at many places
+        (of each pixel) has a share.
+        """
+        agreement, tried = output.argmax_agreement, self.examples or CHECK_INPUTS
+        if agreement is None:
+            return ""
+        return f"{round(agreement * tried)} of {tried}" if _one_choice(output) else units.percent(agreement)
+
+    def far(self, output: OutputCheck) -> bool:
+        """Whether an output is so unlike the original's that the user should know before using it.
+
+        Of examples with classes the class counts, as a retrained network may be as good and answer other numbers. Of
+        made-up inputs the numbers count: such inputs are of no class, and lie at the border of several.
+        """
+        agreement = output.argmax_agreement
+        if self.examples and agreement is not None:
+            allowed = max(1, _FAR_SHARE * self.examples) / self.examples if _one_choice(output) else _FAR_SHARE
+            if 1 - agreement > allowed:
+                return True
+            if self.labelled and _one_choice(output):
+                return False
+        return output.sqnr_db < _FAR_DB
+
+    def warning(self, remedy: str) -> str:
+        """A sentence for the user, without a full stop, where an output is far from the original's; empty otherwise.
+
+        ``remedy`` is what may help: :func:`.advice.advice`.
+        """
+        far = [output for output in self.outputs if self.far(output)]
         if not far:
             return ""
         worst = min(far, key=lambda output: output.sqnr_db)
-        agreement = worst.argmax_agreement
-        share = "" if agreement is None else f", same top class in {units.percent(agreement)}"
-        found = f"{worst.name}: {units.decibel(worst.sqnr_db)}{share}"
-        return f"the outputs are far from the original's ({found}): retrain or prune less"
+        same = self.same_class(worst)
+        found = f"{worst.name}: {units.decibel(worst.sqnr_db)}{f', same top class in {same}' if same else ''}"
+        return f"the outputs for {self.fed} are far from the original's ({found}): {remedy}"
+
+
+def _one_choice(output: OutputCheck) -> bool:
+    """Whether an output has one largest value for each input."""
+    return math.prod(output.shape[:-1]) <= 1
 
 
 @dataclass(frozen=True)
 class CheckExport(Cautious[ExportCheck]):
-    """Run two graph files on the same synthetic inputs in stock TensorFlow and compare their outputs.
+    """Run two graph files on the same inputs in stock TensorFlow and compare their outputs.
+
+    The inputs are the first examples of ``data``; without it, or where these can't be read, they are made up.
 
     ``outputs`` are names of nodes in the original, ``candidate_outputs`` their names in the candidate (empty: the
     same). Graphs with ops that are not on the list of harmless ones (:mod:`.trust`) are refused, unless
@@ -139,6 +189,7 @@ class CheckExport(Cautious[ExportCheck]):
     seed: int = 0
     allow_unsafe_ops: bool = False
     original_sha256: str = ""
+    data: DataSpec | None = None
 
 
 class EngineClient(Worker):

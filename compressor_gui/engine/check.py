@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from compressor_gui.core import pbio
 from compressor_gui.core.compare import compare_output
+from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
-from compressor_gui.core.jobs import CHECK_INPUTS, CheckExport, ExportCheck
+from compressor_gui.core.jobs import CHECK_EXAMPLES, CHECK_INPUTS, CheckExport, ExportCheck
 from compressor_gui.core.machine import ONEDNN, onednn_is_default
 from compressor_gui.core.passes.int8.kernels import FUSED_OPS
 from compressor_gui.core.serve import Job
@@ -20,6 +21,7 @@ from compressor_gui.core.trust import refuse_untrusted
 from compressor_gui.core.units import shape as shape_text
 from compressor_gui.engine.inputs import Guess, fitting, guesses, has_unknowns, make_feeds
 from compressor_gui.engine.models import read_unchanged
+from compressor_gui.engine.runner import open_examples
 from compressor_gui.engine.session import HOPELESS, TF_ERRORS, LoadedGraph, brief, failure, plain
 
 Values = list[np.ndarray]
@@ -41,6 +43,8 @@ class _Reference:
     feeds: list[dict[str, np.ndarray]]
     values: list[Values]
     notes: tuple[str, ...] = ()
+    examples: int = 0
+    labelled: bool = False
 
     @property
     def described(self) -> tuple[str, ...]:
@@ -63,7 +67,11 @@ def check_export(request: CheckExport, job: Job) -> ExportCheck:
         candidate = _load(request.candidate, names, request)
         with candidate.loaded:
             job.progress(2, steps, "running the original")
-            reference = _run_original(original, request.seed, job)
+            reference = _run_examples(original, request.data, job) if request.data else None
+            if reference is None or not reference.feeds:
+                refused = reference.notes if reference else ()
+                reference = _run_original(original, request.seed, job)
+                reference = replace(reference, notes=(*refused, *reference.notes))
             values = _run_candidate(candidate, reference, dict(zip(request.outputs, names, strict=True)), job)
     outputs = []
     for at, name in enumerate(_flat(reference.fetches)):
@@ -74,6 +82,8 @@ def check_export(request: CheckExport, job: Job) -> ExportCheck:
         inputs=reference.described,
         notes=(*reference.notes, *_needs(candidate.graph)),
         seconds=time.perf_counter() - start,
+        examples=reference.examples,
+        labelled=reference.labelled,
     )
 
 
@@ -93,6 +103,26 @@ def _load(path: str, outputs: tuple[str, ...], request: CheckExport, sha256: str
     if not request.allow_unsafe_ops:
         refuse_untrusted(graph, path)
     return _Model(graph, LoadedGraph(data, graph, where=path))
+
+
+def _run_examples(model: _Model, spec: DataSpec, job: Job) -> _Reference:
+    """Run the original on the first examples, one by one; no samples, and a note, where that can't be done."""
+    fetches = model.loaded.tensors(model.graph.outputs)
+    feeds: list[dict[str, np.ndarray]] = []
+    values: list[Values] = []
+    try:
+        wanted = min(spec.limit or CHECK_EXAMPLES, CHECK_EXAMPLES)
+        data = open_examples(replace(spec, limit=wanted), model.graph, 1)
+        examples = 0
+        for batch in data:
+            feeds.append(batch.feeds)
+            values.append(model.loaded.run(_flat(fetches), batch.feeds))
+            examples += len(batch)
+            job.progress(3 + CHECK_INPUTS * examples // wanted, 2 + 2 * CHECK_INPUTS, "running the original")
+    except (*TF_ERRORS, CompressorError) as error:
+        words = str(error) if isinstance(error, CompressorError) else brief(error)
+        return _Reference({}, [], [], (f"the inputs were made up, as the original did not run on your data: {words}",))
+    return _Reference(fetches, feeds, values, examples=examples, labelled=data.labelled)
 
 
 def _run_original(model: _Model, seed: int, job: Job) -> _Reference:
@@ -141,7 +171,8 @@ def _run_candidate(model: _Model, reference: _Reference, renamed: Mapping[str, s
         raise CompressorError("an output has another number of tensors than the original's", where=model.loaded.where)
     values: list[Values] = []
     for number, feeds in enumerate(reference.feeds):
-        job.progress(2 + CHECK_INPUTS + number, 2 + 2 * CHECK_INPUTS, "running the compressed graph")
+        done = 2 + CHECK_INPUTS + CHECK_INPUTS * number // len(reference.feeds)
+        job.progress(done, 2 + 2 * CHECK_INPUTS, "running the compressed graph")
         try:
             values.append(model.loaded.run(fetches, fitting(model.graph, feeds)))
         except TF_ERRORS as error:

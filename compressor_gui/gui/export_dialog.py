@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QStandardPaths, Qt, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QDialog,
-    QFileDialog,
     QGridLayout,
     QHBoxLayout,
-    QLineEdit,
     QPushButton,
     QStackedWidget,
     QVBoxLayout,
@@ -21,14 +18,17 @@ from PySide6.QtWidgets import (
 )
 
 from compressor_gui.core import pbio, units
+from compressor_gui.core.advice import advice
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import CheckExport, ExportCheck
 from compressor_gui.core.trust import untrusted_ops
 from compressor_gui.gui.dialogs import dialog_column
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.engine_link import EngineLink
+from compressor_gui.gui.export_target import ExportTarget, in_words, stamp
 from compressor_gui.gui.job_bar import JobBar
-from compressor_gui.gui.samples import sample_data
+from compressor_gui.gui.measure.words import headline
+from compressor_gui.gui.retrain.words import sentence
 from compressor_gui.gui.state import Made, Source
 from compressor_gui.gui.widgets import ElidedLabel, clear, label, paragraph
 
@@ -57,10 +57,12 @@ class ExportDialog(QDialog):
         self.pages = QStackedWidget()
         column.addWidget(self.pages, 1)
         self._ask_page = self._build_ask()
+        self._question_page = self._build_question()
         self._work_page = self._build_work()
         self._result_page = self._build_result()
-        for page in (self._ask_page, self._work_page, self._result_page):
+        for page in (self._ask_page, self._question_page, self._work_page, self._result_page):
             self.pages.addWidget(page)
+        self._ask()
 
     # -- asking --------------------------------------------------------------------------------------------------
 
@@ -69,17 +71,10 @@ class ExportDialog(QDialog):
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
-        column.addWidget(label("File"))
-        row = QHBoxLayout()
-        self.target = QLineEdit(str(_folder(self.source.path) / f"{self.source.path.stem}-compressed.pb"))
-        self.target.setAccessibleName("File to export to")
-        self.target.textChanged.connect(self._check_target)
-        row.addWidget(self.target, 1)
-        browse = QPushButton("Browse …")
-        browse.setAutoDefault(False)
-        browse.clicked.connect(self._browse)
-        row.addWidget(browse)
-        column.addLayout(row)
+        self.place = ExportTarget(self.source.path)
+        self.target = self.place.field
+        self.place.changed.connect(self._place_changed)
+        column.addWidget(self.place)
         self.with_recipe = QCheckBox("Save the recipe beside it (.recipe.json)")
         self.with_recipe.setChecked(True)
         column.addWidget(self.with_recipe)
@@ -90,14 +85,13 @@ class ExportDialog(QDialog):
         )
         self.allow.setVisible(bool(found))
         column.addWidget(self.allow)
+        fed = "on examples of your data" if self.document.state.data else "on made-up inputs"
         words = paragraph(
-            "The file is written beside the target, loaded and run by TensorFlow on the same input as the original, "
-            "and moved over the target when that went well. The original is never touched.",
+            f"The file is written beside the target, loaded and run by TensorFlow {fed} as the original is, and moved "
+            "over the target when that went well. The original is never touched.",
             "secondary",
         )
         column.addWidget(words)
-        self.problem = paragraph("", "error")
-        column.addWidget(self.problem)
         column.addStretch(1)
         row = QHBoxLayout()
         row.addStretch(1)
@@ -105,32 +99,56 @@ class ExportDialog(QDialog):
         cancel.setAutoDefault(False)
         cancel.clicked.connect(self.reject)
         self.export_button = QPushButton("Export")
-        self.export_button.setDefault(True)
+        self.export_button.setEnabled(self.place.fits)
         self.export_button.clicked.connect(self.start)
         row.addWidget(cancel)
         row.addWidget(self.export_button)
         column.addLayout(row)
         return page
 
-    def _browse(self) -> None:
-        kinds = "Frozen graph (*.pb);;Text graph (*.pbtxt)"
-        path, _ = QFileDialog.getSaveFileName(self, "Export to", self.target.text(), kinds)
-        if path:
-            self.target.setText(path)
+    def _build_question(self) -> QWidget:
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(12)
+        self.question = paragraph("", "warning")
+        column.addWidget(self.question)
+        column.addStretch(1)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        self.back_button = QPushButton("&Back")
+        self.back_button.clicked.connect(self._ask)
+        self.replace_button = QPushButton("&Replace")
+        self.replace_button.clicked.connect(self._write)
+        row.addWidget(self.back_button)
+        row.addWidget(self.replace_button)
+        column.addLayout(row)
+        return page
 
-    def _check_target(self) -> None:
-        path = Path(self.target.text())
-        try:
-            if not self.target.text().strip() or path.is_dir():
-                raise CompressorError("name a file")
-            if not path.parent.is_dir():
-                raise CompressorError("there is no such folder", where=str(path.parent))
-            pbio.refuse_source(path, self.source.path)
-        except CompressorError as error:
-            self.problem.setText(str(error))
-        else:
-            self.problem.setText("")
-        self.export_button.setEnabled(not self.problem.text())
+    def _place_changed(self) -> None:
+        self.export_button.setEnabled(self.place.fits)
+
+    def _ask(self) -> None:
+        self._show(self._ask_page, self.export_button)
+        self.target.setFocus()
+
+    def _show(self, page: QWidget, default: QPushButton | None) -> None:
+        """Show a page, whose button ``default`` Enter presses."""
+        for button in self.findChildren(QPushButton):
+            button.setDefault(button is default)
+        self.pages.setCurrentWidget(page)
+        if default is not None and page is not self._ask_page:
+            default.setFocus()
+
+    @property
+    def _recipe_path(self) -> Path:
+        return self.place.path.with_suffix(".recipe.json")
+
+    def _replaced(self) -> list[Path]:
+        """The files that are there and that were not written for this model since it was opened."""
+        written = self.document.state.exported
+        files = [self.place.path, *([self._recipe_path] if self.with_recipe.isChecked() else [])]
+        return [path for path in files if stamp(path) not in (None, written.get(path))]
 
     # -- working -------------------------------------------------------------------------------------------------
 
@@ -151,20 +169,31 @@ class ExportDialog(QDialog):
         row = QHBoxLayout()
         row.addStretch(1)
         self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setAutoDefault(False)
         self.cancel_button.clicked.connect(self.reject)
         row.addWidget(self.cancel_button)
         column.addLayout(row)
         return page
 
     def start(self) -> None:
-        """Write the file beside its target, in the background."""
-        self._check_target()
-        if self.problem.text():
+        """Write the file, once it is known that nothing of the user's is in its way."""
+        if not self.place.check():
             return
-        self.pages.setCurrentWidget(self._work_page)
+        replaced = self._replaced()
+        if not replaced:
+            self._write()
+            return
+        files = "\n".join(f"    {in_words(path)}" for path in replaced)
+        what = ("this file", "it") if len(replaced) == 1 else ("these files", "them")
+        self.question.setText(f"In {self.place.path.parent} {what[0]} would be replaced:\n{files}\nReplace {what[1]}?")
+        self._show(self._question_page, self.back_button)
+
+    def _write(self) -> None:
+        """Write the file beside its target, in the background."""
+        self._show(self._work_page, None)
         self.doing.setText("Writing …")
-        self.detail.setText(self.target.text())
-        write = partial(pbio.write_beside, self.made.graph, self.target.text())
+        self.detail.setText(str(self.place.path))
+        write = partial(pbio.write_beside, self.made.graph, self.place.path)
         self.document.background.run(write, self._written, self._failed)
 
     def _written(self, temporary: Path) -> None:
@@ -181,9 +210,10 @@ class ExportDialog(QDialog):
             self.made.graph.outputs,
             allow_unsafe_ops=self.allow.isChecked(),
             original_sha256=self.source.sha256,
+            data=self.document.state.data,
         )
         self.engine.changed.connect(self._progress)
-        title = f"Checking {Path(self.target.text()).name}"
+        title = f"Checking {self.place.path.name}"
         self._job = self.engine.submit(request, title, self._checked, self._failed, self._cancelled)
 
     def _progress(self) -> None:
@@ -201,10 +231,16 @@ class ExportDialog(QDialog):
         self._ended()
         assert isinstance(result, ExportCheck)
         self.check = result
-        if result.passed:
-            self.keep()
-        else:
+        warning = self._warning()
+        if not result.passed:
             self._show_result("An output is not what the original's is. Nothing was exported yet.", "error", ask=True)
+        elif warning:
+            self._show_result(f"{sentence(warning)} Nothing was exported yet.", "warning", ask=True)
+        else:
+            self.keep()
+
+    def _warning(self) -> str:
+        return self.check.warning(advice(self.made.recipe.active)) if self.check is not None else ""
 
     def _failed(self, error: Exception) -> None:
         self._ended()
@@ -257,17 +293,19 @@ class ExportDialog(QDialog):
     def keep(self) -> None:
         """Move the written file over the target, and save the recipe."""
         assert self._temporary is not None
-        target = Path(self.target.text())
+        target = self.place.path
         temporary, self._temporary = self._temporary, None
         try:
             pbio.move_over(temporary, target, self.source.path)
             if self.with_recipe.isChecked():
-                self.made.recipe.save(target.with_suffix(".recipe.json"))
+                self.made.recipe.save(self._recipe_path)
         except CompressorError as error:
             self._show_result(str(error), "error", ask=False)
             return
-        if self.check is not None and self.check.warning:
-            self._show_result(f"Exported to {target}, but {self.check.warning}", "warning", ask=False)
+        written = {path: found for path in (target, self._recipe_path) if (found := stamp(path)) is not None}
+        self.document.set(exported={**self.document.state.exported, **written})
+        if warning := self._warning():
+            self._show_result(f"Exported to {target}, but {warning}.", "warning", ask=False)
         else:
             self._show_result(f"Exported to {target}", "good", ask=False)
         self.exported.emit(target, self.check)
@@ -287,17 +325,40 @@ class ExportDialog(QDialog):
                     head, 0, at, Qt.AlignmentFlag.AlignLeft if at == 0 else Qt.AlignmentFlag.AlignRight
                 )
             for row, output in enumerate(self.check.outputs[:12], 1):
-                agreement = output.argmax_agreement
                 sqnr = "equal" if output.equal else "not finite" if not output.finite else f"{output.sqnr_db:.1f} dB"
                 self._table.addWidget(ElidedLabel(output.name), row, 0)
                 self._table.addWidget(label(sqnr), row, 1, Qt.AlignmentFlag.AlignRight)
-                share = label("–" if agreement is None else units.percent(agreement))
+                share = label(self.check.same_class(output) or "–")
                 self._table.addWidget(share, row, 2, Qt.AlignmentFlag.AlignRight)
-            notes = [*self.check.notes, *filter(None, [self.check.left_out])]
-            if self.check.inputs:
-                notes.append(f"Measured on synthetic input: {', '.join(self.check.inputs[:3])}.")
-            self.notes.setText("\n".join(notes))
-        self.pages.setCurrentWidget(self._result_page)
+            self.notes.setText("\n".join(self._notes(self.check)))
+        self._show(self._result_page, self.discard_button if ask else self.close_button)
+
+    def _notes(self, check: ExportCheck) -> list[str]:
+        """What the numbers were measured on, and what else is known of this recipe."""
+        notes = [sentence(note) for note in (*check.notes, check.left_out) if note]
+        if check.examples:
+            notes.append(f"Measured on the first {check.fed} of your data.")
+        elif check.inputs:
+            inputs = ", ".join(check.inputs[:3])
+            hint = "" if self.document.state.data else " With data chosen (Measure), it runs on examples of them."
+            notes.append(f"Measured on {check.fed}, which are no pictures of your data: {inputs}.{hint}")
+        state = self.document.state
+        known = state.measured.evaluation(self.made.recipe, state.data)
+        if known is not None and not known.is_stale(self.made.recipe, state.data):
+            notes.append(
+                f"Measured before, on {units.counted(known.value.accuracy.n, 'example')}: {headline(known.value)}."
+            )
+        return notes
+
+    @property
+    def asks_to_replace(self) -> bool:
+        """Whether it waits to be told that files may be replaced."""
+        return self.pages.currentWidget() is self._question_page
+
+    @property
+    def kept(self) -> bool:
+        """Whether there is nothing written that waits to be moved over the target."""
+        return self._temporary is None
 
     @property
     def finished_work(self) -> bool:
@@ -311,10 +372,3 @@ class ExportDialog(QDialog):
         else:
             self._discard()
         super().done(result)
-
-
-def _folder(source: Path) -> Path:
-    """Where an export is offered to go: beside the model, or to the documents where that is no place to write."""
-    if os.access(source.parent, os.W_OK) and sample_data(source) is None:
-        return source.parent
-    return Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DocumentsLocation) or Path.home())

@@ -82,6 +82,8 @@ class State:
     """Source layer's name -> the table of the magnitudes that its slider moves, once counted."""
     data: DataSpec | None = None
     """Where examples come from."""
+    exported: Mapping[Path, tuple[int, int]] = field(default_factory=dict)
+    """Files that were written for this model -> their size and time of change, by which later ones are told apart."""
     measured: Measured = field(default_factory=Measured)
     selected: str = ""
     """The selected node's name, in the original or the compressed graph."""

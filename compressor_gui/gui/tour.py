@@ -119,7 +119,11 @@ class Tour:
         dialog.target.setText(str(self.folder / name))
         dialog.allow.setChecked(False)
         dialog.start()
+        if dialog.asks_to_replace:  # what an earlier tour left in the folder
+            dialog.replace_button.click()
         self._until(lambda: dialog.finished_work, "exporting")
+        if dialog.check is not None and dialog.check.passed and not dialog.kept:
+            dialog.keep()
         words, path = dialog.verdict.text(), Path(dialog.target.text())
         dialog.grab().save(str(self.folder / f"{path.stem}-check.png"))
         check = dialog.check

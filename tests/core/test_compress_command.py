@@ -188,18 +188,19 @@ def test_what_fails_the_check_is_not_written(
 @pytest.mark.parametrize(
     ("check", "words"),
     [
-        (checked(sqnr=9.5), "(softmax: 9.5 dB, same top class in 100 %)"),
-        (checked(same=0.75), "(softmax: 31.2 dB, same top class in 75.0 %)"),
+        (checked(sqnr=9.5), "(softmax: 9.5 dB, same top class in 4 of 4)"),
+        (checked(sqnr=2.5, same=0.5), "(softmax: 2.5 dB, same top class in 2 of 4)"),
     ],
 )
 def test_outputs_that_are_far_from_the_originals_are_told(
     model: Path, small: Path, engine: type[FakeEngine], check: ExportCheck, words: str
 ) -> None:
     engine.outcome = check
-    result = run("compress", model, "-o", small, "--json")
+    result = run("compress", model, "-o", small, "--pass", PRUNE, "--json")
     assert result.exit_code == 0
     warning = json.loads(result.stdout)["warning"]
-    assert warning == f"the outputs are far from the original's {words}: retrain or prune less"
+    told = f"the outputs for 4 made-up inputs are far from the original's {words}: retrain or take less away"
+    assert warning == told
     assert f"warning: {warning}\n" in result.stderr
     assert small.exists()
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from compressor_gui.core.compare import compare_output, sqnr_db
+from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.jobs import EXACT_DB, CheckExport, EngineClient, ExportCheck, Hello, OutputCheck
@@ -50,6 +52,30 @@ def scaled(factor: float, source: Node | None = None, name: str = "y") -> ModelG
 def only(result: ExportCheck) -> OutputCheck:
     (output,) = result.outputs
     return output
+
+
+# --- the data ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.tensorflow
+def test_the_first_examples_of_the_data_are_fed(check: Check, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(40, 10)).astype(np.float32)
+    np.savez(tmp_path / "rows.npz", image=rows, label=np.arange(40))
+    data = DataSpec("numpy", str(tmp_path / "rows.npz"), input="x", mean=0, std=1)
+    result = check(scaled(2.0), scaled(-2.0), data=data)
+    assert (result.examples, result.labelled) == (16, True)
+    assert only(result).sqnr_db == pytest.approx(-6.02, abs=0.01)
+    assert only(result).argmax_agreement == 0
+    assert check(scaled(2.0), data=replace(data, limit=3)).examples == 3
+    assert not check(scaled(2.0)).examples
+
+
+@pytest.mark.tensorflow
+def test_inputs_are_made_up_where_the_data_do_not_fit(check: Check, tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.zeros((4, 7), np.float32))
+    result = check(scaled(2.0), data=DataSpec("numpy", str(tmp_path / "rows.npy"), input="x", mean=0, std=1))
+    assert (result.examples, only(result).equal) == (0, True)
+    assert result.notes[0].startswith("the inputs were made up, as the original did not run on your data: ")
 
 
 # --- the files --------------------------------------------------------------------------------------------------------
