@@ -28,6 +28,12 @@ from compressor_gui.core.ranges_file import read_ranges
 from compressor_gui.core.recipe import Recipe, Replayer, digest
 from compressor_gui.core.sweep import CLEAN_DB
 
+_STORED = (
+    "stored: packed in the file, where frequent values take fewer bits, so less than bits times weights",
+    "8 bits span all weights of a layer or channel, 2 to 7 a clipped range of each channel: these can be the nearer ones",
+)
+"""What the columns of the table of layers mean where weights are stored in fewer bits."""
+
 
 class _Decibel(click.ParamType):
     """A number of dB, which may say so: ``25``, ``25dB``."""
@@ -57,7 +63,7 @@ class _Widths(click.ParamType):
 
 
 @click.command("mixed-precision", short_help="Find the cheapest number of bits for each layer, for a target.")
-@click.option("--target", type=_Decibel(), help=f"The least SQNR of every output, such as {TARGET_DB:g}dB.")
+@click.option("--target", type=_Decibel(), help=f"The least SQNR of every output; {TARGET_DB:g}dB without --max-drop.")
 @click.option("--max-drop", type=click.FloatRange(0), help="Or the largest drop of top-1, in percentage points.")
 @click.option("--bits", type=_Widths(), default=OFFERED, help="The numbers of bits that weights may have.")
 @click.option("--fused", is_flag=True, help="Layers in fused int8 or in float, in the place of bits for weights.")
@@ -112,7 +118,10 @@ def mixed_precision(
     content, source = read_model(model.path, ",".join(model.outputs))
     ranges = FuseInt8(ranges=read_ranges(ranges_path)).ranges if ranges_path else ()
     spec = data.spec(_replayed(source, model), console)
-    sqnr = TARGET_DB if target is None and max_drop is None else target
+    sqnr = target
+    if target is None and max_drop is None:
+        sqnr = TARGET_DB
+        console.note(f"no target is given, so that it is the usual one: every output has at least {TARGET_DB:g} dB")
     drop = None if max_drop is None else max_drop / 100
     request = FindPrecision(model, spec, sqnr, drop, bits, fused, dict(ranges), without_vnni, batch, cache=cache)
     request.check()
@@ -181,12 +190,17 @@ def _text(found: Precision, timed: LatencyResult | None) -> Iterator[str]:
         )
     cost = "multiply-adds in float" if found.fused else "stored"
     yield from table(("layer", "precision", cost, "SQNR alone", "in 8 bits"), rows, "<<>>>")
+    if not found.fused:
+        yield from _STORED
     yield ""
     point = next(point for point in found.measured if point.at == found.chosen)
     yield from table(("output", "SQNR"), [(name, _decibel(db)) for name, db in point.outputs], "<>")
     yield ""
     if found.metric == "top1":
-        yield f"top-1 {units.percent(point.value)}, {units.percent(found.baseline)} untouched"
+        least = f"the target is at least {units.percent(found.target)}"
+        yield f"top-1 {units.percent(point.value)}, {units.percent(found.baseline)} untouched; {least}"
+    else:
+        yield f"the target is at least {found.target:g} dB on every output"
     speed = f", {timed.speedup:.2f} times as fast ({timed.model.median_ms:.3g} ms)" if timed and timed.speedup else ""
     yield f"{units.size(point.bytes)}{speed}"
     points = f"{units.counted(len(found.measured), 'point')} of {len(found.path):,} measured"

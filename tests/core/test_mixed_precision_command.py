@@ -98,6 +98,17 @@ def test_the_chosen_point_is_told_and_written(model: Path, engine: type[FakeEngi
     assert lines[2].split() == ["dense", "4", "bits", "900", "B", "27.0", "dB", "45.0", "dB"]
     assert "1.90 kB, 1.00 times as fast (2 ms)" in done.stdout
     assert "2 points of 4 measured on 3 examples" in done.stdout
+    assert "stored: packed in the file" in lines[3]
+    assert "8 bits span all weights" in lines[4]
+    assert "the target is at least 25 dB on every output" in lines
+    assert "no target is given" not in done.stderr
+
+
+def test_a_target_that_was_not_given_is_told(model: Path, engine: type[FakeEngine]) -> None:
+    done = run(model, "--runs", "0")
+    assert "no target is given, so that it is the usual one: every output has at least 25 dB" in done.stderr
+    assert engine.asked[0].min_sqnr_db == 25.0
+    assert "25dB without --max-drop" in " ".join(CliRunner().invoke(cli, ["mixed-precision", "--help"]).stdout.split())
 
 
 def find_weight(model: Path, layer: str) -> str:
@@ -130,7 +141,8 @@ def test_a_drop_of_top1(model: Path, engine: type[FakeEngine], monkeypatch: pyte
     done = run(model, "--max-drop", "0.5", "--chart", str(model.with_name("curve.svg")))
     assert engine.asked[0].max_drop == pytest.approx(0.005)
     assert engine.asked[0].min_sqnr_db is None
-    assert "top-1 90.0 %, 90.0 % untouched" in done.stdout
+    assert "top-1 90.0 %, 90.0 % untouched; the target is at least 89.5 %" in done.stdout
+    assert "no target is given" not in done.stderr
     assert "top-1, %" in model.with_name("curve.svg").read_text()
 
 
