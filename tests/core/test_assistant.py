@@ -72,7 +72,7 @@ def test_layers_stay_in_float(lenet: ModelGraph) -> None:
     for goal in ("weights", "classic", "fused"):
         (step,) = write(subject, Choices(goal, skip=(subject.layers[0].weight,))).active  # type: ignore[arg-type]
         assert step.skip == ("conv1",)  # type: ignore[attr-defined]
-    assert subject.estimated_size([subject.layers[1].weight]) > subject.estimated_size()
+    assert subject.estimated_size(skip=[subject.layers[1].weight]) > subject.estimated_size()
 
 
 @pytest.mark.parametrize("fold", [True, False])
@@ -89,7 +89,14 @@ def test_the_estimated_size_is_near_what_is_written(lenet: ModelGraph) -> None:
     subject = examine(lenet, Recipe())
     for skip in ((), (subject.layers[2].weight,)):
         made = Replayer(lenet).replay(write(subject, Choices("weights", skip=skip))).graph
-        assert subject.estimated_size(skip) == pytest.approx(pbio.byte_size(made), rel=0.03)
+        assert subject.estimated_size(skip=skip) == pytest.approx(pbio.byte_size(made), rel=0.03)
+
+
+def test_small_layers_count_in_float_where_only_weights_are_quantized(lenet: ModelGraph) -> None:
+    subject = examine(lenet, Recipe())
+    assert [layer.short for layer in subject.small] == ["conv1"]
+    saved = subject.estimated_size("weights") - subject.estimated_size("fused")
+    assert saved == subject.small[0].tensor.nbytes * 3 // 4
 
 
 def test_a_graph_that_is_quantized_already_is_refused(lenet: ModelGraph) -> None:

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from compressor_gui.core import pbio
-from compressor_gui.core.adaround import Adaround
+from compressor_gui.core.adaround import Adaround, Adarounded, RoundedLayer
 from compressor_gui.core.choose import ChooseRegions
 from compressor_gui.core.machine import ONEDNN
 from compressor_gui.core.measure import Calibrate, Calibration, Evaluate, Latency, Preview
@@ -85,6 +85,8 @@ def test_fused_from_the_button_to_the_recipe(
     before = opened.document.state
     shown = open_it(qtbot, opened)
     assert "≈" in shown.what.cards["fused"].facts.text()
+    assert "in float" not in shown.what.cards["fused"].facts.text()
+    assert "conv stays in float: fewer than 1,024 weights" in shown.what.cards["weights"].facts.text()
     to_result(qtbot, shown, engine)
     page = shown.result_page
     assert not shown.use_button.isEnabled()
@@ -124,6 +126,44 @@ def test_fused_from_the_button_to_the_recipe(
     press(qtbot, opened, Qt.Key.Key_Z, CTRL)
     settle(qtbot, opened)
     assert not opened.document.state.recipe.steps
+
+
+def test_the_recipe_is_shown_as_it_will_be(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    shown = open_it(qtbot, opened)
+    for _ in range(2):
+        qtbot.mouseClick(shown.next_button, LEFT)
+    vnni = ", without_vnni=True" if shown.draft.choices.without_vnni else ""
+    words = [
+        "equalize_layers(10 images)",
+        "weights(adaround on 10 images)",
+        f"fuse_int8(ranges of 10 images, without what is slower{vnni})",
+    ]
+    assert [step for step, _ in shown.method.recipe.steps] == words
+    box = shown.method.options["rounded"].box
+    qtbot.mouseClick(box, LEFT, pos=QPoint(8, box.height() // 2))
+    assert [step for step, _ in shown.method.recipe.steps] == words[2:]
+    shown.reject()
+
+
+def test_a_stage_that_waits_for_another_job_says_so(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    shown = open_it(qtbot, opened)
+    for _ in range(3):
+        qtbot.mouseClick(shown.next_button, LEFT)
+    assert engine.waits(Preview)  # is read still, and the engine does one job at a time
+    page = shown.result_page
+    assert page.stages.bar.isHidden()
+    assert page.stages.words[0].startswith("waits for: ")
+    recipe = engine.find(Adaround)[1].model.recipe
+    while engine.waits(Preview):  # the panel's and the assistant's
+        engine.answer(Preview)
+    assert not page.stages.bar.isHidden()
+    engine.say(Adaround, Done(Adarounded(recipe, (RoundedLayer("conv", 30.0),), 10, {})))
+    assert page.stages.words[0] == "1 of 2 layers, 10 images; the other one as it was"
+    shown.reject()
 
 
 def test_escape_changes_nothing_and_stops_the_work(
@@ -195,12 +235,12 @@ def test_layers_without_a_check_mark_stay_in_float(
     qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
 ) -> None:
     shown = open_it(qtbot, opened)
-    whole = shown.what.cards["weights"].facts.text()
+    whole = shown.what.cards["weights"].facts.text().partition("·")[0]
     item = shown.what.layers.topLevelItem(0)
     box = shown.what.layers.visualItemRect(item)
     qtbot.mouseClick(shown.what.layers.viewport(), LEFT, pos=QPoint(box.left() + 10, box.center().y()))
     assert len(shown.draft.choices.skip) == 1
-    assert shown.what.cards["weights"].facts.text() == whole  # too small to count
+    assert shown.what.cards["weights"].facts.text().partition("·")[0] == whole  # too small to count
     qtbot.mouseClick(shown.what.ends_button, LEFT)
     assert len(shown.draft.choices.skip) == 2
     assert not shown.next_button.isEnabled()  # this network has but two

@@ -134,7 +134,7 @@ class MethodPage(Page):
             self.options[key].box.setChecked(on)
             self.options[key].setVisible(visible)
         if subject is not None:
-            self.recipe.show_recipe(write(subject, choices))
+            self.recipe.show_planned(write(subject, choices), choices)
         self.care.setVisible(any(visible for visible, _ in shown.values()))
 
     def missing(self) -> str:

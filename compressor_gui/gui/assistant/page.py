@@ -10,7 +10,12 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QRadioButton, QVBoxLayout, QWidget
 
 from compressor_gui.core import units
+from compressor_gui.core.assistant import Choices
 from compressor_gui.core.passes.base import Pass
+from compressor_gui.core.passes.equalize_layers import EqualizeLayers
+from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
+from compressor_gui.core.passes.fuse_int8 import FuseInt8
+from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.assistant.draft import Draft
 from compressor_gui.gui.theme import UNIT, Theme
@@ -48,14 +53,39 @@ class Page(QWidget):
         return ""
 
 
-def step_words(transform: Pass) -> str:
-    """A step as the recipe has it, its ranges only counted: ``fuse_int8(33 ranges, skip=[conv1])``."""
+def two_digits(count: int) -> int:
+    """An estimate with no more digits than it is good for."""
+    return round(count, 2 - len(str(abs(count))))
+
+
+def step_words(transform: Pass, *more: str) -> str:
+    """A step as the recipe has it, its ranges only counted: ``fuse_int8(33 ranges, skip=[conv1])``; ``more`` is said
+    first."""
     ranges = getattr(transform, "ranges", ())
-    if not ranges:
-        return transform.label().removesuffix("()")
-    name, _, rest = replace(transform, ranges=()).label().partition("(")  # type: ignore[call-arg]
-    parts = filter(None, (units.counted(len(ranges), "range"), rest.removesuffix(")")))
-    return f"{name}({', '.join(parts)})"
+    plain = replace(transform, ranges=()) if ranges else transform  # type: ignore[call-arg]
+    name, _, rest = plain.label().partition("(")
+    counted = (units.counted(len(ranges), "range"),) if ranges else ()
+    parts = ", ".join(filter(None, (*counted, *more, rest.removesuffix(")"))))
+    return f"{name}({parts})" if parts else name
+
+
+def planned_steps(recipe: Recipe, choices: Choices) -> list[tuple[str, str]]:
+    """The steps as they will be once what is measured is in them, each with what it does: a recipe that was written
+    for these choices has them not yet."""
+    few = f"{choices.images:,} images" if choices.images else "all images"
+    steps: list[tuple[str, str]] = []
+    for transform in recipe.active:
+        fuses = isinstance(transform, FuseInt8)
+        if fuses and choices.rounds:
+            steps.append((f"equalize_layers({few})", f"{EqualizeLayers.summary} Left out where it changes nothing."))
+            steps.append((f"weights(adaround on {few})", "Each weight goes up or down so that its layer errs least."))
+        more = [f"ranges of {few}"] if fuses else []
+        more += ["without what is slower"] if fuses and choices.times_regions else []
+        steps.append((step_words(transform, *more), transform.summary))
+        if isinstance(transform, QuantizeNodes) and choices.calibrates:
+            freeze = FreezeRequantizationRanges
+            steps.append((f"{freeze.name}(ranges of {few})", freeze.summary))
+    return steps
 
 
 class Steps(QWidget):
@@ -66,22 +96,30 @@ class Steps(QWidget):
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(UNIT)
-        self._shown: tuple[Pass, ...] = ()
+        self.steps: list[tuple[str, str]] = []
+        """What is shown: each step, and what it does."""
 
     def show_recipe(self, recipe: Recipe) -> None:
         """Show the steps that are switched on."""
-        if recipe.active == self._shown:
+        self._show([(step_words(transform), transform.summary) for transform in recipe.active])
+
+    def show_planned(self, recipe: Recipe, choices: Choices) -> None:
+        """Show what the recipe will be."""
+        self._show(planned_steps(recipe, choices))
+
+    def _show(self, steps: list[tuple[str, str]]) -> None:
+        if steps == self.steps:
             return
-        self._shown = recipe.active
+        self.steps = steps
         clear(self._column)
-        for number, transform in enumerate(recipe.active, 1):
+        for number, (words, tip) in enumerate(steps, 1):
             line = QWidget()
             row = QHBoxLayout(line)
             row.setContentsMargins(0, 0, 0, 0)
             row.setSpacing(UNIT * 2)
             row.addWidget(label(str(number), "secondary"), 0, Qt.AlignmentFlag.AlignTop)
-            row.addWidget(paragraph(step_words(transform), "strong"), 1)
-            line.setToolTip(transform.summary)
+            row.addWidget(paragraph(words, "strong"), 1)
+            line.setToolTip(tip)
             self._column.addWidget(line)
 
 

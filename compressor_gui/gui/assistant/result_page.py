@@ -10,7 +10,7 @@ from compressor_gui.core.choose import ChosenRegions
 from compressor_gui.core.jobs import EXACT_DB
 from compressor_gui.core.measure import Evaluation
 from compressor_gui.gui.assistant.draft import Draft
-from compressor_gui.gui.assistant.page import Page, Steps
+from compressor_gui.gui.assistant.page import Page, Steps, two_digits
 from compressor_gui.gui.assistant.run import Run
 from compressor_gui.gui.assistant.tiles import StageList, Tile
 from compressor_gui.gui.inspector.section import Fact, Facts
@@ -163,7 +163,10 @@ class ResultPage(Page):
         notes += [note for stage in run.made.replay.stages for note in stage.result.notes] if run.made else []
         self.notes.setText("\n".join(notes))
         self.notes_title.setVisible(bool(notes))
-        self.recipe.show_recipe(run.recipe)
+        if run.made is None:
+            self.recipe.show_planned(run.recipe, run.choices)
+        else:
+            self.recipe.show_recipe(run.recipe)
         busy = run.running is not None
         self.stop_button.setVisible(busy)
         self.again_button.setVisible(not busy)
@@ -171,7 +174,9 @@ class ResultPage(Page):
 
     def _show_size(self, run: Run) -> None:
         before = self.draft.source.size
-        after = run.made.size if run.made else run.subject.estimated_size(run.choices.skip)
+        after = (
+            run.made.size if run.made else two_digits(run.subject.estimated_size(run.choices.goal, run.choices.skip))
+        )
         words = f"was {units.size(before)}, {after / before:.2f} of it"
         if run.made:
             self.file.show_number(units.size(after), words)

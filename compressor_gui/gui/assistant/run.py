@@ -105,6 +105,14 @@ class Run(QObject):
         failed = [stage for stage in asked if stage.status == "failed"]
         return failed[0].words if failed and not any(stage.status == "done" for stage in asked) else ""
 
+    @property
+    def waits_for(self) -> str:
+        """The title of the job that the stage under way waits for; empty where it is at work."""
+        jobs = self.draft.measurer.engine.jobs
+        first = next(iter(jobs), None)
+        waits = first is not None and self._job in jobs and first != self._job and not jobs[self._job].total
+        return jobs[first].title if waits and first is not None else ""
+
     # -- one after the other -------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -195,7 +203,7 @@ class Run(QObject):
     def _round(self) -> None:
         def done(found: Adarounded) -> str:
             self._plan = Recipe.from_json(found.recipe)
-            return f"{units.counted(len(found.layers), 'layer')}, {units.counted(found.n, 'image')}"
+            return _rounded_words(found, len(self.subject.layers) - len(self.choices.skip))
 
         request = Adaround(self.draft.measurer.compressed(self._plan), self._few, self.choices.method)
         self._ask("round", "Rounding weights", request, done)
@@ -283,3 +291,13 @@ class Run(QObject):
         document.set(measured=measured)
         document.end_merge()
         document.set_recipe(recipe, step=None)
+
+
+def _rounded_words(found: Adarounded, wanted: int) -> str:
+    """``3 of 4 layers, 10 images; the other one as it was``, with why where that is known."""
+    done, on = len(found.layers), units.counted(found.n, "image")
+    if done >= wanted:
+        return f"{units.counted(done, 'layer')}, {on}"
+    why = ", ".join(f"{name}: {reason}" for name, reason in list(found.left.items())[:2])
+    others = "the other one as it was" if wanted - done == 1 else f"the other {wanted - done} as they were"
+    return f"{done} of {wanted} layers, {on}; {others}{f' ({why})' if why else ''}"

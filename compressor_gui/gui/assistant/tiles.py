@@ -109,11 +109,18 @@ class _Line(QWidget):
             column.addWidget(widget)
         row.addLayout(column, 1)
 
-    def show_stage(self, stage: Stage) -> None:
-        """Show how a stage stands."""
-        running = stage.status == "running"
+    @property
+    def words(self) -> str:
+        """What is said below the title."""
+        return self._words.text()
+
+    def show_stage(self, stage: Stage, waits_for: str = "") -> None:
+        """Show how a stage stands; ``waits_for``: what has to end before it can be at work."""
+        running = stage.status == "running" and not waits_for
         words = stage.words if stage.status in ("done", "left out") else _ENDED.get(stage.status, "")
-        self._mark.show_status(stage.status)
+        if waits_for:
+            words = f"waits for: {waits_for}"
+        self._mark.show_status("waits" if waits_for else stage.status)
         self._title.setText(stage.title)
         restyle(self._title, role="strong" if running else "")
         self._words.setText(words)
@@ -140,6 +147,11 @@ class StageList(QWidget):
         """The bar of the stage that is under way, or was last."""
         return self._lines[self._running].bar
 
+    @property
+    def words(self) -> list[str]:
+        """What is said below each stage."""
+        return [line.words for line in self._lines]
+
     def show_run(self, run: Run) -> None:
         """Show the stages of a run."""
         if len(self._lines) != len(run.stages):
@@ -148,7 +160,7 @@ class StageList(QWidget):
             for line in self._lines:
                 self._column.addWidget(line)
         for at, (line, stage) in enumerate(zip(self._lines, run.stages, strict=True)):
-            line.show_stage(stage)
+            line.show_stage(stage, run.waits_for if stage.status == "running" else "")
             if stage.status == "running":
                 self._running = at
                 line.bar.show_amount(*run.progress)

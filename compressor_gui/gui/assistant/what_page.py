@@ -6,10 +6,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QHeaderView, QPushButton, QTreeWidget, QTreeWidgetItem, QVBoxLayout
 
 from compressor_gui.core import units
-from compressor_gui.core.assistant import Goal
+from compressor_gui.core.assistant import SMALLEST, Goal
 from compressor_gui.core.machine import ONEDNN, onednn_is_on
 from compressor_gui.gui.assistant.draft import Draft
-from compressor_gui.gui.assistant.page import Card, Cards, Page
+from compressor_gui.gui.assistant.page import Card, Cards, Page, two_digits
 from compressor_gui.gui.theme import UNIT, Theme
 from compressor_gui.gui.widgets import label, paragraph
 
@@ -18,21 +18,26 @@ _GOALS: dict[Goal, tuple[str, str, tuple[str, ...]]] = {
         "Fused int8: small and fast",
         "Layers compute in 8 bits with TensorFlow's fused oneDNN kernels, over ranges measured on examples. Needs "
         "TensorFlow with oneDNN on an x86 processor; fastest with VNNI.",
-        ("faster than float", "needs examples"),
+        ("a little faster than float, more so with VNNI", "needs examples"),
     ),
     "weights": (
         "8-bit weights: small",
-        "Every weight is stored in one byte and turned back into a float when the graph is loaded. The most accurate "
-        "of the three, and it runs wherever TensorFlow does.",
-        ("as fast as float", "examples only to measure"),
+        "A weight is stored in one byte and turned back into a float where the graph reads it. The most accurate of "
+        "the three, and it runs wherever TensorFlow does.",
+        ("10 to 25 % slower than float on the samples", "examples only to measure"),
     ),
     "classic": (
         "Classic 8-bit operations: for study",
-        "What TensorFlow 1.x's quantize_graph made, node by node. On today's processors it is several times slower "
-        "than float, and less accurate; deployments that have it can be compared with it.",
-        ("slower than float", "examples to store ranges"),
+        "What TensorFlow 1.x's quantize_graph made, node by node. On today's processors it is slow, and it is the "
+        "least accurate; deployments that have it can be compared with it.",
+        ("3 to 6 times slower than float on the samples", "examples to store ranges"),
     ),
 }
+
+
+def _few(names: list[str]) -> str:
+    """One or two names, of more how many they are."""
+    return " and ".join(names) if len(names) < 3 else units.counted(len(names), "small layer")
 
 
 class WhatPage(Page):
@@ -140,8 +145,12 @@ class WhatPage(Page):
         for goal, card in self.cards.items():
             facts = _GOALS[goal][2]
             if subject is not None and not subject.refusal:
-                size = subject.estimated_size(choices.skip)
+                size = two_digits(subject.estimated_size(goal, choices.skip))
                 facts = (f"≈ {units.size(size)} instead of {units.size(subject.size)}", *facts)
+                small = [one.short for one in subject.small if one.weight not in choices.skip]
+                if goal == "weights" and small:
+                    facts = (*facts, f"{_few(small)} stay{'s' if len(small) == 1 else ''} in float: "
+                                     f"fewer than {SMALLEST:,} weights")  # fmt: skip
             if goal == "fused" and not onednn_is_on():
                 facts = (*facts, f"on this processor only with {ONEDNN}=1")
             card.say(facts)
