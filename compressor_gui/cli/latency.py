@@ -16,7 +16,7 @@ from compressor_gui.core import units
 from compressor_gui.core.chart import bars_svg
 from compressor_gui.core.jobs import EngineClient
 from compressor_gui.core.measure import Latency, LatencyResult, ModelRef, Timing
-from compressor_gui.core.names import short_names
+from compressor_gui.core.names import elide, short_names
 
 SHOWN = 10
 """Nodes in the text and in the chart; the JSON has all that were asked for."""
@@ -94,7 +94,8 @@ def _text(found: LatencyResult, model: ModelRef, other: ModelRef | None) -> Iter
     yield f"{_how(found)}, {units.counted(found.runs, 'run')}{speedup}"
     if found.model.nodes:
         yield ""
-        slowest = [(name, kernel, f"{ms:.3g} ms") for name, kernel, ms in found.model.nodes[:SHOWN]]
+        nodes = found.model.nodes[:SHOWN]
+        slowest = [(elide(name, 64), elide(kernel, 48), f"{ms:.3g} ms") for name, kernel, ms in nodes]
         yield from table(("slowest nodes", "kernel", "median"), slowest, "<<>")
 
 

@@ -19,7 +19,7 @@ from compressor_gui.core import pbio, units
 from compressor_gui.core.chart import Series, curves_svg
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
-from compressor_gui.core.jobs import EXACT_DB, EngineClient
+from compressor_gui.core.jobs import EngineClient
 from compressor_gui.core.measure import Latency, LatencyResult, ModelRef
 from compressor_gui.core.mixed_job import OFFERED, TARGET_DB, FindPrecision, Precision
 from compressor_gui.core.names import short_names
@@ -30,7 +30,7 @@ from compressor_gui.core.sweep import CLEAN_DB
 
 _STORED = (
     "stored: packed in the file, where frequent values take fewer bits, so less than bits times weights",
-    "8 bits span all weights of a layer or channel, 2 to 7 a clipped range of each channel: these can be the nearer ones",
+    "8 bits span all weights of a layer or channel, 2 to 7 a clipped range of each channel: they can be nearer",
 )
 """What the columns of the table of layers mean where weights are stored in fewer bits."""
 
@@ -184,8 +184,8 @@ def _text(found: Precision, timed: LatencyResult | None) -> Iterator[str]:
                 short[layer.name],
                 _words(bits[layer.name], found.fused),
                 units.amount(layer.cost[at]) if found.fused else units.size(layer.cost[at]),
-                _decibel(layer.db[at]),
-                _decibel(layer.db[lowest]),
+                units.decibel(layer.db[at]),
+                units.decibel(layer.db[lowest]),
             )
         )
     cost = "multiply-adds in float" if found.fused else "stored"
@@ -194,7 +194,7 @@ def _text(found: Precision, timed: LatencyResult | None) -> Iterator[str]:
         yield from _STORED
     yield ""
     point = next(point for point in found.measured if point.at == found.chosen)
-    yield from table(("output", "SQNR"), [(name, _decibel(db)) for name, db in point.outputs], "<>")
+    yield from table(("output", "SQNR"), [(name, units.decibel(db)) for name, db in point.outputs], "<>")
     yield ""
     if found.metric == "top1":
         least = f"the target is at least {units.percent(found.target)}"
@@ -209,10 +209,6 @@ def _text(found: Precision, timed: LatencyResult | None) -> Iterator[str]:
 
 def _words(bits: int, fused: bool) -> str:
     return "float" if bits == 32 else "int8" if fused else f"{bits} bits"
-
-
-def _decibel(db: float) -> str:
-    return "equal" if db >= EXACT_DB else f"{db:.1f} dB"
 
 
 def _chart(found: Precision, model: ModelRef) -> str:

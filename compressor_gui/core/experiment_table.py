@@ -67,7 +67,7 @@ def decibel(value: float | None) -> str:
     """An SQNR, or a dash where there is none."""
     if value is None:
         return _MISSING
-    return "not finite" if value <= -EXACT_DB else units.decibel(None if value >= EXACT_DB else value)
+    return "not finite" if value <= -EXACT_DB else units.decibel(value)
 
 
 def captions(table: Table) -> tuple[str, ...]:

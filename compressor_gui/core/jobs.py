@@ -17,6 +17,7 @@ from compressor_gui.core.data import DataSpec
 from compressor_gui.core.machine import ONEDNN
 from compressor_gui.core.memory import parse_bytes
 from compressor_gui.core.protocol import Cancelled, Died, Done, Event, Failed, Progress, Request
+from compressor_gui.core.units import EXACT_DB
 from compressor_gui.core.worker import JobCancelled, Listener, Worker, WorkerDied
 
 __all__ = [
@@ -38,9 +39,6 @@ __all__ = [
     "Progress",
     "WorkerDied",
 ]
-
-EXACT_DB = 999.0
-"""The SQNR of an output that is equal to the original's: JSON has no infinity. Its negative is the worst."""
 
 CHECK_INPUTS = 4
 """How many made-up inputs, each of batch 1, a check runs both graphs on."""

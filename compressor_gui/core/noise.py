@@ -56,7 +56,7 @@ class NodeNoise:
 
 def decibels(value: float) -> str:
     """``31.2 dB``; ``equal`` and ``not finite`` at the ends of the scale."""
-    return "not finite" if value <= -EXACT_DB else units.decibel(None if value >= EXACT_DB else value)
+    return "not finite" if value <= -EXACT_DB else units.decibel(value)
 
 
 @dataclass(frozen=True)

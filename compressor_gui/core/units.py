@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+EXACT_DB = 999.0
+"""The SQNR of an output that is equal to the original's: JSON has no infinity. Its negative is the worst."""
+
 
 def _three(value: float) -> str:
     digits = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
@@ -47,8 +50,8 @@ def number(value: float) -> str:
 
 
 def decibel(value: float | None) -> str:
-    """A signal-to-noise ratio in dB; None means that nothing differs."""
-    return "equal" if value is None else f"{value:.1f} dB"
+    """A signal-to-noise ratio in dB; None, and EXACT_DB, mean that nothing differs."""
+    return "equal" if value is None or value >= EXACT_DB else f"{value:.1f} dB"
 
 
 def shape(dims: tuple[int, ...]) -> str:

@@ -10,7 +10,9 @@ import click
 import pytest
 
 from compressor_gui.cli import cli
-from compressor_gui.core import passes
+from compressor_gui.core import passes, units
+from compressor_gui.core.jobs import EXACT_DB
+from compressor_gui.core.measure import LatencyResult, ModelRef, Timing
 from compressor_gui.core.pbio import read_graph, to_bytes
 from tests.core.commands import PRUNE, run, sentence
 from tests.support import SHARED, conv_net, graph, needs_shared, node, placeholder
@@ -280,3 +282,17 @@ def test_every_command_is_where_it_is_said_to_be() -> None:
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
         assert command.name == name
+
+
+def test_long_names_leave_room_for_the_times_of_the_slowest_nodes() -> None:
+    from compressor_gui.cli.latency import _text
+
+    slow = Timing(1.0, 1.0, 1000.0, nodes=((f"{'scope/' * 60}conv", "_MklNativeFusedConv2D", 0.5),))
+    lines = list(_text(LatencyResult(1, 2, 3, slow), ModelRef("net.pb"), None))
+    assert all(len(line) < 140 for line in lines)
+    assert lines[-1].startswith("scope/scope/")
+    assert lines[-1].endswith("0.5 ms")
+
+
+def test_what_does_not_differ_is_equal_wherever_decibels_are_told() -> None:
+    assert [units.decibel(value) for value in (None, EXACT_DB, 25.04)] == ["equal", "equal", "25.0 dB"]
