@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 LATER = Qt.ConnectionType(Qt.ConnectionType.QueuedConnection.value | Qt.ConnectionType.SingleShotConnection.value)
 _TITLE_BAR = 40
 """Pixels of the screen left to what the window manager adds above."""
+_ROOMY = 1200
+"""In a window less wide than this, in pixels, the docks take no more than they need, so that the graph has the rest."""
 LAYOUT_VERSION = 3
 """Raised when the docks change, so that an old remembered layout is not forced on new ones."""
 
@@ -73,7 +75,7 @@ class MainWindow(QMainWindow):
         self.recipe_memory = RecipeMemory(self.document, settings)
         self.setWindowTitle("Compressor")
         self.setAcceptDrops(True)
-        self.setMinimumSize(1040, 640)
+        self.setMinimumSize(1000, 600)
         room = self.screen().availableSize()
         self.resize(min(1440, room.width()), min(900, room.height() - _TITLE_BAR))
         self._build_centre()
@@ -164,7 +166,8 @@ class MainWindow(QMainWindow):
         self.docks["inspector"].raise_()
         self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         self.addDockWidget(foot, self.docks["recipe"])
-        self.resizeDocks([self.docks["layers"], self.docks["inspector"]], [392, 332], Qt.Orientation.Horizontal)
+        sides = [392, 332] if self.width() >= _ROOMY else [344, 316]
+        self.resizeDocks([self.docks["layers"], self.docks["inspector"]], sides, Qt.Orientation.Horizontal)
         self.resizeDocks([self.docks["layers"], self.docks["differences"]], [520, 240], Qt.Orientation.Vertical)
 
     def _build_status(self) -> None:

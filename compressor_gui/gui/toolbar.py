@@ -78,19 +78,19 @@ class Toolbar(QToolBar):
         self.search = SearchField(graph)
         self.search.textChanged.connect(self._search)
         self.matches = label("", "small")
-        self.matches.setMinimumWidth(56)
+        self._show_matches("")
         self.matches.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.addWidget(self.matches)
         self.addWidget(self.search)
         self.menu_button = self._menu_button("Menu", "Every action", everything)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """In a narrow window the name goes first, then room between buttons, so that search and menu stay."""
+        """In a narrow window the name goes first, then room between buttons and in the search field."""
         super().resizeEvent(event)
         self._brand.setVisible(self.width() >= NARROW)
-        for button in self.findChildren(QToolButton):
-            restyle(button, close=self.width() < CLOSE)
-            button.updateGeometry()
+        for widget in (self.search, *self.findChildren(QToolButton)):
+            restyle(widget, close=self.width() < CLOSE)
+            widget.updateGeometry()
 
     def _menu_button(self, title: str, tip: str, menu: QMenu) -> QToolButton:
         button = QToolButton()
@@ -119,4 +119,9 @@ class Toolbar(QToolBar):
     def _search(self, pattern: str) -> None:
         count = self.search.graph.set_search(pattern)
         restyle(self.search, invalid=count < 0)
-        self.matches.setText("" if not pattern else "not valid" if count < 0 else f"{count} found")
+        self._show_matches("" if not pattern else "not valid" if count < 0 else f"{count} found")
+
+    def _show_matches(self, words: str) -> None:
+        """Room for the words only where there are any."""
+        self.matches.setText(words)
+        self.matches.setMinimumWidth(56 if words else 0)

@@ -166,6 +166,22 @@ def test_a_stage_that_waits_for_another_job_says_so(
     shown.reject()
 
 
+def test_in_a_low_window_the_pages_scroll_and_the_buttons_stay(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    shown = open_it(qtbot, opened)
+    shown.resize(900, 420)
+    qtbot.waitUntil(lambda: shown.height() == 420)
+    for page in shown.steps:
+        assert shown.rect().contains(shown.back_button.geometry())
+        assert page.isVisible()
+        qtbot.mouseClick(shown.next_button, LEFT)
+        if engine.waits(Preview):
+            engine.answer(Preview)
+    assert shown.rect().contains(shown.use_button.geometry())
+    shown.reject()
+
+
 def test_escape_changes_nothing_and_stops_the_work(
     qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
 ) -> None:

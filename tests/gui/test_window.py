@@ -339,7 +339,11 @@ def test_a_recipe_comes_back_with_its_model(qtbot: QtBot, opened: MainWindow, mo
 
 
 def test_a_small_window_keeps_search_and_menu(qtbot: QtBot, opened: MainWindow) -> None:
+    assert opened.minimumWidth() <= 1024
+    assert opened.minimumHeight() <= 640
     opened.resize(opened.minimumSize())
     qtbot.waitUntil(lambda: opened.width() == opened.minimumWidth())
+    qtbot.keyClicks(opened.toolbar.search, "conv")
+    assert opened.toolbar.matches.text()
     for widget in (opened.toolbar.search, opened.toolbar.menu_button):
         qtbot.waitUntil(lambda widget=widget: widget.isVisible() and widget.geometry().right() <= opened.width())

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QDialog,
+    QFrame,
+    QHBoxLayout,
+    QPushButton,
+    QScrollArea,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from compressor_gui.core.assistant import examine
 from compressor_gui.core.errors import CompressorError
@@ -23,6 +32,18 @@ from compressor_gui.gui.widgets import paragraph
 
 TITLES = ("What", "Data", "Method", "Result")
 _BROKEN = "What this recipe makes could not be run here: go back and choose another way."
+_AROUND = 60
+"""Pixels of the screen left around the window, its frame among them."""
+
+
+def _scrolled(page: Page) -> QScrollArea:
+    """A page that scrolls where the window is too low for it, so that the buttons below stay in view."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setMinimumWidth(page.minimumSizeHint().width())
+    area.setWidget(page)
+    return area
 
 
 class AssistantDialog(QDialog):
@@ -35,7 +56,8 @@ class AssistantDialog(QDialog):
         self.draft, self.theme = Draft(measurer), theme
         self.document = measurer.document
         self.setWindowTitle("Quantize")
-        self.resize(960, 680)
+        room = self.screen().availableSize()
+        self.resize(min(960, room.width() - _AROUND), min(680, room.height() - _AROUND))
         column = QVBoxLayout(self)
         column.setContentsMargins(24, 20, 24, 20)
         column.setSpacing(16)
@@ -50,7 +72,7 @@ class AssistantDialog(QDialog):
         self.steps: tuple[Page, ...] = (self.what, self.data, self.method, self.result_page)
         self.pages = QStackedWidget()
         for page in self.steps:
-            self.pages.addWidget(page)
+            self.pages.addWidget(_scrolled(page))
         column.addWidget(self.pages, 1)
         column.addLayout(self._build_buttons())
         for keys, run in (("Alt+Left", self.back), ("Alt+Right", self.next)):
