@@ -132,6 +132,11 @@ class Row:
         return self.fresh and bool(self.parts)
 
     @property
+    def least(self) -> float:
+        """The share of zeros among the weights that the slider moves; only once they are counted."""
+        return (self.base.layer if self.base is not None else self.layer).sparsity
+
+    @property
     def movable(self) -> bool:
         """Whether its slider can be moved."""
         return not self.locked and self.wanted is not None
@@ -206,6 +211,17 @@ class LayersModel(QAbstractTableModel):
         if not weights or any(row.wanted is None for row in rows):
             return None
         return sum((row.wanted or 0.0) * row.layer.parameters for row in rows) / weights
+
+    def common(self) -> float | None:
+        """The sparsity that all layers have that can be pruned, or more where they have had more zeros from the start;
+        None where they were given different ones, or it is unknown."""
+        rows = [row for row in self.rows if not row.locked]
+        wanted = [row.wanted for row in rows if row.wanted is not None]
+        if not rows or len(wanted) < len(rows):
+            return None
+        least = min(wanted)
+        alike = all(wanted - least < 0.005 or wanted <= row.least for wanted, row in zip(wanted, rows, strict=True))
+        return least if alike else None
 
     # -- following the document ----------------------------------------------------------------------------------
 

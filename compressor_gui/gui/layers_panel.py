@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from compressor_gui.core import units
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.empty_page import EmptyPage
 from compressor_gui.gui.layer_menu import layer_menu
@@ -99,7 +100,8 @@ class LayersPanel(QWidget):
         self._all = QWidget()
         bottom = QHBoxLayout(self._all)
         bottom.setContentsMargins(MARGIN, 0, 0, 0)
-        self.all_label = label("All layers", "secondary")
+        self.all_label = label("All layers, at least", "secondary")
+        self.all_label.setMinimumWidth(self.all_label.sizeHint().width())  # the slider stays where it is
         bottom.addWidget(self.all_label)
         bottom.addWidget(self.slider, 1)
         column.addWidget(self._all)
@@ -188,10 +190,12 @@ class LayersPanel(QWidget):
     def _values_changed(self) -> None:
         rows = [row for row in self.model.rows if not row.locked]
         self._all.setVisible(bool(rows))
-        self.slider.show_value(self.model.overall(), all(row.exact for row in rows))
-        wanted = [row.wanted or 0.0 for row in rows]
-        differ = bool(rows) and max(wanted) - min(wanted) >= 0.005
-        self.all_label.setText("All layers, average" if differ else "All layers")
+        common, overall = self.model.common(), self.model.overall()
+        self.slider.show_value(overall if common is None else common, all(row.exact for row in rows))
+        more = common is not None and any((row.wanted or 0.0) - common >= 0.005 for row in rows)
+        kind = ", average" if common is None and overall is not None else ", at least" if more else ""
+        self.all_label.setText(f"All layers{kind}")
+        self.slider.setToolTip(_all_tip(kind, overall))
 
     def _show_count(self) -> None:
         shown, total = self.view.proxy.rowCount(), len(self.model.rows)
@@ -202,6 +206,15 @@ class LayersPanel(QWidget):
     def _repaint(self) -> None:
         self.view.viewport().update()
         self.slider.update()
+
+
+def _all_tip(kind: str, overall: float | None) -> str:
+    """What the slider of all layers shows, and does."""
+    text = "Every layer gets this sparsity; arrow keys move it by 1 %, with Shift by 10 %"
+    if kind and overall is not None:
+        what = "the layers have different ones" if "average" in kind else "layers that have had more zeros keep them"
+        text = f"{units.percent(overall)} of all weights are zero: {what}\n{text}"
+    return text
 
 
 def _later(run: Callable[[Column | None], None], column: Column | None) -> Callable[[], None]:

@@ -72,7 +72,6 @@ class SparsitySlider(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Sparsity of all layers")
-        self.setToolTip("Every layer gets this sparsity; arrow keys move it by 1 %, with Shift by 10 %")
 
     def sizeHint(self) -> QSize:
         """As wide as it may be, as high as a row."""

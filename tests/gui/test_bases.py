@@ -194,3 +194,26 @@ def test_fused_layers_are_counted(qtbot: QtBot, opened: MainWindow) -> None:
     assert came["prune"] == "step 1 · −50.0 % of weights"
     follow(qtbot, opened, FuseInt8(ranges, everywhere=True), Prune(sparsity=0.5))
     assert "step 1, fuse_int8, stores it in 8 bits before step 2, prune" in tip(opened, DENSE)
+
+
+def test_all_layers_stands_where_it_was_put_though_some_have_more_zeros(qtbot: QtBot, opened: MainWindow) -> None:
+    """The average jumped away from under the mouse."""
+    follow(qtbot, opened, trained(opened, CONV, zeros=0.9))
+    assert opened.layers.all_label.text() == "All layers, at least"
+    slider, to = opened.layers.slider, 0.5
+    track = slider.track()
+    at = [QPointF(track.left() + x * track.width(), track.center().y()) for x in (0.0, 0.2, to)]
+    drag(slider, *at)
+    settle(qtbot, opened.document)
+    assert opened.layers.all_label.text() == "All layers, at least"
+    assert slider.accessibleDescription() == "50.0 %"
+    assert zeros(opened, CONV) == pytest.approx(0.9, abs=0.01)
+    assert zeros(opened, DENSE) == pytest.approx(0.5, abs=0.01)
+    assert "of all weights are zero: layers that have had more zeros keep them" in slider.toolTip()
+    drag_row(qtbot, opened, DENSE, 0.7)
+    assert opened.layers.all_label.text() == "All layers, at least"
+    drag_row(qtbot, opened, CONV, 0.95)
+    assert opened.layers.all_label.text() == "All layers, average"
+    assert "the layers have different ones" in slider.toolTip()
+    drag_row(qtbot, opened, DENSE, 0.95)
+    assert opened.layers.all_label.text() == "All layers"
