@@ -19,12 +19,15 @@ _SIGPIPE = 128 + 13
 class Commands(click.Group):
     """A group whose commands end with one sentence and an exit code, whatever happens.
 
-    ``places``: each command's name and where it is, ``module:name`` in this package.
+    ``places``: each command's name and where it is, ``module:name`` in this package. Commands and options are shown
+    with ``-`` between words, those of TensorFlow's own tools with the ``_`` that these have; either is understood.
     """
 
     def __init__(self, *args: Any, places: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.context_settings["token_normalize_func"] = _with_hyphens  # click's, for options and choices
         self._places = places
+        self._shown = {_with_hyphens(name): name for name in places}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names, in order."""
@@ -37,6 +40,13 @@ class Commands(click.Group):
                 module, _, attribute = self._places[name].partition(":")
                 self.add_command(getattr(import_module(f"compressor_gui.cli.{module}"), attribute), name)
         return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is asked for first, by the name that is shown."""
+        first, *rest = args
+        return super().resolve_command(ctx, [self._shown.get(_with_hyphens(first), first), *rest])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors that click does not know become exit codes."""
@@ -58,6 +68,10 @@ class Commands(click.Group):
                 raise
             say(f"error: {type(error).__name__}: {error} (a bug; COMPRESSOR_DEBUG=1 shows where)", fg="red")
             ctx.exit(2)
+
+
+def _with_hyphens(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def say(text: str, **style: Any) -> None:

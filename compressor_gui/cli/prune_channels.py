@@ -1,4 +1,4 @@
-"""``compressor-cli prune_channels``: remove channels, retrain, until the network is as fast as wanted."""
+"""``compressor-cli prune-channels``: remove channels, retrain, until the network is as fast as wanted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from compressor_gui.core.recipe import Replayer, digest
 from compressor_gui.core.training import OPTIMIZERS, Augmenting, Optimizing
 
 
-@click.command("prune_channels", short_help="Remove channels and retrain until the network is as fast as wanted.")
+@click.command("prune-channels", short_help="Remove channels and retrain until the network is as fast as wanted.")
 @click.option("-o", "--output", required=True, metavar="OUT", help="The file to write (.pb or .pbtxt).")
 @click.option("--speedup", type=float, metavar="X", help="Target: so many times as fast as MODEL, measured.")
 @click.option("--share", type=float, metavar="S", help="Target: the share of each group's channels that goes.")
@@ -61,7 +61,7 @@ def prune_channels(
 
     \b
     Example:
-      compressor-cli prune_channels resnet-20.pb --data fashion -o fast.pb --speedup 1.5 --shift 2 --flip
+      compressor-cli prune-channels resnet-20.pb --data fashion -o fast.pb --speedup 1.5 --shift 2 --flip
     """
     refuse_targets((output, save_recipe), model.path)
     if Path(output).suffix not in (".pb", ".pbtxt"):

@@ -1,4 +1,4 @@
-"""``compressor-cli prune_retrain``: prune, retrain with the zeros held, repeat, write the network that comes of it."""
+"""``compressor-cli prune-retrain``: prune, retrain with the zeros held, repeat, write the network that comes of it."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _with_options(command: Any) -> Any:
     return command
 
 
-@click.command("prune_retrain", short_help="Prune and retrain until a goal is met.")
+@click.command("prune-retrain", short_help="Prune and retrain until a goal is met.")
 @_with_options
 @with_data
 @with_console
@@ -133,8 +133,8 @@ def prune_retrain(
 
     \b
     Examples:
-      compressor-cli prune_retrain lenet-5.pb --data mnist -o small.pb --ratio 40
-      compressor-cli prune_retrain net.pb --data train --test-data test -o small.pb --max-drop 0.5 --schedule cubic
+      compressor-cli prune-retrain lenet-5.pb --data mnist -o small.pb --ratio 40
+      compressor-cli prune-retrain net.pb --data train --test-data test -o small.pb --max-drop 0.5 --schedule cubic
     """
     refuse_targets((output, save_recipe), model.path)
     if Path(output).suffix not in (".pb", ".pbtxt"):
@@ -298,7 +298,7 @@ def _fallen(ours: Accuracy, theirs: Accuracy | None, p: float | None) -> str:
 
 
 def _report(found: Retrained, written: bool, check: Evaluation | None, warning: str) -> dict[str, Any]:
-    """What ``prune_retrain --json`` prints."""
+    """What ``prune-retrain --json`` prints."""
     points = [{**dataclasses.asdict(point), "ratio": point.ratio, "sparsity": point.sparsity} for point in found.points]
     report = {**dataclasses.asdict(found), "points": points, "point": points[found.chosen], "written": written}
     report["written_top1"] = check.accuracy.top1 if check else None

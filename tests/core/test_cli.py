@@ -296,3 +296,32 @@ def test_long_names_leave_room_for_the_times_of_the_slowest_nodes() -> None:
 
 def test_what_does_not_differ_is_equal_wherever_decibels_are_told() -> None:
     assert [units.decibel(value) for value in (None, EXACT_DB, 25.04)] == ["equal", "equal", "25.0 dB"]
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (("prune_retrain", "--learning_rate", "0.1"), "prune-retrain"),
+        (("prune-retrain", "--learning-rate", "0.1"), "prune-retrain"),
+        (("mixed_precision", "--save_recipe", "x"), "mixed-precision"),
+        (("label-image", "--output-layer", "x"), "label_image"),
+        (("transfer", "--learning-rate", "0.1", "--image-dir", "x"), "transfer"),
+        (("prune_retrain", "--schedule", "one-shot"), "prune-retrain"),
+    ],
+)
+def test_names_are_understood_in_either_spelling(written: tuple[str, ...], shown: str) -> None:
+    done = run(*written, "--help")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage: cli {shown} ")
+
+
+def test_one_spelling_is_shown_that_of_tensorflows_tools_as_they_have_it() -> None:
+    listed = cli.list_commands(click.Context(cli))
+    assert [name for name in listed if "_" in name] == ["label_image"]
+    for name in listed:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        flags = [flag for param in command.params for flag in param.opts if flag.startswith("--")]
+        assert len({flag.replace("_", "-") for flag in flags}) == len(flags), name
+        own = [flag for flag in flags if "_" in flag and name not in ("label_image", "transfer")]
+        assert not [flag for flag in own if not flag.startswith(("--input_", "--output_"))], name

@@ -1,4 +1,4 @@
-"""``compressor-cli prune_retrain`` on a machine that only trains with others; with a made-up engine."""
+"""``compressor-cli prune-retrain`` on a machine that only trains with others; with a made-up engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``compressor-cli prune_retrain`` tells when what it wrote is much worse than the original; with a made-up engine."""
+"""``compressor-cli prune-retrain`` tells when what it wrote is much worse than the original; with a made-up engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``compressor-cli prune_retrain``: what it writes, prints and refuses."""
+"""``compressor-cli prune-retrain``: what it writes, prints and refuses."""
 
 from __future__ import annotations
 
