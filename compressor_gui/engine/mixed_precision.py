@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from compressor_gui.core import units
+from compressor_gui.core.assistant import QUANTIZING
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.jobs import EXACT_DB
@@ -22,6 +23,7 @@ from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.mixed_precision import stored_bytes
 from compressor_gui.core.passes.wording import some
 from compressor_gui.core.pbio import byte_size
+from compressor_gui.core.recipe import Recipe
 from compressor_gui.core.rounding import simulate
 from compressor_gui.core.serve import Job
 from compressor_gui.engine.dataset import open_dataset
@@ -108,6 +110,20 @@ class _Measurer:
 # -- what each layer costs alone --------------------------------------------------------------------------------------
 
 
+def _nothing_to_store(request: FindPrecision, graph: ModelGraph) -> CompressorError:
+    """Why no layer can have fewer bits: mostly, because a step before has given them 8."""
+    recipe = Recipe.from_json(request.model.recipe) if request.model.recipe else Recipe()
+    step = next((step.name for step in recipe.active if isinstance(step, QUANTIZING)), "")
+    if step:
+        what = f"the recipe's {step} stores the weights in 8 bits already"
+        return CompressorError(what, where=request.model.path, hint="switch it off: here each layer's bits are chosen")
+    if any(layer.dequantizer for layer in find_layers(graph)):
+        hint = "open the float model that it was made from"
+        return CompressorError("its weights are quantized already", where=request.model.path, hint=hint)
+    what = "no layer has weights that can be stored in these numbers of bits"
+    return CompressorError(what, where=request.model.path, hint="offer some between 2 and 8")
+
+
 def _stored(request: FindPrecision, graph: ModelGraph, job: Job) -> tuple[Options, int, tuple[str, ...]]:
     """Each layer's options with its weights stored in fewer bits, the bytes of all else, and notes."""
     layers = [layer for layer in find_layers(graph) if layer.tensor.dtype.is_floating]
@@ -120,11 +136,7 @@ def _stored(request: FindPrecision, graph: ModelGraph, job: Job) -> tuple[Option
     few = sorted({bits for sizes in costs.values() for bits in sizes if bits <= 8}, reverse=True)
     swept = [layer for layer in layers if any(bits <= 8 for bits in costs[layer.name])]
     if not swept:
-        raise CompressorError(
-            "no layer has weights that can be stored in these numbers of bits",
-            where=request.model.path,
-            hint="offer some between 2 and 8",
-        )
+        raise _nothing_to_store(request, graph)
     known: dict[str, dict[int, float]] = {}
     asked = Sensitivity(
         request.model, request.data, tuple(layer.name for layer in swept), (), tuple(few), 0, "sqnr_db", request.batch,

@@ -140,6 +140,20 @@ def test_what_makes_no_sense_is_said(ask: Ask, wanted: dict[str, Any], sentence:
         ask(LENET, digits(10), **wanted)
 
 
+@pytest.mark.parametrize("step", ["quantize_weights", "quantize_nodes"])
+def test_a_step_that_has_quantized_already_is_named(ask: Ask, step: str) -> None:
+    recipe = Recipe.of(make(step, {"minimum_size": 0} if step == "quantize_weights" else {})).to_json()
+    with pytest.raises(CompressorError, match=f"the recipe's {step} stores the weights in 8 bits already"):
+        ask(LENET, digits(10), min_sqnr_db=20.0, recipe=recipe)
+
+
+def test_a_graph_that_is_quantized_already_is_named(tmp_path: Path, ask: Ask) -> None:
+    made = apply(make("quantize_weights", {"minimum_size": 0}), read_graph(LENET)).graph
+    write_graph(made, tmp_path / "small.pb")
+    with pytest.raises(CompressorError, match="quantized already"):
+        ask(tmp_path / "small.pb", digits(10), min_sqnr_db=20.0)
+
+
 def test_top1_needs_labels(tmp_path: Path, ask: Ask) -> None:
     with pytest.raises(CompressorError, match="no labels"):
         ask(*unlabelled(tmp_path), max_drop=0.1)
