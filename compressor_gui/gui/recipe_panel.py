@@ -17,7 +17,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QMenu, QScrollArea, QToolButton, QWidget
 
 from compressor_gui.core import units
-from compressor_gui.core.passes import ALL, Pass
+from compressor_gui.core.passes import Pass
 from compressor_gui.core.passes.factorize import Factorize
 from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
@@ -28,6 +28,7 @@ from compressor_gui.gui.document import Document
 from compressor_gui.gui.factorize.opening import open_factorize
 from compressor_gui.gui.pass_form import PassForm
 from compressor_gui.gui.state import State
+from compressor_gui.gui.step_menu import StepMenu
 from compressor_gui.gui.theme import Theme
 from compressor_gui.gui.widgets import clear, label, restyle
 
@@ -156,13 +157,7 @@ class RecipePanel(QWidget):
         self.add_button.setProperty("role", "flat")
         self.add_button.setToolTip("Add a pass to the recipe (Ctrl+K)")
         self.add_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.add_menu = QMenu(self.add_button)
-        self.add_menu.setToolTipsVisible(True)
-        for transform in ALL:
-            action = self.add_menu.addAction(transform.title)
-            action.setObjectName(transform.name)
-            action.setToolTip(f"{transform.name}: {transform.summary}")
-            action.triggered.connect(lambda _c=False, t=transform: self.add(t.started()))
+        self.add_menu = StepMenu(lambda transform: self.add(transform.started()), self.add_button)
         self.add_button.setMenu(self.add_menu)
         row.addWidget(self.add_button)
         document.changed.connect(self._changed)

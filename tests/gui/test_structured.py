@@ -36,7 +36,7 @@ def cell(window: MainWindow, layer: str, column: Column) -> Any:
 
 def add(qtbot: QtBot, window: MainWindow, name: str) -> None:
     """Choose a pass in the menu of steps, and accept its form as it begins."""
-    next(action for action in window.recipe.add_menu.actions() if action.objectName() == name).trigger()
+    window.recipe.add_menu.passes[name].trigger()
     qtbot.keyClick(dialog(window, PassForm), Qt.Key.Key_Return)
     settle(qtbot, window)
     assert [step.transform.name for step in window.document.state.recipe.steps] == [name]
