@@ -14,6 +14,7 @@ import numpy as np
 
 from compressor_gui.core import datafiles
 from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.formats import holds_model
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.placeholders import channels_that_are_read, placeholders, row_that_is_read
 from compressor_gui.core.protocol import ProtocolError, build
@@ -228,6 +229,16 @@ class _Found:
     channels: int = 0
     pixels: bool = True
     parts: dict[str, Any] = field(default_factory=dict)
+
+
+def is_data(path: Path) -> bool:
+    """Whether examples are what is there, by what :func:`guess` knows; of a folder without a model it is assumed."""
+    if path.is_dir():
+        return (path / "dataset_spec.pb").is_file() or not (holds_model(path) or next(path.glob("*.pb*"), None))
+    try:
+        return path.is_file() and bool(_kind(path))
+    except CompressorError:
+        return False
 
 
 def _kind(path: Path) -> str:

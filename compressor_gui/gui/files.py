@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog
 
 from compressor_gui.core import pbio
+from compressor_gui.core.data import is_data
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.formats import needs_import
 from compressor_gui.core.jobs import ExportCheck
@@ -25,14 +26,25 @@ PICTURES = "SVG (*.svg);;PNG (*.png);;PDF (*.pdf)"
 
 
 def open_path(window: MainWindow, path: Path) -> None:
-    """Open a model, freezing it first where it needs that; a recipe is applied to the model that is open."""
+    """Open a model, freezing it first where it needs that; a recipe and examples are for the model that is open."""
     if path.suffix == ".json" and window.document.state.source is not None:
         load_recipe(window, path)
+    elif is_data(path):
+        _take_data(window, path)
     elif needs_import(path):
         import_model(window, path)
     else:
         window.recipe_memory.keep()
         window.document.open(path)
+
+
+def _take_data(window: MainWindow, path: Path) -> None:
+    """Describe examples that were dropped on the window; they belong to a model."""
+    if window.document.state.source is None:
+        hint = "open a model first: examples are for the one that is open"
+        window.show_error(CompressorError("this is no model", where=str(path), hint=hint))
+    else:
+        window.show_measure(lambda measure: measure.ask_data(str(path)))
 
 
 def ask_open(window: MainWindow) -> None:

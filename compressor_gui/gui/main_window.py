@@ -263,7 +263,7 @@ class MainWindow(QMainWindow):
     # -- what the user does --------------------------------------------------------------------------------------
 
     def open(self, path: Path) -> None:
-        """Open a model, or apply a recipe that was dropped."""
+        """Open a model, or take a recipe or examples that were dropped."""
         open_path(self, path)
 
     def ask_open(self) -> None:

@@ -18,6 +18,7 @@ from compressor_gui.gui.export_dialog import ExportDialog
 from compressor_gui.gui.files import load_recipe
 from compressor_gui.gui.help_dialog import HelpDialog
 from compressor_gui.gui.main_window import MainWindow
+from compressor_gui.gui.measure.data_dialog import DataDialog
 from compressor_gui.gui.pass_form import PassForm
 from compressor_gui.gui.settings import Settings
 from compressor_gui.gui.theme import Theme
@@ -164,9 +165,12 @@ def test_export_checks_in_the_engine_and_survives_its_death(qtbot: QtBot, opened
     qtbot.keyClicks(dialog.target, str(tmp_path / "small.pb"))
     qtbot.mouseClick(dialog.export_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: opened.engine.client.pid is not None, timeout=20_000)
-    qtbot.waitUntil(lambda: dialog.finished_work, timeout=60_000)
+    qtbot.waitUntil(lambda: dialog.finished_work, timeout=120_000)
     assert dialog.check is not None
     assert dialog.check.passed
+    assert "are far from the original's" in dialog.verdict.text()  # half of random weights
+    assert not (tmp_path / "small.pb").exists()
+    qtbot.mouseClick(dialog.keep_button, Qt.MouseButton.LeftButton)
     assert (tmp_path / "small.pb").exists()
     assert (tmp_path / "small.recipe.json").exists()
     qtbot.mouseClick(dialog.close_button, Qt.MouseButton.LeftButton)
@@ -179,7 +183,7 @@ def test_export_checks_in_the_engine_and_survives_its_death(qtbot: QtBot, opened
     qtbot.mouseClick(dialog.export_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: bool(opened.engine.jobs))
     os.kill(opened.engine.client.pid, signal.SIGKILL)
-    qtbot.waitUntil(lambda: dialog.finished_work, timeout=60_000)
+    qtbot.waitUntil(lambda: dialog.finished_work, timeout=120_000)
     assert "check failed" in dialog.verdict.text()
     assert not (tmp_path / "other.pb").exists()
     qtbot.mouseClick(dialog.discard_button, Qt.MouseButton.LeftButton)
@@ -198,20 +202,42 @@ def test_export_never_goes_over_the_source(qtbot: QtBot, opened: MainWindow, mod
     assert model_file.read_bytes() == before
 
 
+def drop_on(window: MainWindow, path: Path) -> None:
+    """Drag a file or folder over the window, and drop it."""
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    held = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(QPoint(300, 300), Qt.DropAction.CopyAction, data, *held)
+    QApplication.sendEvent(window, enter)
+    assert enter.isAccepted()
+    drop = QDropEvent(QPointF(300, 300), Qt.DropAction.CopyAction, data, *held)
+    QApplication.sendEvent(window, drop)
+
+
+def test_examples_that_are_dropped_become_the_data(qtbot: QtBot, opened: MainWindow, digits: Path) -> None:
+    for dropped in (digits, digits / "t-images-idx3-ubyte"):
+        drop_on(opened, dropped)
+        asked = next(found for found in opened.findChildren(DataDialog) if found.isVisible())
+        qtbot.waitUntil(asked.use_button.isEnabled)
+        qtbot.mouseClick(asked.use_button, Qt.MouseButton.LeftButton)
+        assert opened.document.state.data.path == str(dropped)
+        assert opened.measure.isVisible()
+    assert opened.document.state.source.path.name == "net.pb"
+
+
+def test_examples_without_a_model_say_what_is_first(qtbot: QtBot, window: MainWindow, digits: Path) -> None:
+    drop_on(window, digits)
+    assert "no model" in window.message.what.text()
+    assert window.document.state.source is None
+
+
 def test_a_broken_file_is_said_and_nothing_is_lost(qtbot: QtBot, opened: MainWindow, tmp_path: Path) -> None:
     drag_slider(qtbot, opened, 0, 0.6)
     settle(qtbot, opened)
     recipe = opened.document.state.recipe
     broken = tmp_path / "broken.pb"
     broken.write_bytes(b"<!doctype html><html>")
-    data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(broken))])
-    held = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-    enter = QDragEnterEvent(QPoint(300, 300), Qt.DropAction.CopyAction, data, *held)
-    QApplication.sendEvent(opened, enter)
-    assert enter.isAccepted()
-    drop = QDropEvent(QPointF(300, 300), Qt.DropAction.CopyAction, data, *held)
-    QApplication.sendEvent(opened, drop)
+    drop_on(opened, broken)
     qtbot.waitUntil(lambda: opened.message.isVisible())
     assert "web page" in opened.message.what.text()
     assert "broken.pb" in opened.message.more.text()
