@@ -7,7 +7,7 @@ import sys
 
 from click.testing import CliRunner, Result
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 
 PRUNE = "prune(sparsity=0.8)"
 

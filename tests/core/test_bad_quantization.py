@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes import apply, parse

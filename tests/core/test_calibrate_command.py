@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core.pbio import read_graph, write_graph
 from compressor_gui.core.ranges import plan_calibration
 from compressor_gui.core.ranges_file import read_ranges

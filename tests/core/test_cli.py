@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core import passes, units
 from compressor_gui.core.jobs import EXACT_DB
 from compressor_gui.core.measure import LatencyResult, ModelRef, Timing
@@ -230,7 +230,7 @@ def test_render_refuses_what_it_can_not_draw(model: Path, monkeypatch: pytest.Mo
 
 def test_the_program_imports_neither_qt_nor_tensorflow(model: Path) -> None:
     code = (
-        "import sys; from compressor_gui.cli import cli; cli(['inspect', sys.argv[1]], standalone_mode=False);"
+        "import sys; from compressor_gui.cli.commands import cli; cli(['inspect', sys.argv[1]], standalone_mode=False);"
         "print([m for m in sys.modules if m.split('.')[0] in ('PySide6', 'tensorflow')])"
     )
     result = subprocess.run([sys.executable, "-c", code, str(model)], capture_output=True, check=True, text=True)
@@ -265,8 +265,16 @@ def test_an_interrupt_while_a_command_is_imported_is_no_traceback(model: Path, m
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "interrupted\n")
 
 
-def test_little_is_imported_before_an_interrupt_is_heeded() -> None:
-    program = "import sys, compressor_gui.cli; print(*({'numpy', 'json', 'google'} & set(sys.modules)))"
+def test_an_interrupt_while_the_program_is_imported_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    command = [sys.executable, "-c", "from compressor_gui.cli import main; main()", "--version"]
+    place = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": place}, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"interrupted\n")
+
+
+def test_the_program_starts_without_what_only_commands_need() -> None:
+    program = "import sys, compressor_gui.cli.commands; print(*({'numpy', 'google'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout.split() == []
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core.measure import LayerCurve, Sensitivity, SensitivityResult
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.pbio import write_graph

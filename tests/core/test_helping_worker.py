@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core.caution import CPU_DEVICES
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.measure import ModelRef

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core.jobs import EXACT_DB
 from compressor_gui.core.measure import Latency, LatencyResult, Timing
 from compressor_gui.core.mixed import Path as ParetoPath

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core.jobs import EXACT_DB, EngineClient
 from compressor_gui.core.noise import LayerNoise, LayerNoiseResult, NodeNoise
 from tests.core.test_data import SAMPLES

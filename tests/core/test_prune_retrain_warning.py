@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core import weight_store
 from compressor_gui.core.jobs import OutputCheck
 from compressor_gui.core.measure import Accuracy, Evaluation, Fidelity

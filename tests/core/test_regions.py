@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes import parse
 from compressor_gui.core.passes.fuse_int8 import FuseInt8

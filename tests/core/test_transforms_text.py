@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core.errors import PassError
 from compressor_gui.core.passes.transforms_text import Transform, parse_transforms, split_transforms
 from compressor_gui.core.pbio import read_graph, write_graph

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core import weight_store
 from compressor_gui.core.adaround import Adaround, Adarounded
 from compressor_gui.core.data import DataSpec, guess

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core.choose import ChooseRegions, ChosenRegions
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import EngineClient

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core.data import guess
 from compressor_gui.core.distilling import Distill, Distilled
 from compressor_gui.core.errors import CompressorError

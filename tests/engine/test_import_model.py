@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import EngineClient
 from compressor_gui.core.measure import Imported, ImportModel

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.jobs import EngineClient

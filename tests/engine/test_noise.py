@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core.compare import sqnr_db
 from compressor_gui.core.counterparts import Place, chains, places
 from compressor_gui.core.data import DataSpec, guess

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core.channel_pruning import ChannelNews, PruneChannels, opened
 from compressor_gui.core.data import guess
 from compressor_gui.core.layers import find_layers

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from compressor_gui.cli import cli
+from compressor_gui.cli.commands import cli
 from compressor_gui.core import pbio, weight_store
 from compressor_gui.core.layers import find_layers
 from compressor_gui.core.recipe import Recipe, Replayer
