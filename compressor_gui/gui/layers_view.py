@@ -10,6 +10,7 @@ from compressor_gui.gui.layers_delegate import ROW_HEIGHT, LayersDelegate, track
 from compressor_gui.gui.layers_model import HEADINGS, Column, LayersModel, LayersProxy
 from compressor_gui.gui.sparsity_slider import Grip, snapped, step_by_key
 from compressor_gui.gui.theme import Theme
+from compressor_gui.gui.widgets import restyle
 
 _SPARED = (Column.OP, Column.SENSITIVITY, Column.SIZE)
 """Columns that a narrow panel does without, the first one first."""
@@ -231,9 +232,16 @@ class LayersView(QTableView):
         else:
             super().wheelEvent(event)
 
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Show where the keys go, where it was they that brought the focus here."""
+        super().focusInEvent(event)
+        by_keys = event.reason() in (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
+        restyle(self, ring=by_keys)
+
     def focusOutEvent(self, event: QFocusEvent) -> None:
         """What the keys and the wheel did is a step of undo."""
         super().focusOutEvent(event)
+        restyle(self, ring=False)
         self.rested.emit()
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:

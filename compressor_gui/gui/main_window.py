@@ -166,8 +166,7 @@ class MainWindow(QMainWindow):
         self.docks["inspector"].raise_()
         self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         self.addDockWidget(foot, self.docks["recipe"])
-        sides = [392, 332] if self.width() >= _ROOMY else [344, 316]
-        self.resizeDocks([self.docks["layers"], self.docks["inspector"]], sides, Qt.Orientation.Horizontal)
+        self.resizeDocks([self.docks["layers"], self.docks["inspector"]], [392, 332], Qt.Orientation.Horizontal)
         self.resizeDocks([self.docks["layers"], self.docks["differences"]], [520, 240], Qt.Orientation.Vertical)
 
     def _build_status(self) -> None:
@@ -293,7 +292,7 @@ class MainWindow(QMainWindow):
         """Put every panel back where it was at first."""
         self._layout = self._default_layout
         if self.document.state.source is not None:
-            self.restoreState(self._layout, LAYOUT_VERSION)
+            self._restore_layout()
 
     def show_engine(self) -> None:
         """Open the engine's settings."""
@@ -336,11 +335,17 @@ class MainWindow(QMainWindow):
         """The welcome page has the window to itself; the panels come back as they were left."""
         if opened and self.centre.currentWidget() is not self.graph:
             self.centre.setCurrentWidget(self.graph)
-            self.restoreState(self._layout, LAYOUT_VERSION)
+            self._restore_layout()
         elif not opened:
             self.centre.setCurrentWidget(self.welcome)
             for panel in self.docks.values():
                 panel.hide()
+
+    def _restore_layout(self) -> None:
+        self.restoreState(self._layout, LAYOUT_VERSION)
+        if self._layout is self._default_layout and self.width() < _ROOMY:
+            sides = [self.docks["layers"], self.docks["inspector"]]
+            self.resizeDocks(sides, [344, 316], Qt.Orientation.Horizontal)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take one file."""

@@ -83,6 +83,9 @@ class Toolbar(QToolBar):
         self.addWidget(self.matches)
         self.addWidget(self.search)
         self.menu_button = self._menu_button("Menu", "Every action", everything)
+        for action in self.actions():  # Qt leaves the keys out of the buttons of actions
+            if isinstance(button := self.widgetForAction(action), QToolButton):
+                button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """In a narrow window the name goes first, then room between buttons and in the search field."""

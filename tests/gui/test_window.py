@@ -165,7 +165,7 @@ def test_export_checks_in_the_engine_and_survives_its_death(qtbot: QtBot, opened
     qtbot.keyClicks(dialog.target, str(tmp_path / "small.pb"))
     qtbot.mouseClick(dialog.export_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: opened.engine.client.pid is not None, timeout=20_000)
-    qtbot.waitUntil(lambda: dialog.finished_work, timeout=120_000)
+    qtbot.waitUntil(lambda: dialog.finished_work, timeout=240_000)
     assert dialog.check is not None
     assert dialog.check.passed
     assert "are far from the original's" in dialog.verdict.text()  # half of random weights
@@ -183,7 +183,7 @@ def test_export_checks_in_the_engine_and_survives_its_death(qtbot: QtBot, opened
     qtbot.mouseClick(dialog.export_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: bool(opened.engine.jobs))
     os.kill(opened.engine.client.pid, signal.SIGKILL)
-    qtbot.waitUntil(lambda: dialog.finished_work, timeout=120_000)
+    qtbot.waitUntil(lambda: dialog.finished_work, timeout=240_000)
     assert "check failed" in dialog.verdict.text()
     assert not (tmp_path / "other.pb").exists()
     qtbot.mouseClick(dialog.discard_button, Qt.MouseButton.LeftButton)
@@ -373,3 +373,21 @@ def test_a_small_window_keeps_search_and_menu(qtbot: QtBot, opened: MainWindow) 
     assert opened.toolbar.matches.text()
     for widget in (opened.toolbar.search, opened.toolbar.menu_button):
         qtbot.waitUntil(lambda widget=widget: widget.isVisible() and widget.geometry().right() <= opened.width())
+
+
+def test_the_keys_reach_table_and_toolbar_in_sight(qtbot: QtBot, opened: MainWindow) -> None:
+    opened.activateWindow()
+    opened.layers.filter.setFocus(Qt.FocusReason.MouseFocusReason)
+    for _ in range(4):
+        if opened.layers.view.hasFocus():
+            break
+        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
+    assert opened.layers.view.property("ring")
+    opened.toolbar.search.setFocus(Qt.FocusReason.TabFocusReason)
+    assert not opened.layers.view.property("ring")
+    passed = []
+    for _ in range(12):
+        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Backtab)
+        passed.append(getattr(QApplication.focusWidget(), "text", str)())
+    assert passed[:4] == ["Export", "Compare", "Measure", "Retrain"]
+    assert "Open" in passed
