@@ -313,7 +313,7 @@ def _text(
         yield from _layer_table(report["layers"])
     if checked.check and checked.check.outputs:
         yield ""
-        yield from checks_table(checked.check.outputs)
+        yield from checks_table(checked.check.outputs, checked.check.same_class)
         yield f"on {CHECK_INPUTS} made-up inputs; compressor-cli evaluate measures on your own examples"
     yield ""
     name = "dry run" if report["dry_run"] else "standard output" if output == "-" else output

@@ -180,14 +180,18 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") 
         yield line
 
 
-def checks_table(checks: Sequence[OutputCheck]) -> Iterator[str]:
-    """A row for each output that was compared."""
+def checks_table(checks: Sequence[OutputCheck], same: Callable[[OutputCheck], str] | None = None) -> Iterator[str]:
+    """A row for each output that was compared; ``same`` says how often the largest value is at the same place."""
     rows = []
     for check in checks:
         sqnr = units.decibel(None if check.equal else check.sqnr_db) if check.finite else "not finite"
-        agreement = "-" if check.argmax_agreement is None else units.percent(check.argmax_agreement)
+        agreement = "-" if check.argmax_agreement is None else (same or _share)(check)
         rows.append((check.name, sqnr, agreement))
     yield from table(("output", "SQNR", "argmax agreement"), rows, "<>>")
+
+
+def _share(check: OutputCheck) -> str:
+    return units.percent(check.argmax_agreement or 0.0)
 
 
 def refuse_missing_folder(target: Path) -> None:

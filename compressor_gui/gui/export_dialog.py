@@ -72,7 +72,7 @@ class ExportDialog(QDialog):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
         self.place = ExportTarget(self.source.path)
-        self.target = self.place.field
+        self.target, self.problem = self.place.field, self.place.problem
         self.place.changed.connect(self._place_changed)
         column.addWidget(self.place)
         self.with_recipe = QCheckBox("Save the recipe beside it (.recipe.json)")
