@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import runpy
 import warnings
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -99,9 +100,9 @@ class Net:
         self.top = self.add(node(self.name(name or op.lower()), op, self.top, *others, **attrs))
         return self
 
-    def conv(self, channels: int, kernel: int = 3, stride: int = 1, name: str = "conv") -> Net:
+    def conv(self, channels: int, kernel: int = 3, stride: int = 1, name: str = "conv", groups: int = 1) -> Net:
         name = self.name(name)
-        weight = self.weights(f"{name}/weights", kernel, kernel, self.shape[3], channels)
+        weight = self.weights(f"{name}/weights", kernel, kernel, self.shape[3] // groups, channels)
         self.top = self.add(conv(name, self.top, weight, stride=stride))
         self.shape = (self.shape[0], *(-(-size // stride) for size in self.shape[1:3]), channels)
         return self
@@ -199,22 +200,25 @@ def batch_norm_net(seed: int = 0) -> ModelGraph:
 
 # --- random graphs ---------------------------------------------------------------------------------------------------
 
-_BLOCKS = ("conv", "conv_bias", "conv_bn", "depthwise", "relu", "pool", "identity", "check", "residual", "concat")
+BLOCKS = ("conv", "conv_bias", "conv_bn", "depthwise", "relu", "pool", "identity", "check", "residual", "concat")
 
 
 @st.composite
-def graphs(draw: st.DrawFn, max_blocks: int = 6) -> ModelGraph:
-    """Small valid networks that TensorFlow runs: up to ``max_blocks`` blocks, with or without a dense head, and
-    sometimes a dead branch, a second output, or a control input."""
+def graphs(draw: st.DrawFn, max_blocks: int = 6, blocks: tuple[str, ...] = BLOCKS) -> ModelGraph:
+    """Small valid networks that TensorFlow runs: up to ``max_blocks`` of ``blocks`` (also "grouped", a convolution in
+    groups), with or without a dense head, and sometimes a dead branch, a second output, or a control input."""
     channels = st.integers(1, 5)
     net = Net((1, 6, 6, draw(channels)), seed=draw(st.integers(0, 2**16)))
-    for block in draw(st.lists(st.sampled_from(_BLOCKS), max_size=max_blocks)):
+    for block in draw(st.lists(st.sampled_from(blocks), max_size=max_blocks)):
         if block.startswith("conv"):
             net.conv(draw(channels), kernel=draw(st.sampled_from((1, 3))))
             if block == "conv_bias":
                 net.bias(op=draw(st.sampled_from(("BiasAdd", "AddV2"))))
             elif block == "conv_bn":
                 net.batch_norm()
+        elif block == "grouped":
+            groups = draw(st.sampled_from([count for count in (1, 2, 3, 4) if net.shape[3] % count == 0]))
+            net.conv(groups * draw(st.integers(1, 2)), groups=groups)
         elif block == "depthwise":
             net.depthwise(draw(st.integers(1, 2)))
         elif block == "relu":
@@ -366,3 +370,10 @@ def real_model(name: str) -> ModelGraph:
     if not path.exists():
         pytest.skip("the real models in ../shared/models are not here")
     return read_graph(path)
+
+
+def big_network(name: str) -> ModelGraph:
+    """One of the literature's large networks, which ``packaging/big_networks.py`` builds with random weights."""
+    script = runpy.run_path(str(Path(__file__).resolve().parents[1] / "packaging" / "big_networks.py"))
+    made: ModelGraph = script["NETWORKS"][name]()
+    return made

@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -164,6 +165,8 @@ def measure() -> Iterator[Row]:
         peers = lite(model, pictures[:CALIBRATION])
         share = len(to_bytes(small)) / len(to_bytes(model))
         yield Row(f"{name}: bytes of int8 / float", share, "", 0.27)
+        if name == "ResNet50":
+            yield conversions(name, small)
         runs = tuple(runner(name, graph, graph.outputs, fetch=False) for graph in (model, small))
         for batch, must in zip((1, 8), MUST[name], strict=True):
             picture = np.repeat(one, batch, axis=0)
@@ -174,6 +177,13 @@ def measure() -> Iterator[Row]:
             yield Row(f"{name}, batch {batch}: int8 / float", part, "", 1 / must, note + remark)
         if len(pictures) > CALIBRATION:
             yield from accuracy(name, model, small, peers, pictures[CALIBRATION:])
+
+
+def conversions(name: str, small: ModelGraph) -> Row:
+    """How many nodes still work out ranges or go back to float in a network that is 8-bit throughout."""
+    ops = Counter(node.op for node in small.nodes)
+    found = {op: ops[op] for op in ("RequantizationRange", "Dequantize")}
+    return Row(f"{name}: RequantizationRange, Dequantize", sum(found.values()), "nodes", 1, f"{found}")
 
 
 def lite(model: ModelGraph, examples: Sequence[np.ndarray]) -> tuple[TensorFlowLite, ...]:
