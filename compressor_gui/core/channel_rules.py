@@ -90,7 +90,22 @@ def _layer(walk: Walk, node: Node, source: Labels | None, axes: tuple[int, int],
 
 
 def _convolution(walk: Walk, node: Node, inputs: _Inputs) -> Labels | None:
-    return _layer(walk, node, inputs[0], (-2, -1), _channel_axis(node))
+    channel, source = _channel_axis(node), inputs[0]
+    made = _layer(walk, node, source, (-2, -1), channel)
+    if made is not None:
+        dims = walk.dims(node, 0)
+        there = len(source.ids) if source is not None and source.axis == channel else dims[channel] if dims else -1
+        _keep_groups(walk, node, made, there, walk.held[walk.weights[node.name][0], -2].size)
+    return made
+
+
+def _keep_groups(walk: Walk, node: Node, made: Labels, there: int, of_a_filter: int) -> None:
+    """A convolution whose filters see a part of the channels that are ``there`` (-1: not known) makes groups of equal
+    size, each from its own part, so that what it makes has to stay."""
+    if there < 0:
+        walk.keep(made, f"it is not known whether {node.name} works in groups")
+    elif there != of_a_filter:
+        walk.keep(made, f"{node.name} works in groups")
 
 
 def _transposed(walk: Walk, node: Node, inputs: _Inputs) -> Labels | None:
@@ -98,9 +113,15 @@ def _transposed(walk: Walk, node: Node, inputs: _Inputs) -> Labels | None:
     if size is None or size.op != "Const":  # the channels that it makes stand in a shape that is computed
         walk.keep(inputs[2], f"the size of {node.name} is computed")
         return None
-    made = _layer(walk, node, inputs[2], (-1, -2), _channel_axis(node))
-    if made is not None:
-        walk.reshapes[node.name] = _channel_axis(node)
+    channel = _channel_axis(node)
+    made = _layer(walk, node, inputs[2], (-1, -2), channel)
+    if made is None or size.tensor is None:
+        return made
+    there = int(size.tensor.array[channel])
+    if there != made.ids.size:  # a filter is shared by the groups: its entries are not the channels that are made
+        walk.keep_all((made, inputs[2]), f"{node.name} works in groups")
+        return None
+    walk.reshapes[node.name] = channel
     return made
 
 
@@ -175,6 +196,11 @@ def _blocks(walk: Walk, node: Node, inputs: _Inputs) -> Labels | None:
         walk.keep(source, f"{node.name} moves the channels")
         return None
     return source
+
+
+def _neighbours(walk: Walk, node: Node, inputs: _Inputs) -> Labels | None:
+    walk.keep(inputs[0], f"{node.name} mixes neighbours")
+    return inputs[0]
 
 
 def _resize(_walk: Walk, _node: Node, inputs: _Inputs) -> Labels | None:
@@ -302,6 +328,7 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(("MaxPool", "AvgPool"), _window),
     **dict.fromkeys(("Pad", "PadV2", "MirrorPad"), _pad),
     **dict.fromkeys(("SpaceToBatchND", "BatchToSpaceND"), _blocks),
+    "LRN": _neighbours,
     **dict.fromkeys(("ResizeBilinear", "ResizeNearestNeighbor"), _resize),
     **dict.fromkeys(("Mean", "Sum", "Max", "Min", "Prod"), _reduce),
     "Squeeze": _squeeze,
@@ -311,7 +338,7 @@ _RULES: dict[str, _Rule] = {
     "ConcatV2": _concat,
     **dict.fromkeys(
         ("Abs", "Cast", "CheckNumerics", "Elu", "Erf", "Exp", "FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVars",
-         "FakeQuantWithMinMaxVarsPerChannel", "Floor", "Identity", "LRN", "LeakyRelu", "Log", "Neg", "PreventGradient",
+         "FakeQuantWithMinMaxVarsPerChannel", "Floor", "Identity", "LeakyRelu", "Log", "Neg", "PreventGradient",
          "Reciprocal", "Relu", "Relu6", "Round", "Rsqrt", "Selu", "Sigmoid", "Snapshot", "Softplus", "Softsign",
          "Sqrt", "Square", "StopGradient", "Tanh",
          "Add", "AddN", "AddV2", "Div", "Maximum", "Minimum", "Mul", "Pow", "RealDiv", "SquaredDifference", "Sub"),

@@ -12,6 +12,7 @@ from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.passes.remove_channels import RemoveChannels
 from compressor_gui.core.values import DType, Tensor
 from tests.support import (
+    BLOCKS,
     Net,
     applied,
     assert_same_numbers,
@@ -127,7 +128,12 @@ def test_what_is_computed_is_that_of_a_network_in_which_they_are_silent() -> Non
 
 @pytest.mark.tensorflow
 @settings(max_examples=15, deadline=None)
-@given(graphs(), st.floats(0.2, 0.9), st.sampled_from(("l1", "l2", "random")), st.sampled_from(("layer", "global")))
+@given(
+    graphs(blocks=(*BLOCKS, "grouped")),
+    st.floats(0.2, 0.9),
+    st.sampled_from(("l1", "l2", "random")),
+    st.sampled_from(("layer", "global")),
+)
 def test_any_network(model: ModelGraph, share: float, criterion: str, scope: str) -> None:
     transform = RemoveChannels(share=share, criterion=criterion, scope=scope)
     assert_same_numbers(silenced(model, transform), applied(transform, model).graph, tolerance=1e-4)
@@ -225,6 +231,46 @@ def test_transposed_convolutions_lose_channels_too() -> None:
     after = applied(HALF, net.conv(3).build()).graph
     assert array(after, "up/weights").shape == (2, 2, 3, 2)
     assert list(array(after, "up/size")) == [1, 16, 16, 3]
+
+
+def _grouped_net(*, behind_a_layer: bool = False) -> ModelGraph:
+    net = Net((1, 8, 8, 8))
+    if behind_a_layer:
+        net.conv(8).then("Relu")
+    return net.conv(8, groups=2, name="grouped").then("Relu").conv(4, name="last").build()
+
+
+@pytest.mark.parametrize("behind_a_layer", [False, True])
+def test_a_convolution_in_groups_keeps_what_it_reads_and_makes(behind_a_layer: bool) -> None:
+    done = applied(RemoveChannels(share=0.4), _grouped_net(behind_a_layer=behind_a_layer))
+    assert not done.changed
+    assert any(note.startswith("Kept, as grouped works in groups: channels of grouped") for note in done.notes)
+
+
+def test_a_convolution_that_may_work_in_groups_keeps_what_it_makes() -> None:
+    edit = Edit(_grouped_net())
+    edit.replace(placeholder("input", (1, 8, 8, -1)))
+    done = applied(RemoveChannels(share=0.4), edit.finish())
+    assert not done.changed
+    assert any("it is not known whether grouped works in groups" in note for note in done.notes)
+
+
+def test_a_transposed_convolution_in_groups_keeps_what_it_reads() -> None:
+    net = Net().conv(4).then("Relu")
+    weights = net.weights("up/weights", 2, 2, 3, 4)
+    sizes = net.const("up/size", (1, 16, 16, 6), DType.INT32)
+    net.add(conv("up", sizes, weights, op="Conv2DBackpropInput", stride=2).with_(inputs=[sizes, weights, net.top]))
+    net.top, net.shape = "up", (1, 16, 16, 6)
+    done = applied(HALF, net.conv(3).build())
+    assert not done.changed
+    assert any(note.startswith("Kept, as up works in groups: channels of conv") for note in done.notes)
+
+
+def test_a_normalization_over_neighbours_keeps_them() -> None:
+    radius = {"depth_radius": 2, "bias": 1.0, "alpha": 1.0, "beta": 0.5}
+    done = applied(HALF, Net().conv(8).then("LRN", **radius).conv(2).build())
+    assert not done.changed
+    assert "Kept, as lrn mixes neighbours: channels of conv." in done.notes
 
 
 @pytest.mark.parametrize(
