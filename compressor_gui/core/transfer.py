@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from compressor_gui.core import datafiles
+from compressor_gui.core import datafiles, pbio
 from compressor_gui.core.caution import Cautious, Ran
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError, check_bounds
@@ -168,3 +168,16 @@ class Transfer(Cautious[Transferred]):
             raise CompressorError("nothing is left to train on", hint="validation and testing take at most 90 %")
         if not self.final_tensor_name:
             raise CompressorError("final_tensor_name is empty", hint="retrain.py's is final_result")
+
+    def check_targets(self) -> None:
+        """Try, before the work, whether graph and labels can be written.
+
+        Raises CompressorError where one can't be, or would replace the model or the other.
+        """
+        targets = Path(self.output_graph), Path(self.output_labels)
+        for target in targets:
+            pbio.refuse_source(target, self.model.path)
+            pbio.bytes_beside([], target).unlink()
+        if targets[0].resolve() == targets[1].resolve():
+            words = "the graph and its labels can't go to one file"
+            raise CompressorError(words, where=self.output_labels, hint="choose another name for one")

@@ -30,6 +30,7 @@ def transfer(request: Transfer, job: Job) -> Transferred:
     """Train the top, write ``output_graph`` and ``output_labels``. Raises CompressorError."""
     start = time.perf_counter()
     request.check()
+    request.check_targets()
     graph = read_model(request.model)
     tensor = find_bottleneck(graph, request.bottleneck)
     examples = open_dataset(request.data, graph, request.batch)

@@ -1,4 +1,4 @@
-"""What dialogs have in common: the column under their title, and the buttons at their foot."""
+"""What dialogs have in common: the column under their title, the buttons at their foot, and how a loss is asked for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from compressor_gui.gui.widgets import label
+from compressor_gui.gui.widgets import label, paragraph
 
 
 def dialog_column(dialog: QDialog, title: str) -> QVBoxLayout:
@@ -34,3 +34,21 @@ class Foot(QHBoxLayout):
         self.accept_button.clicked.connect(dialog.accept)
         self.addWidget(self.close_button)
         self.addWidget(self.accept_button)
+
+
+class Question(QDialog):
+    """Asks before something is lost: Enter and Escape mean ``no``, only a click on ``yes`` accepts."""
+
+    def __init__(self, title: str, heading: str, words: str, yes: str, no: str, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self.setFixedWidth(440)
+        column = dialog_column(self, heading)
+        self.words = paragraph(words, "secondary")
+        column.addWidget(self.words)
+        foot = Foot(self, yes, no)
+        self.yes_button, self.no_button = foot.accept_button, foot.close_button
+        self.yes_button.setDefault(False)
+        self.yes_button.setAutoDefault(False)
+        self.no_button.setDefault(True)
+        column.addLayout(foot)

@@ -25,7 +25,7 @@ from compressor_gui.core.trust import untrusted_ops
 from compressor_gui.gui.dialogs import dialog_column
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.engine_link import EngineLink
-from compressor_gui.gui.export_target import ExportTarget, in_words, stamp
+from compressor_gui.gui.export_target import ExportTarget, replacing, stamp
 from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.words import headline
 from compressor_gui.gui.retrain.words import sentence
@@ -183,9 +183,7 @@ class ExportDialog(QDialog):
         if not replaced:
             self._write()
             return
-        files = "\n".join(f"    {in_words(path)}" for path in replaced)
-        what = ("this file", "it") if len(replaced) == 1 else ("these files", "them")
-        self.question.setText(f"In {self.place.path.parent} {what[0]} would be replaced:\n{files}\nReplace {what[1]}?")
+        self.question.setText(replacing(replaced))
         self._show(self._question_page, self.back_button)
 
     def _write(self) -> None:

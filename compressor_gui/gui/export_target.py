@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QDateTime, QStandardPaths, Signal
@@ -113,6 +114,13 @@ def in_words(path: Path) -> str:
         return path.name
     changed = QDateTime.fromMSecsSinceEpoch(found[1] // 1_000_000).toString("d MMM yyyy hh:mm")
     return f"{path.name}, {units.size(found[0])}, of {changed}"
+
+
+def replacing(paths: Sequence[Path]) -> str:
+    """The question whether these files, which are all in one folder, may be replaced."""
+    files = "\n".join(f"    {in_words(path)}" for path in paths)
+    what = ("this file", "it") if len(paths) == 1 else ("these files", "them")
+    return f"In {paths[0].parent} {what[0]} would be replaced:\n{files}\nReplace {what[1]}?"
 
 
 def _folder(source: Path) -> Path:

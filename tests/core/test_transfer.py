@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -103,3 +105,22 @@ def test_bad_requests(changes: dict, words: str) -> None:
     )
     with pytest.raises(CompressorError, match=words):
         request.check()
+
+
+def test_targets_are_tried_first(tmp_path: Path) -> None:
+    model = tmp_path / "m.pb"
+    model.write_bytes(b"")
+
+    def check(graph: str, labels: str) -> None:
+        where = {"output_graph": str(tmp_path / graph), "output_labels": str(tmp_path / labels)}
+        Transfer(model=ModelRef(str(model)), data=DataSpec("images", "p"), **where).check_targets()
+
+    check("o.pb", "o.txt")
+    for graph, labels in (("m.pb", "o.txt"), ("o.pb", "m.pb")):
+        with pytest.raises(CompressorError, match="the file that was opened"):
+            check(graph, labels)
+    with pytest.raises(CompressorError, match="it can't be written"):
+        check("o.pb", "nowhere/o.txt")
+    with pytest.raises(CompressorError, match="can't go to one file"):
+        check("o.pb", "o.pb")
+    assert list(tmp_path.iterdir()) == [model]  # nothing is left of trying

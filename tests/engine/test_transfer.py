@@ -107,6 +107,12 @@ def test_the_command_takes_retrain_s_flags(pictures: Path, tmp_path: Path) -> No
     assert read_graph(tmp_path / "g.pb").outputs == ("scores",)
 
 
+def test_a_target_is_refused_before_the_work(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(CompressorError, match="the file that was opened"):
+        run(ask(pictures, tmp_path, output_labels=str(MODEL)))
+    assert not (tmp_path / "bottlenecks").exists()
+
+
 def test_bad_folders_are_told(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(CompressorError, match="fewer than the 5000 of a batch"):
         run(ask(pictures, tmp_path, train_batch_size=5000))

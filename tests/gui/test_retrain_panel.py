@@ -388,7 +388,7 @@ def test_quitting_asks_while_a_run_is_under_way(run: Run, qtbot: QtBot, opened: 
     assert run.panel.retrainer.is_running
     opened.windowHandle().close()  # as by the button of the window's frame
     assert opened.isVisible()
-    qtbot.mouseClick(dialog(opened, LeaveDialog).quit_button, LEFT)
+    qtbot.mouseClick(dialog(opened, LeaveDialog).yes_button, LEFT)
     assert not opened.isVisible()
 
 

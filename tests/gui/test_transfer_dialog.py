@@ -18,6 +18,7 @@ from compressor_gui.core.datafiles import read_idx
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.protocol import Cancelled, Done, Failed, Piece, Progress
 from compressor_gui.core.transfer import TRAINING, ClassFolder, TopProgress, Transfer, Transferred, look, objections
+from compressor_gui.gui.dialogs import Question
 from compressor_gui.gui.main_window import MainWindow
 from compressor_gui.gui.transfer.dialog import TransferDialog
 from tests.gui.fake_engine import FakeEngine
@@ -64,12 +65,22 @@ def texts(shown: TransferDialog, row: int) -> list[str]:
     return [item.text() for item in (shown.table.item(row, column) for column in range(5)) if item is not None]
 
 
+def newest(shown: TransferDialog) -> Question:
+    """The question that is open."""
+    return next(question for question in reversed(shown.findChildren(Question)) if question.isVisible())
+
+
 def say(qtbot: QtBot, shown: TransferDialog, engine: FakeEngine, *pieces: TopProgress) -> None:
     """Let pieces come, and wait until they are shown."""
     engine.say(Transfer, Progress(0, pieces[-1].steps, TRAINING))
     with qtbot.waitSignal(shown.run.changed):
         for piece in pieces:
             engine.say(Transfer, Piece(piece))
+
+
+def save_as(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """Let the dialog of files answer this."""
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(path), ""))
 
 
 def answer(engine: FakeEngine) -> Transferred:
@@ -185,7 +196,7 @@ def test_choices_become_a_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     form = chosen.form
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "new.pb"), ""))
+    save_as(monkeypatch, tmp_path / "new.pb")
     qtbot.mouseClick(form.target_button, LEFT)
     assert form.beside.text() == "and its classes' names to new_labels.txt"
     form.steps.selectAll()
@@ -280,9 +291,75 @@ def test_a_folder_that_cannot_be_written_to_is_told_at_once(
 ) -> None:
     chosen.form.set_target(tmp_path / "nowhere" / "new.pb")
     qtbot.mouseClick(chosen.start_button, LEFT)
-    assert "nothing can be written there" in chosen.outcome.text()
+    assert "it can't be written: No such file or directory" in chosen.outcome.text()
     assert not engine.waits(Transfer)
     chosen.reject()
+
+
+def test_files_that_are_there_are_asked_for(
+    qtbot: QtBot, chosen: TransferDialog, engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = tmp_path / "new_labels.txt"
+    labels.write_text("the user's")
+    save_as(monkeypatch, tmp_path / "new.pb")
+    qtbot.mouseClick(chosen.form.target_button, LEFT)
+    qtbot.mouseClick(chosen.start_button, LEFT)
+    question = newest(chosen)
+    assert "new_labels.txt, 10 B" in question.words.text()
+    assert "new.pb" not in question.words.text()  # is not there
+    qtbot.keyClick(question, Qt.Key.Key_Return)  # no
+    assert not engine.waits(Transfer)
+    qtbot.mouseClick(chosen.start_button, LEFT)
+    qtbot.mouseClick(newest(chosen).yes_button, LEFT)
+    assert engine.find(Transfer)[1].output_labels == str(labels)
+    chosen.reject()
+
+
+def test_the_opened_model_is_never_a_target(
+    qtbot: QtBot, chosen: TransferDialog, engine: FakeEngine, model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_as(monkeypatch, model_file)
+    qtbot.mouseClick(chosen.form.target_button, LEFT)
+    qtbot.mouseClick(chosen.start_button, LEFT)
+    assert "never overwritten" in chosen.outcome.text()
+    assert not chosen.findChildren(Question)
+    assert not engine.waits(Transfer)
+    chosen.reject()
+
+
+def test_a_second_network_goes_where_it_is_wanted(
+    qtbot: QtBot, chosen: TransferDialog, engine: FakeEngine, opened: MainWindow, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    qtbot.mouseClick(chosen.start_button, LEFT)
+    first = answer(engine)
+    qtbot.mouseClick(chosen.start_button, LEFT)
+    assert Path(first.graph).name in newest(chosen).words.text()  # the first network is not replaced unasked
+    qtbot.keyClick(newest(chosen), Qt.Key.Key_Escape)
+    save_as(monkeypatch, tmp_path / "second.pb")
+    qtbot.mouseClick(chosen.form.target_button, LEFT)
+    qtbot.mouseClick(chosen.form.more.button, LEFT)
+    chosen.form.more.fields["validation_percentage"].editor.setValue(20)  # type: ignore[attr-defined]
+    qtbot.waitUntil(chosen.start_button.isEnabled)
+    qtbot.mouseClick(chosen.start_button, LEFT)
+    assert engine.find(Transfer)[1].output_graph == str(tmp_path / "second.pb")
+    qtbot.mouseClick(chosen.close_button, LEFT)
+    press(qtbot, opened, Qt.Key.Key_N, CTRL, SHIFT)
+    again = dialog(opened, TransferDialog)
+    assert again.form.target == tmp_path / "second.pb"
+    again.reject()
+
+
+def test_a_dialog_that_is_opened_again_knows_its_folder_s_target(
+    qtbot: QtBot, chosen: TransferDialog, engine: FakeEngine, opened: MainWindow
+) -> None:
+    target = chosen.form.target
+    qtbot.mouseClick(chosen.close_button, LEFT)
+    press(qtbot, opened, Qt.Key.Key_N, CTRL, SHIFT)
+    again = dialog(opened, TransferDialog)
+    qtbot.mouseClick(again.start_button, LEFT)
+    assert engine.find(Transfer)[1].output_graph == str(target)
+    again.reject()
 
 
 # -- the real engine ---------------------------------------------------------------------------------------------------

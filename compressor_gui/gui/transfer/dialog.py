@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from compressor_gui.core import units
 from compressor_gui.core.errors import CompressorError
-from compressor_gui.core.transfer import Transferred, objections
-from compressor_gui.gui.dialogs import Foot, dialog_column
+from compressor_gui.core.transfer import Transfer, Transferred, objections
+from compressor_gui.gui.dialogs import Foot, Question, dialog_column
+from compressor_gui.gui.export_target import replacing
 from compressor_gui.gui.measure.data_dialog import dropped_path
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.retrain.curves import Curve, marks
@@ -49,6 +50,10 @@ class TransferDialog(QDialog):
         self._shown: object = None
         """The description of pictures that the form shows."""
         self._build()
+        if self.run.request is not None:
+            self.form.set_target(Path(self.run.request.output_graph))
+        elif self.run.spec is not None:
+            self.form.set_target(self._free_target(Path(self.run.spec.path)))
         self.run.changed.connect(self._show)
         self.document.changed.connect(self._document_changed)
         theme.changed.connect(self._show)
@@ -169,14 +174,25 @@ class TransferDialog(QDialog):
     # -- the run -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin."""
+        """Begin, once it is known that nothing of the user's is in the way."""
         assert self.run.spec is not None
         try:
-            self.run.ask(self.form.request(self.run.spec, sum(one.train for one in self.run.classes)))
+            request = self.run.prepare(self.form.request(self.run.spec, sum(one.train for one in self.run.classes)))
         except CompressorError as error:
             self._say(words_of(error), "error")
-        else:
-            self.cancel_button.setFocus()
+            return
+        there = [path for path in map(Path, (request.output_graph, request.output_labels)) if path.exists()]
+        if not there:
+            self._begin(request)
+            return
+        question = Question("New classes", "Replace what is there?", replacing(there), "Replace", "Back", self)
+        question.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        question.accepted.connect(lambda: self._begin(request))
+        question.open()
+
+    def _begin(self, request: Transfer) -> None:
+        self.run.begin(request)
+        self.cancel_button.setFocus()
 
     def _document_changed(self, old: State, new: State) -> None:
         if old.source is not new.source:
@@ -188,8 +204,6 @@ class TransferDialog(QDialog):
         if run.spec is not None and run.spec is not self._shown:
             self._shown = run.spec
             self.form.show_spec(run.spec)
-        if run.request is not None:
-            self.form.set_target(Path(run.request.output_graph))
         self.empty.setVisible(not classes)
         self.table.setVisible(bool(classes))
         self.table.show_classes(classes, run.found)

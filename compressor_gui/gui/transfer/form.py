@@ -109,7 +109,9 @@ class TransferForm(QWidget):
         self.beside.setText(f"and its classes' names to {labels_beside(target).name}" if target is not None else "")
 
     def _ask_target(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Write the new network to", str(self.target or ""), _GRAPHS)
+        once = QFileDialog.Option.DontConfirmOverwrite  # Start asks, and for the labels too
+        start = str(self.target or "")
+        path, _ = QFileDialog.getSaveFileName(self, "Write the new network to", start, _GRAPHS, options=once)
         if path:
             self.set_target(Path(path))
 

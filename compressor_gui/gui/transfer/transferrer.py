@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
@@ -88,13 +86,15 @@ class Transferrer(TrainingRun):
 
     # -- the run -----------------------------------------------------------------------------------------------------
 
-    def ask(self, how: Transfer) -> None:
-        """Train as ``how`` says, whose model is filled in here. Raises CompressorError where it makes no sense."""
+    def prepare(self, how: Transfer) -> Transfer:
+        """``how`` with the model that is open. Raises CompressorError where it makes no sense or can't be written."""
         request = replace(how, model=self.measurer.original())
         request.check()
-        folder = Path(request.output_graph).parent
-        if not os.access(folder, os.W_OK):
-            raise CompressorError("nothing can be written there", where=str(folder), hint="choose another folder")
+        request.check_targets()
+        return request
+
+    def begin(self, request: Transfer) -> None:
+        """Train as a request says that was prepared."""
         self.submit(request, "Training new classes")
 
     def clear(self) -> None:
