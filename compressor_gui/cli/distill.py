@@ -22,6 +22,8 @@ from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.students import STUDENTS
 from compressor_gui.core.training import OPTIMIZERS, RATES, Augmenting, Optimizing
 
+_FIRST = Distill.optimizing
+
 
 @click.command(short_help="Train a small network on a large one's answers.")
 @click.option("--teacher", required=True, metavar="MODEL", help="The large network, a frozen graph.")
@@ -30,20 +32,30 @@ from compressor_gui.core.training import OPTIMIZERS, RATES, Augmenting, Optimizi
 @click.option(
     "--test-data", metavar="DATA", help="Examples to measure on; without them, a fifth of --data is held out."
 )
-@click.option("--temperature", type=float, default=4.0, show_default=True, help="How much the answers are softened.")
-@click.option("--label-weight", type=float, default=0.1, show_default=True,
+@click.option(
+    "--temperature",
+    type=float,
+    default=Distill.temperature,
+    show_default=True,
+    help="How much the answers are softened.",
+)
+@click.option("--label-weight", type=float, default=Distill.labels, show_default=True,
               help="The labels' share of the loss; 1 trains without the teacher, as a control.")  # fmt: skip
 @click.option(
     "--hint", "hints", multiple=True, metavar="TEACHER=STUDENT", help="Two nodes to be alike; repeat for more."
 )
-@click.option("--hint-weight", type=float, default=10.0, show_default=True, help="The weight of the hints' loss.")
+@click.option(
+    "--hint-weight", type=float, default=Distill.hint_weight, show_default=True, help="The weight of the hints' loss."
+)
 @click.option("--fresh", is_flag=True, help="Random weights also for width_0.5 and width_0.25, or a file.")
-@click.option("--epochs", type=int, default=12, show_default=True, help="Times that all examples are seen.")
-@click.option("--batch", type=int, default=100, show_default=True, help="Examples of a step.")
-@click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="adamw", show_default=True, help="Keras's.")
-@click.option("--learning-rate", type=float, default=2e-3, show_default=True, help="At the start.")
-@click.option("--rate", type=click.Choice(RATES), default="cosine", show_default=True, help="How it falls.")
-@click.option("--weight-decay", type=float, default=1e-4, show_default=True, help="Decoupled.")
+@click.option("--epochs", type=int, default=Distill.epochs, show_default=True, help="Times that all examples are seen.")
+@click.option("--batch", type=int, default=_FIRST.batch, show_default=True, help="Examples of a step.")
+@click.option(
+    "--optimizer", type=click.Choice(OPTIMIZERS), default=_FIRST.optimizer, show_default=True, help="Keras's."
+)
+@click.option("--learning-rate", type=float, default=_FIRST.learning_rate, show_default=True, help="At the start.")
+@click.option("--rate", type=click.Choice(RATES), default=_FIRST.rate, show_default=True, help="How it falls.")
+@click.option("--weight-decay", type=float, default=_FIRST.weight_decay, show_default=True, help="Decoupled.")
 @click.option("--shift", type=int, default=0, help="Shift training pictures by up to so many pixels.")
 @click.option("--flip", is_flag=True, help="Mirror training pictures at random.")
 @click.option(

@@ -23,14 +23,24 @@ from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.recipe import Replayer, digest
 from compressor_gui.core.training import OPTIMIZERS, Augmenting, Optimizing
 
+_FIRST = PruneChannels.optimizing
+
 
 @click.command("prune-channels", short_help="Remove channels and retrain until the network is as fast as wanted.")
 @click.option("-o", "--output", required=True, metavar="OUT", help="The file to write (.pb or .pbtxt).")
 @click.option("--speedup", type=float, metavar="X", help="Target: so many times as fast as MODEL, measured.")
 @click.option("--share", type=float, metavar="S", help="Target: the share of each group's channels that goes.")
 @click.option("--test-data", metavar="DATA", help="What points are measured on; without it, a part is held out.")
-@click.option("--steps", type=int, default=3, show_default=True, help="Steps; more where the target asks for them.")
-@click.option("--epochs", type=int, default=2, show_default=True, help="Epochs of retraining after each step.")
+@click.option(
+    "--steps",
+    type=int,
+    default=PruneChannels.steps,
+    show_default=True,
+    help="Steps; more where the target asks for them.",
+)
+@click.option(
+    "--epochs", type=int, default=PruneChannels.epochs, show_default=True, help="Epochs of retraining after each step."
+)
 @click.option("--last-epochs", type=int, default=0, metavar="N", help="After the last planned step; 0: as many.")
 @click.option("--criterion", type=click.Choice(("l1", "l2", "random")), default="l2", show_default=True,
               help="Which channels go first.")  # fmt: skip
@@ -40,10 +50,16 @@ from compressor_gui.core.training import OPTIMIZERS, Augmenting, Optimizing
 @click.option("--skip", multiple=True, metavar="LAYER", help="A layer whose group stays whole; repeat for more.")
 @click.option("--timing-batch", type=int, default=1, show_default=True, help="Examples of a timed run.")
 @click.option("--threads", type=int, default=0, help="Threads of a timed run; 0: as TensorFlow chooses.")
-@click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="adamw", show_default=True, help="Keras's.")
-@click.option("--learning-rate", type=float, default=1e-3, show_default=True, help="At the start of each step.")
-@click.option("--weight-decay", type=float, default=0.0, show_default=True, help="Of the weights, not the biases.")
-@click.option("--batch", type=int, default=128, show_default=True, help="Examples of a training batch.")
+@click.option(
+    "--optimizer", type=click.Choice(OPTIMIZERS), default=_FIRST.optimizer, show_default=True, help="Keras's."
+)
+@click.option(
+    "--learning-rate", type=float, default=_FIRST.learning_rate, show_default=True, help="At the start of each step."
+)
+@click.option(
+    "--weight-decay", type=float, default=_FIRST.weight_decay, show_default=True, help="Of the weights, not the biases."
+)
+@click.option("--batch", type=int, default=_FIRST.batch, show_default=True, help="Examples of a training batch.")
 @click.option("--shift", type=int, default=0, metavar="PIXELS", help="Shift training pictures by up to so many.")
 @click.option("--flip", is_flag=True, help="Flip training pictures left and right.")
 @click.option("--save-recipe", metavar="FILE", help="Save the recipe, its weights beside it.")

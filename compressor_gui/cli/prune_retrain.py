@@ -48,22 +48,19 @@ from compressor_gui.core.worker import Worker
 _WAY_OUT = "prune less, or retrain for more epochs"
 
 
-def _default(kind: type, name: str) -> Any:
-    return next(f.default for f in dataclasses.fields(kind) if f.name == name)
-
-
-def _of(kind: type, name: str, flag: str, metavar: str, words: str) -> Any:
-    """An option that is a field of a dataclass, with its default."""
-    default = _default(kind, name)
+def _of(kind: Any, name: str, flag: str, metavar: str, words: str) -> Any:
+    """An option that is a field of a dataclass, with its default; or of an object, with its value."""
+    default = getattr(kind, name)
     shown = default != ""
     return click.option(
         flag, name, metavar=metavar, type=type(default), default=default, show_default=shown, help=words
     )
 
 
-def _choice(kind: type, name: str, flag: str, choices: tuple[str, ...], words: str) -> Any:
-    default = _default(kind, name)
-    return click.option(flag, name, type=click.Choice(choices), default=default, show_default=True, help=words)
+def _choice(kind: Any, name: str, flag: str, choices: tuple[str, ...], words: str) -> Any:
+    return click.option(
+        flag, name, type=click.Choice(choices), default=getattr(kind, name), show_default=True, help=words
+    )
 
 
 _OPTIONS = (
@@ -84,7 +81,7 @@ _OPTIONS = (
     _of(PruneRetrain, "rewind_epoch", "--rewind-epoch", "N", "Weights are rewound to those after so many epochs."),
     _choice(PruneRetrain, "loss", "--loss", LOSSES, "What is trained for; auto: classes where there are labels."),
     click.option("--label-weight", type=click.FloatRange(0, 1), metavar="W", show_default=True,
-                 default=_default(PruneRetrain, "labels"),
+                 default=PruneRetrain.labels,
                  help="The labels' part of the loss; the rest: to answer as the original does."),
     _of(PruneRetrain, "temperature", "--temperature", "T", "How much the original's answers are softened."),
     _of(PruneRetrain, "logits", "--logits", "NODE", "The tensor before Softmax, where it is not found."),
@@ -93,12 +90,12 @@ _OPTIONS = (
     click.option("--freeze", metavar="A,B", help="Layers that are not trained."),
     _choice(PruneRetrain, "keep", "--keep", ("last", "best"), "Which epoch of a step makes its point."),
     _of(PruneRetrain, "patience", "--patience", "N", "End a step after so many epochs that are no better; 0: never."),
-    _choice(Optimizing, "optimizer", "--optimizer", OPTIMIZERS, "How weights are moved."),
-    click.option("--learning-rate", type=float, metavar="L", default=0.002, show_default=True, help="At first."),
-    _choice(Optimizing, "rate", "--rate", RATES, "How the learning rate falls in a step."),
-    _of(Optimizing, "momentum", "--momentum", "M", "Of sgd."),
-    _of(Optimizing, "weight_decay", "--weight-decay", "D", "Of the weights, not the biases."),
-    _of(Optimizing, "batch", "--batch", "N", "Examples of a batch."),
+    _choice(PruneRetrain.optimizing, "optimizer", "--optimizer", OPTIMIZERS, "How weights are moved."),
+    _of(PruneRetrain.optimizing, "learning_rate", "--learning-rate", "L", "At first."),
+    _choice(PruneRetrain.optimizing, "rate", "--rate", RATES, "How the learning rate falls in a step."),
+    _of(PruneRetrain.optimizing, "momentum", "--momentum", "M", "Of sgd."),
+    _of(PruneRetrain.optimizing, "weight_decay", "--weight-decay", "D", "Of the weights, not the biases."),
+    _of(PruneRetrain.optimizing, "batch", "--batch", "N", "Examples of a batch."),
     _of(Augmenting, "shift", "--shift", "PIXELS", "Shift training pictures by up to so many pixels."),
     click.option("--flip", is_flag=True, help="Flip training pictures left and right."),
     click.option("--random-crop", type=click.FloatRange(0.01, 1), metavar="SHARE", default=1.0,

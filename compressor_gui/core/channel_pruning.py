@@ -72,6 +72,10 @@ class ChannelsPruned(Ran):
         return self.points[self.chosen]
 
 
+LARGE_BATCHES = Optimizing(batch=128)
+"""How it is retrained unless something else is said."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PruneChannels(Cautious[ChannelsPruned]):
     """Remove channels (:class:`.passes.remove_channels.RemoveChannels`), retrain, measure the time, until ``speedup``
@@ -98,7 +102,7 @@ class PruneChannels(Cautious[ChannelsPruned]):
     scope: str = "layer"
     multiple: int = 1
     skip: tuple[str, ...] = ()
-    optimizing: Optimizing = field(default_factory=Optimizing)
+    optimizing: Optimizing = LARGE_BATCHES
     augmenting: Augmenting = field(default_factory=Augmenting)
     seed: int = 0
     loss: str = "auto"

@@ -12,6 +12,9 @@ from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.students import STUDENTS
 from compressor_gui.core.training import Augmenting, Epoch, Goal, News, Optimizing, PruneRetrain
 
+FROM_NOTHING = Optimizing(learning_rate=2e-3, weight_decay=1e-4)
+"""How a student is trained unless something else is said: most have no weights yet."""
+
 
 @dataclass(frozen=True)
 class Distilled(Ran):
@@ -84,7 +87,7 @@ class Distill(Cautious[Distilled]):
     hint_weight: float = 10.0
     fresh: bool = False
     epochs: int = 12
-    optimizing: Optimizing = field(default_factory=Optimizing)
+    optimizing: Optimizing = FROM_NOTHING
     augmenting: Augmenting = field(default_factory=Augmenting)
     seed: int = 0
     score_output: str = ""

@@ -264,7 +264,7 @@ class PruneRetrain(Cautious[Retrained]):
     epochs: int = 20
     rewind: str = "learning_rate"
     rewind_epoch: int = 0
-    optimizing: Optimizing = field(default_factory=lambda: Optimizing(learning_rate=2e-3))
+    optimizing: Optimizing = Optimizing(learning_rate=2e-3)
     augmenting: Augmenting = field(default_factory=Augmenting)
     seed: int = 0
     loss: str = "auto"

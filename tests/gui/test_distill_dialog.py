@@ -12,6 +12,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog, QPlainTextEdit
 from pytestqt.qtbot import QtBot
 
+from compressor_gui.cli.distill import distill
 from compressor_gui.core import pbio
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.distilling import Distill, Distilled, Lesson, Measured
@@ -25,7 +26,7 @@ from compressor_gui.gui.measure.data_dialog import DataDialog
 from compressor_gui.gui.settings import Settings
 from compressor_gui.gui.theme import Theme
 from tests.gui.fake_engine import FakeEngine
-from tests.gui.measuring import dialog
+from tests.gui.measuring import command_s_optimizing, dialog
 from tests.gui.test_window import CTRL, SHIFT, press, settle
 from tests.support import conv_net
 
@@ -123,7 +124,7 @@ def test_choices_become_a_request(qtbot: QtBot, asked: DistillDialog, engine: Fa
     assert (request.temperature, request.labels, request.epochs) == (2.5, 0.3, 3)
     assert (request.student, request.augmenting.shift) == ("depthwise", 1)
     assert request.teacher == opened.measurer.original()
-    assert (request.optimizing.learning_rate, request.optimizing.weight_decay) == (2e-3, 1e-4)  # the command's
+    assert request.optimizing == command_s_optimizing(distill)
     assert (request.data, request.test) == (opened.document.state.data, None)
     asked.reject()
 

@@ -14,18 +14,20 @@ from PySide6.QtCore import QPointF, Qt
 from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
+from compressor_gui.cli.prune_channels import prune_channels
+from compressor_gui.cli.prune_retrain import prune_retrain
 from compressor_gui.core import weight_store
 from compressor_gui.core.channel_pruning import ChannelNews, ChannelPoint, ChannelsPruned, PruneChannels
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import EXACT_DB
-from compressor_gui.core.measure import Evaluate
+from compressor_gui.core.measure import Evaluate, ModelRef
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.passes.quantize_weights import QuantizeWeights
 from compressor_gui.core.passes.stored_weights import Weights
 from compressor_gui.core.protocol import Cancelled, Died, Done, Failed, Piece, Progress
 from compressor_gui.core.recipe import Recipe
-from compressor_gui.core.training import Batches, Epoch, News, Point, PruneRetrain, Retrained
+from compressor_gui.core.training import Batches, Epoch, News, Optimizing, Point, PruneRetrain, Retrained
 from compressor_gui.gui.export_dialog import ExportDialog
 from compressor_gui.gui.files import ask_export
 from compressor_gui.gui.leaving import LeaveDialog
@@ -37,7 +39,7 @@ from compressor_gui.gui.retrain.panel import RetrainPanel
 from compressor_gui.gui.settings import Settings
 from compressor_gui.gui.theme import Theme
 from tests.gui.fake_engine import FakeEngine
-from tests.gui.measuring import dialog, facts
+from tests.gui.measuring import command_s_optimizing, dialog, facts
 from tests.gui.test_window import CTRL, SHIFT, press, settle
 
 LEFT = Qt.MouseButton.LeftButton
@@ -157,6 +159,20 @@ def test_goal_and_choices_become_a_request(qtbot: QtBot, retrain: RetrainPanel, 
     assert (request.schedule, request.criterion) == ("rigl", "magnitude")
     assert (request.optimizing.batch, request.augmenting.shift) == (5, 1)
     assert (request.data, request.test) == (retrain.document.state.data, None)
+
+
+def test_the_form_begins_with_the_command_s_values(qtbot: QtBot, retrain: RetrainPanel) -> None:
+    form, data = retrain.form, retrain.document.state.data
+
+    def optimizing() -> Optimizing:
+        return form.request(ModelRef("m.pb"), data, None).optimizing
+
+    assert optimizing() == command_s_optimizing(prune_retrain)
+    qtbot.keyClick(form.goal, Qt.Key.Key_End)
+    assert optimizing() == command_s_optimizing(prune_channels)
+    form.fields["learning_rate"].editor.setValue(0.5)  # type: ignore[attr-defined]
+    qtbot.keyClick(form.goal, Qt.Key.Key_Home)
+    assert optimizing() == replace(command_s_optimizing(prune_retrain), learning_rate=0.5)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDoubleSpinBox, QSpinBox, QVBoxLayout, QWidget
 
@@ -30,8 +28,6 @@ _MORE: dict[str, Param] = {
     "hint_weight": Param("number", "Weight of hints", "Of their part of the loss", 0, 1_000_000),
     "seed": Param("integer", "Seed", "Decides all that is random", 0),
 }
-FIRST = {"learning_rate": 2e-3, "weight_decay": 1e-4}
-"""First values that are others than those of retraining: a student starts from nothing; the command's."""
 
 
 class LessonForm(QWidget):
@@ -67,7 +63,7 @@ class LessonForm(QWidget):
             spin.setAlignment(Qt.AlignmentFlag.AlignRight)
             form.addRow(name, spin)
         column.addLayout(form)
-        first: dict[str, Any] = defaults(Distill, Optimizing, Augmenting) | FIRST
+        first = defaults(Distill, Distill.optimizing, Augmenting)
         self.more = More(_MORE, first, "Optimizer, learning rate, batch, seed, and what is done to training pictures")
         column.addWidget(self.more)
 

@@ -49,9 +49,10 @@ def choices(table: Mapping[str, tuple[str, str]], name: str) -> QComboBox:
     return combo
 
 
-def defaults(*kinds: type) -> dict[str, Any]:
-    """The first values of these dataclasses' fields, by name; the last kind that has a name decides."""
-    return {field.name: field.default for kind in kinds for field in dataclasses.fields(kind)}
+def defaults(*of: Any) -> dict[str, Any]:
+    """The first values of the fields of dataclasses, or the values of an object of one, by name; the last of a name
+    decides."""
+    return {field.name: getattr(one, field.name, None) for one in of for field in dataclasses.fields(one)}
 
 
 def taken(values: dict[str, Any], kind: type) -> dict[str, Any]:

@@ -76,6 +76,7 @@ class GoalForm(QWidget):
     def __init__(self, choice: DataChoice) -> None:
         super().__init__()
         self._weights = self._bytes = 0
+        self._asks: type[PruneRetrain | PruneChannels] = PruneRetrain
         column = QVBoxLayout(self)
         column.setContentsMargins(MARGIN, UNIT, MARGIN, UNIT)
         column.setSpacing(UNIT * 2)
@@ -109,7 +110,7 @@ class GoalForm(QWidget):
         self.epochs.setToolTip("How often all training examples are seen after each step of pruning")
         form.addRow("Epochs", self.epochs)
         column.addLayout(form)
-        more = More(_MORE, defaults(PruneRetrain, Optimizing, Augmenting), _MORE_TIP)
+        more = More(_MORE, defaults(PruneRetrain, PruneRetrain.optimizing, Augmenting), _MORE_TIP)
         steps = more.fields["steps"].editor
         assert isinstance(steps, QSpinBox)
         steps.setSpecialValueText("as many as it takes")
@@ -134,8 +135,19 @@ class GoalForm(QWidget):
         self.amount.setValue(max(1.0, round(self._bytes / 5000)) if unit == " kB" and self._bytes else first)
         self._form.setRowVisible(self.schedule, not self.removes_channels)
         self._form.setRowVisible(self.criterion, not self.removes_channels)
-        self.epochs.setValue(PruneChannels.epochs if self.removes_channels else PruneRetrain.epochs)
+        asks = PruneChannels if self.removes_channels else PruneRetrain
+        self.epochs.setValue(asks.epochs)
+        self._begin_with(asks)
         self._say()
+
+    def _begin_with(self, asks: type[PruneRetrain | PruneChannels]) -> None:
+        """Give the fields that nobody has changed the first values of another request."""
+        for name in ("learning_rate", "batch"):
+            editor = self.fields[name].editor
+            assert isinstance(editor, (QSpinBox, QDoubleSpinBox))
+            if editor.value() == getattr(self._asks.optimizing, name):
+                editor.setValue(getattr(asks.optimizing, name))
+        self._asks = asks
 
     def show_model(self, layers: Iterable[Layer], size: int) -> None:
         """The layers that can be pruned, and the file's bytes, of which the goals are parts."""
