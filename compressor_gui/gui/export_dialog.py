@@ -34,9 +34,13 @@ from compressor_gui.gui.widgets import ElidedLabel, clear, label, paragraph
 
 
 class ExportDialog(QDialog):
-    """Asks where to, shows the work, then what was measured. ``exported`` has the target and the check."""
+    """Asks where to, shows the work, then what was measured. ``exported`` has the target and the check.
+
+    ``over`` tells that it is closed and that none of its work is under way any more: who opened it may delete it then.
+    """
 
     exported = Signal(Path, object)
+    over = Signal()
 
     def __init__(self, document: Document, engine: EngineLink, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -47,6 +51,7 @@ class ExportDialog(QDialog):
         self.source: Source = state.source
         self.made: Made = state.made
         self._temporary: Path | None = None
+        self._writing = self._closed = False
         self._job: int | None = None
         self.check: ExportCheck | None = None
         self.setWindowTitle("Export")
@@ -192,12 +197,13 @@ class ExportDialog(QDialog):
         self.doing.setText("Writing …")
         self.detail.setText(str(self.place.path))
         write = partial(pbio.write_beside, self.made.graph, self.place.path)
+        self._writing = True
         self.document.background.run(write, self._written, self._failed)
 
     def _written(self, temporary: Path) -> None:
-        self._temporary = temporary
-        if not self.isVisible():  # cancelled meanwhile
-            self._discard()
+        self._writing, self._temporary = False, temporary
+        if self._closed:
+            self._leave()
             return
         self.doing.setText("Running original and export in TensorFlow …")
         self.detail.setText("The first check starts TensorFlow, which takes a few seconds.")
@@ -227,6 +233,9 @@ class ExportDialog(QDialog):
 
     def _checked(self, result: object) -> None:
         self._ended()
+        if self._closed:  # the answer overtook the cancel
+            self._leave()
+            return
         assert isinstance(result, ExportCheck)
         self.check = result
         warning = self._warning()
@@ -241,9 +250,14 @@ class ExportDialog(QDialog):
         return self.check.warning(advice(self.made.recipe.active)) if self.check is not None else ""
 
     def _failed(self, error: Exception) -> None:
+        self._writing = False
         self._ended()
+        if self._closed:
+            self._leave()
         if not isinstance(error, CompressorError):
             raise error
+        if self._closed:
+            return
         if self._temporary is None:
             self._show_result(str(error), "error", ask=False)
         else:
@@ -251,12 +265,15 @@ class ExportDialog(QDialog):
 
     def _cancelled(self) -> None:
         self._ended()
-        self._discard()
+        self._leave()
 
-    def _discard(self) -> None:
+    def _leave(self) -> None:
+        """Remove what was not kept, and tell that this is over where it is closed."""
         if self._temporary is not None:
             self._temporary.unlink(missing_ok=True)
             self._temporary = None
+        if self._closed:
+            self.over.emit()
 
     # -- the result ----------------------------------------------------------------------------------------------
 
@@ -295,14 +312,21 @@ class ExportDialog(QDialog):
         temporary, self._temporary = self._temporary, None
         try:
             pbio.move_over(temporary, target, self.source.path)
-            if self.with_recipe.isChecked():
-                self.made.recipe.save(self._recipe_path)
         except CompressorError as error:
             self._show_result(str(error), "error", ask=False)
             return
-        written = {path: found for path in (target, self._recipe_path) if (found := stamp(path)) is not None}
+        files, problem = [target], ""
+        if self.with_recipe.isChecked():
+            try:
+                self.made.recipe.save(self._recipe_path)
+                files.append(self._recipe_path)
+            except CompressorError as error:
+                problem = str(error)
+        written = {path: found for path in files if (found := stamp(path)) is not None}
         self.document.set(exported={**self.document.state.exported, **written})
-        if warning := self._warning():
+        if problem:
+            self._show_result(f"Exported to {target}, but its recipe could not be saved: {problem}", "error", ask=False)
+        elif warning := self._warning():
             self._show_result(f"Exported to {target}, but {warning}.", "warning", ask=False)
         else:
             self._show_result(f"Exported to {target}", "good", ask=False)
@@ -364,9 +388,10 @@ class ExportDialog(QDialog):
         return self.pages.currentWidget() is self._result_page
 
     def done(self, result: int) -> None:
-        """Close; whatever was not kept is removed."""
+        """Close; whatever was not kept is removed, once nobody works on it any more."""
+        super().done(result)
+        self._closed = True
         if self._job is not None:
             self.engine.cancel(self._job)
-        else:
-            self._discard()
-        super().done(result)
+        elif not self._writing:
+            self._leave()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog
 
 from compressor_gui.core import pbio
@@ -80,7 +79,7 @@ def ask_export(window: MainWindow) -> None:
             window.status.set_check(check)
 
     dialog = ExportDialog(window.document, window.engine, window)
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.over.connect(dialog.deleteLater)
     dialog.exported.connect(exported)
     dialog.open()
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QStandardPaths, Qt
 from pytestqt.qtbot import QtBot
+from shiboken6 import isValid
 
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import CheckExport, ExportCheck, OutputCheck
 from compressor_gui.core.measure import Evaluate
-from compressor_gui.core.protocol import Done, Failed
+from compressor_gui.core.protocol import Cancelled, Done, Failed
 from compressor_gui.gui import export_target
 from compressor_gui.gui.export_dialog import ExportDialog
 from compressor_gui.gui.main_window import MainWindow
@@ -191,6 +192,54 @@ def test_enter_discards_what_failed(qtbot: QtBot, asked: ExportDialog, engine: F
     enter(qtbot, asked)
     assert not asked.isVisible()
     assert not [path for path in tmp_path.iterdir() if "x" in path.suffixes or path.name.startswith((".x", "x."))]
+
+
+def left_in(folder: Path) -> list[str]:
+    """What an export has written there, for a time or for good."""
+    return [path.name for path in folder.iterdir() if path.name.startswith((".x", "x"))]
+
+
+def test_cancelled_while_it_is_written_nothing_is_left(
+    qtbot: QtBot, asked: ExportDialog, engine: FakeEngine, tmp_path: Path
+) -> None:
+    name(qtbot, asked, tmp_path / "x.pb")
+    enter(qtbot, asked)
+    with qtbot.waitSignal(asked.over):
+        qtbot.keyClick(asked, Qt.Key.Key_Escape)
+    qtbot.waitUntil(lambda: not isValid(asked))
+    assert left_in(tmp_path) == []
+    assert not engine.asked
+
+
+@pytest.mark.parametrize("overtaken", [False, True])
+def test_cancelled_while_it_is_checked_nothing_is_left(
+    qtbot: QtBot, asked: ExportDialog, engine: FakeEngine, tmp_path: Path, overtaken: bool
+) -> None:
+    name(qtbot, asked, tmp_path / "x.pb")
+    enter(qtbot, asked)
+    qtbot.waitUntil(lambda: engine.waits(CheckExport))
+    assert left_in(tmp_path)
+    qtbot.mouseClick(asked.cancel_button, LEFT)
+    assert len(engine.cancelled) == 1
+    with qtbot.waitSignal(asked.over):
+        engine.say(CheckExport, Done(found()) if overtaken else Cancelled())
+    qtbot.waitUntil(lambda: not isValid(asked))
+    assert left_in(tmp_path) == []
+
+
+def test_a_recipe_that_cant_be_saved_does_not_hide_that_the_file_is_there(
+    qtbot: QtBot, asked: ExportDialog, engine: FakeEngine, tmp_path: Path, opened: MainWindow
+) -> None:
+    name(qtbot, asked, tmp_path / "x.pb")
+    enter(qtbot, asked)
+    qtbot.waitUntil(lambda: engine.waits(CheckExport))
+    (tmp_path / "x.recipe.json").mkdir()
+    with qtbot.waitSignal(asked.exported):
+        checks(qtbot, engine, found())
+    assert (tmp_path / "x.pb").exists()
+    assert asked.verdict.text().startswith(f"Exported to {tmp_path / 'x.pb'}, but its recipe could not be saved: ")
+    assert tmp_path / "x.pb" in opened.document.state.exported
+    enter(qtbot, asked)
 
 
 def test_the_check_is_made_on_the_data_and_what_was_measured_is_said(
