@@ -19,6 +19,8 @@ from compressor_gui.core.passes.wording import some
 from compressor_gui.core.training import Augmenting
 
 Part = Literal["train", "validation", "test"]
+_MOST_HELD_OUT = 90
+"""Per cent of the pictures that may be kept from training."""
 _MOST_IN_A_CLASS = 2**27 - 1
 TRAINING = "training the top"
 """What the job says once all bottlenecks are there."""
@@ -66,6 +68,13 @@ def look(folder: str, validation_percentage: float, testing_percentage: float) -
         parts = (part_of(str(path), validation_percentage, testing_percentage) for path in files[sub_folder])
         counts[names[number]] = Counter(parts)
     return tuple(ClassFolder(name, **count) for name, count in counts.items())
+
+
+def too_much(validation_percentage: float, testing_percentage: float) -> str:
+    """Why these parts leave too little to train on; empty where they don't."""
+    if validation_percentage + testing_percentage <= _MOST_HELD_OUT:
+        return ""
+    return f"too little is left to train on: validation and testing take at most {_MOST_HELD_OUT} % together"
 
 
 def objections(classes: Sequence[ClassFolder]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -127,7 +136,8 @@ class Transfer(Cautious[Transferred]):
 
     ``bottleneck``: the tensor at which the trunk ends (empty: what the last fully connected layer reads).
     ``augmenting``: distorted copies, ``copies`` of each training picture beside itself, whose bottlenecks are computed
-    and cached too. ``bottleneck_dir``: where they are kept (empty: the user's cache folder).
+    and cached too. ``bottleneck_dir``: where they are kept (empty: the user's cache folder). ``validation_batch_size``,
+    ``test_batch_size``: how many pictures of these parts are used, drawn by ``seed`` once (-1: all).
     """
 
     name: ClassVar[str] = "transfer"
@@ -143,6 +153,8 @@ class Transfer(Cautious[Transferred]):
     how_many_training_steps: int = 4000
     learning_rate: float = 0.01
     train_batch_size: int = 100
+    validation_batch_size: int = -1
+    test_batch_size: int = -1
     eval_step_interval: int = 100
     validation_percentage: float = 10
     testing_percentage: float = 10
@@ -159,13 +171,16 @@ class Transfer(Cautious[Transferred]):
             ("learning_rate", self.learning_rate, 1e-9, 100),
             ("train_batch_size", self.train_batch_size, 1, 1 << 20),
             ("eval_step_interval", self.eval_step_interval, 1, 10_000_000),
-            ("validation_percentage", self.validation_percentage, 0, 90),
-            ("testing_percentage", self.testing_percentage, 0, 90),
+            ("validation_percentage", self.validation_percentage, 0, _MOST_HELD_OUT),
+            ("testing_percentage", self.testing_percentage, 0, _MOST_HELD_OUT),
             ("copies", self.copies, 1, 1000),
         )
         check_bounds(numbers)
-        if self.validation_percentage + self.testing_percentage > 90:
-            raise CompressorError("nothing is left to train on", hint="validation and testing take at most 90 %")
+        for name in ("validation_batch_size", "test_batch_size"):
+            if (size := getattr(self, name)) < 1 and size != -1:
+                raise CompressorError(f"{name} is {size}", hint="give how many pictures, or -1 for all of them")
+        if words := too_much(self.validation_percentage, self.testing_percentage):
+            raise CompressorError(words)
         if not self.final_tensor_name:
             raise CompressorError("final_tensor_name is empty", hint="retrain.py's is final_result")
 

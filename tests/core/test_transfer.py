@@ -95,7 +95,12 @@ def test_a_name_that_is_taken_is_refused() -> None:
     [
         ({"how_many_training_steps": 0}, "how_many_training_steps is 0"),
         ({"learning_rate": -1.0}, "learning_rate is -1"),
-        ({"validation_percentage": 50, "testing_percentage": 50}, "nothing is left to train on"),
+        (
+            {"validation_percentage": 50, "testing_percentage": 50},
+            "validation and testing take at most 90 %",
+        ),
+        ({"test_batch_size": 0}, "test_batch_size is 0 .*-1 for all"),
+        ({"validation_batch_size": -2}, "validation_batch_size is -2"),
         ({"final_tensor_name": ""}, "final_tensor_name is empty"),
     ],
 )

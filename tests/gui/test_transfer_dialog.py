@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +166,7 @@ def test_few_pictures_and_none_to_train_on(qtbot: QtBot, chosen: TransferDialog,
     qtbot.mouseClick(chosen.form.more.button, LEFT)
     share = chosen.form.more.fields["testing_percentage"].editor
     assert isinstance(share, QDoubleSpinBox)
-    share.setValue(80)
+    share.setValue(70)
     qtbot.waitUntil(lambda: chosen.run.classes[0].count == 4)
     assert "Few pictures: large (4)" in chosen.warnings.text()
     validate = chosen.form.more.fields["validation_percentage"].editor
@@ -178,6 +179,39 @@ def test_few_pictures_and_none_to_train_on(qtbot: QtBot, chosen: TransferDialog,
     qtbot.waitUntil(lambda: chosen.run.classes[0].count == 1)
     assert chosen.run.classes[0].train == 0
     assert "none is left to train on" in chosen.outcome.text()
+    assert not chosen.start_button.isEnabled()
+    chosen.reject()
+
+
+def test_parts_that_leave_too_little_are_told_before_the_start(qtbot: QtBot, chosen: TransferDialog) -> None:
+    qtbot.mouseClick(chosen.form.more.button, LEFT)
+    for name, share in (("validation_percentage", 35), ("testing_percentage", 60)):
+        chosen.form.more.fields[name].editor.setValue(share)  # type: ignore[attr-defined]
+    qtbot.waitUntil(lambda: chosen.run.is_counted)
+    assert chosen.outcome.text() == (
+        "Too little is left to train on: validation and testing take at most 90 % together."
+    )
+    assert not chosen.start_button.isEnabled()
+    chosen.form.more.fields["testing_percentage"].editor.setValue(10)  # type: ignore[attr-defined]
+    qtbot.waitUntil(chosen.start_button.isEnabled)
+    assert not chosen.outcome.isVisible()
+    chosen.reject()
+
+
+def test_a_count_that_comes_late_is_not_that_of_another_folder(
+    qtbot: QtBot, chosen: TransferDialog, opened: MainWindow, tmp_path: Path
+) -> None:
+    (tmp_path / "bare").mkdir()
+    go = threading.Event()
+    opened.document.background.run(lambda: go.wait(30), lambda _: None, lambda _: None)
+    qtbot.mouseClick(chosen.form.more.button, LEFT)
+    chosen.form.more.fields["testing_percentage"].editor.setValue(20)  # type: ignore[attr-defined]
+    chosen.path.selectAll()
+    qtbot.keyClicks(chosen.path, str(tmp_path / "bare"))
+    qtbot.keyClick(chosen.path, Qt.Key.Key_Return)
+    go.set()
+    qtbot.waitUntil(lambda: "no data that is known in this folder" in chosen.outcome.text())
+    assert not chosen.run.classes
     assert not chosen.start_button.isEnabled()
     chosen.reject()
 
@@ -271,6 +305,13 @@ def test_cancelled_failed_and_closed(
     engine.say(Transfer, Cancelled())
     assert chosen.start_button.isVisible()
     assert not chosen.outcome.isVisible()
+    qtbot.mouseClick(chosen.start_button, LEFT)
+    qtbot.mouseClick(chosen.cancel_button, LEFT)
+    found = answer(engine)  # it was on its way
+    assert not chosen.open_button.isEnabled()
+    assert not chosen.outcome.isVisible()
+    Path(found.graph).unlink()
+    Path(found.labels).unlink()
     qtbot.mouseClick(chosen.start_button, LEFT)
     engine.say(Transfer, Failed("no classifier is found at whose input the trunk would end", "", "name the bottleneck"))
     assert chosen.outcome.text().startswith("No classifier is found")

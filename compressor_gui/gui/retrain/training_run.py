@@ -113,12 +113,17 @@ class TrainingRun(QObject):
         self.changed.emit()
 
     def _done(self, answer: object) -> None:
+        if not self._keeps:  # it was on its way when the run was discarded
+            self._stopped()
+            return
         self.found = answer
-        if self._keeps:
-            self.use_answer()
+        self.use_answer()
         self._ended()
 
     def _failed(self, error: CompressorError) -> None:
+        if not self._keeps:
+            self._stopped()
+            return
         self.error = error
         self._ended()
 

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLineEdit, QPus
 
 from compressor_gui.core import units
 from compressor_gui.core.errors import CompressorError
-from compressor_gui.core.transfer import Transfer, Transferred, objections
+from compressor_gui.core.transfer import Transfer, Transferred, objections, too_much
 from compressor_gui.gui.dialogs import Foot, Question, dialog_column
 from compressor_gui.gui.export_target import replacing
 from compressor_gui.gui.measure.data_dialog import dropped_path
@@ -208,6 +208,8 @@ class TransferDialog(QDialog):
         self.table.setVisible(bool(classes))
         self.table.show_classes(classes, run.found)
         forbids, against = objections(classes) if classes else ((), ())
+        if parts := too_much(*self.form.parts):
+            forbids = (parts,)
         self.warnings.setText("\n".join(map(sentence, against)))
         self.warnings.setVisible(bool(against) and not run.history)
         for widget in (self.form, self.path, self.folder_button):

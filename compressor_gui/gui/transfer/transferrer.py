@@ -42,7 +42,7 @@ class Transferrer(TrainingRun):
 
     def choose(self, folder: str, validation: float, testing: float) -> None:
         """Look at a folder of pictures, which are fed as the document's data is, where it has some."""
-        self.spec, self.classes, self.problem = None, (), None
+        self._leave_folder()
         self.forget()
         data = self.document.state.data
 
@@ -54,13 +54,18 @@ class Transferrer(TrainingRun):
 
         self.measurer.guess(folder, use, self._refuse)
 
+    def _leave_folder(self) -> None:
+        """Forget the pictures; what is still being counted is not theirs any more."""
+        self.spec, self.classes, self.problem = None, (), None
+        self._asked = self._counted = ()
+
     def count(self, validation: float, testing: float) -> None:
         """Count the pictures of each class and part, in the background."""
         spec = self.spec
         if spec is None:
             return
         self._asked = asked = (spec.path, validation, testing)
-        self._counted = ()
+        self._counted, self.problem = (), None
         self.changed.emit()
 
         def show(found: tuple[ClassFolder, ...]) -> None:
@@ -71,14 +76,15 @@ class Transferrer(TrainingRun):
         def failed(error: Exception) -> None:
             if not isinstance(error, CompressorError):
                 raise error
-            self._refuse(error)
+            if self._asked == asked:
+                self._refuse(error)
 
         self.document.background.run(lambda: look(spec.path, validation, testing), show, failed)
 
     @property
     def is_counted(self) -> bool:
-        """Whether ``classes`` are those of the folder and the parts that were asked for last."""
-        return self._counted == self._asked
+        """Whether ``classes`` are those of ``spec``'s folder and the parts that were asked for last."""
+        return self.spec is not None and self._counted == self._asked
 
     def _refuse(self, error: CompressorError) -> None:
         self.problem = error
@@ -117,5 +123,5 @@ class Transferrer(TrainingRun):
 
     def _document_changed(self, old: State, new: State) -> None:
         if old.source is not new.source:
-            self.spec, self.classes, self.problem = None, (), None
+            self._leave_folder()
         super()._document_changed(old, new)
