@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QCoreApplication, QEvent, Qt
 from PySide6.QtWidgets import QFileDialog, QPlainTextEdit
 from pytestqt.qtbot import QtBot
+from shiboken6 import isValid
 
 from compressor_gui.cli.distill import distill
 from compressor_gui.core import pbio
@@ -21,6 +23,7 @@ from compressor_gui.core.protocol import Cancelled, Done, Failed, Piece
 from compressor_gui.core.students import STUDENTS
 from compressor_gui.core.training import Batches, Epoch
 from compressor_gui.gui.distill.dialog import DistillDialog
+from compressor_gui.gui.leaving import LeaveDialog
 from compressor_gui.gui.main_window import MainWindow
 from compressor_gui.gui.measure.data_dialog import DataDialog
 from compressor_gui.gui.settings import Settings
@@ -185,7 +188,7 @@ def test_a_student_is_saved_and_opened_by_the_user_s_name(
     qtbot.mouseClick(asked.save_button, LEFT)
     qtbot.waitUntil(lambda: "never overwritten" in asked.outcome.text())
     choose(tmp_path / "small.pb")
-    with qtbot.waitSignal(asked.saved):
+    with qtbot.waitSignal(asked.distiller.saved):
         qtbot.mouseClick(asked.save_button, LEFT)
     assert (tmp_path / "small.pb").read_bytes() == Path(made.path).read_bytes()
     choose(tmp_path / "opened.pb")
@@ -196,6 +199,41 @@ def test_a_student_is_saved_and_opened_by_the_user_s_name(
     assert opened.document.state.source.path == tmp_path / "opened.pb"
     assert set(offered) == {str(source.path.with_name("net-width_0.5.pb"))}
     assert not any(one.isVisible() for one in opened.findChildren(DistillDialog))
+
+
+def test_a_student_is_opened_though_the_dialog_is_closed_before_it_is_written(
+    qtbot: QtBot, asked: DistillDialog, engine: FakeEngine, opened: MainWindow, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    qtbot.mouseClick(asked.start_button, LEFT)
+    answer(engine)
+    source, shown = opened.document.state.source, opened.message
+    for path, done in (
+        (tmp_path / "nowhere" / "small.pb", lambda: "can't be written" in shown.what.text()),
+        (tmp_path / "small.pb", lambda: opened.document.state.source is not source),
+    ):
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, to=path: (str(to), ""))
+        go = threading.Event()
+        opened.document.background.run(lambda go=go: go.wait(30), lambda _: None, lambda _: None)
+        asked = open_by_keys(qtbot, opened) if not isValid(asked) else asked
+        qtbot.mouseClick(asked.open_button, LEFT)
+        qtbot.mouseClick(asked.close_button, LEFT)
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        assert not isValid(asked)
+        go.set()
+        qtbot.waitUntil(done)
+    settle(qtbot, opened)
+
+
+def test_a_dialog_that_is_closed_knows_no_themes(
+    qtbot: QtBot, asked: DistillDialog, engine: FakeEngine, opened: MainWindow
+) -> None:
+    qtbot.mouseClick(asked.start_button, LEFT)
+    lesson(qtbot, asked, engine, *two_epochs())
+    qtbot.mouseClick(asked.close_button, LEFT)
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    assert not isValid(asked)
+    opened.theme.changed.emit()
 
 
 def test_stopping_keeps_and_cancelling_does_not(qtbot: QtBot, asked: DistillDialog, engine: FakeEngine) -> None:
@@ -210,6 +248,7 @@ def test_stopping_keeps_and_cancelling_does_not(qtbot: QtBot, asked: DistillDial
     assert asked.open_button.isEnabled()
     click_student(qtbot, asked, "fire")
     qtbot.mouseClick(asked.start_button, LEFT)
+    assert not asked.distiller.can_go_on
     qtbot.mouseClick(asked.cancel_button, LEFT)
     assert engine.cancelled
     engine.say(Distill, Cancelled())
@@ -238,6 +277,32 @@ def test_it_goes_on_when_closed_and_ends_with_the_model(
     settle(qtbot, opened)
     assert not any(one.isVisible() for one in opened.findChildren(DistillDialog))
     assert run.request is None
+
+
+def test_quitting_says_that_a_lesson_goes_on(
+    qtbot: QtBot, asked: DistillDialog, engine: FakeEngine, opened: MainWindow
+) -> None:
+    qtbot.mouseClick(asked.start_button, LEFT)
+    for pieces, words in (((), "is lost"), (two_epochs(), "goes on from there")):
+        if pieces:
+            lesson(qtbot, asked, engine, *pieces)
+        opened.windowHandle().close()
+        question = dialog(opened, LeaveDialog)
+        assert words in question.words.text()
+        qtbot.keyClick(question, Qt.Key.Key_Return)
+    asked.reject()
+
+
+def test_an_answer_that_overtakes_cancel_is_not_used(qtbot: QtBot, asked: DistillDialog, engine: FakeEngine) -> None:
+    for overtakes in (answer, lambda engine: engine.say(Distill, Failed("the student is too small"))):
+        qtbot.mouseClick(asked.start_button, LEFT)
+        qtbot.mouseClick(asked.cancel_button, LEFT)
+        overtakes(engine)
+        assert asked.distiller.found is None
+        assert asked.distiller.request is None
+        assert not asked.outcome.isVisible()
+        assert not asked.open_button.isEnabled()
+    asked.reject()
 
 
 def test_errors_stand_in_the_dialog(qtbot: QtBot, asked: DistillDialog, engine: FakeEngine) -> None:
@@ -283,6 +348,27 @@ def test_students_from_files(
     click_student(qtbot, asked, str(good))
     qtbot.mouseClick(asked.start_button, LEFT)
     assert engine.find(Distill)[1].student == str(good)
+    asked.reject()
+
+
+def test_files_that_are_asked_for_twice_or_called_alike(
+    qtbot: QtBot, asked: DistillDialog, engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = tmp_path / "bad.pb"
+    bad.write_bytes(b"no graph")
+    files = [bad, bad]
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        files.append(tmp_path / name / "small.keras")
+    for path in files:
+        monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_, p=path: (str(p), ""))
+        qtbot.mouseClick(asked.file_button, LEFT)
+    idle: list[object] = []
+    asked.document.background.run(lambda: None, idle.append, lambda _: None)
+    qtbot.waitUntil(lambda: bool(idle))  # both answers have come
+    assert str(bad) not in asked.distiller.offers
+    targets = [request.target for request in engine.asked.values() if isinstance(request, ImportModel)]
+    assert len(set(targets)) == 2
     asked.reject()
 
 

@@ -29,7 +29,11 @@ class LessonCurves(QWidget):
             curve.set_axis(on=True)
             row.addWidget(curve, 1)
         self._shown: tuple[Course, Measured | None] | None = None
-        theme.changed.connect(lambda: self.show_course(*self._shown) if self._shown else None)
+        theme.changed.connect(self._recolor)
+
+    def _recolor(self) -> None:
+        if self._shown is not None:
+            self.show_course(*self._shown)
 
     def show_course(self, course: Course, measured: Measured | None) -> None:
         """Show how it has gone so far."""

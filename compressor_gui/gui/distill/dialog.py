@@ -42,11 +42,9 @@ _NO_DATA = "Teaching needs examples of yours: choose data."
 class DistillDialog(QDialog):
     """Shows the document's lessons; one that runs goes on when this is closed, and is shown when it is opened again.
 
-    ``opened(path)``, ``saved(path)`` and ``compared(path)``: what the user wants done with a student's file.
+    ``compared(path)``: the student in this file is to stand beside its teacher.
     """
 
-    opened = Signal(object)
-    saved = Signal(object)
     compared = Signal(object)
 
     def __init__(self, distiller: Distiller, theme: Theme, parent: QWidget | None = None) -> None:
@@ -56,6 +54,7 @@ class DistillDialog(QDialog):
         self.resize(940, 600)
         self._build()
         distiller.changed.connect(self._show)
+        distiller.unsaved.connect(self._unsaved)
         self.choice.changed.connect(self._show)
         self.document.changed.connect(self._document_changed)
         self._show()
@@ -70,7 +69,7 @@ class DistillDialog(QDialog):
         middle.addLayout(self._build_students(), 1)
         middle.addWidget(self._build_lesson())
         column.addLayout(middle, 1)
-        self.save_button = self._button("Save …", lambda: self._ask(self.saved.emit), "Write the student to a file")
+        self.save_button = self._button("Save …", self._save, "Write the student to a file")
         self.compare_button = self._button("Compare", self._compare, "Teacher and student side by side")
         foot = Foot(self, "Open the student …", "Close", [self.save_button, self.compare_button])
         self.close_button, self.open_button = foot.close_button, foot.accept_button
@@ -115,7 +114,9 @@ class DistillDialog(QDialog):
         self.stop_button = self._button(
             "Stop and keep", self.distiller.finish, "Stop after the batch under way, and keep what was learnt"
         )
-        self.cancel_button = self._button("Cancel", self.distiller.discard, "Stop; nothing of this lesson is kept")
+        self.cancel_button = self._button(
+            "Cancel", self.distiller.discard, "Stop without a student; the same lesson would go on from its last epoch"
+        )
         for button in (self.start_button, self.stop_button, self.cancel_button):
             row.addWidget(button)
         row.addStretch(1)
@@ -227,11 +228,17 @@ class DistillDialog(QDialog):
         start = str(source.path.with_name(Path(taught.found.path).name))
         path, _ = QFileDialog.getSaveFileName(self, "Save the student", start, _GRAPHS)
         if path:
-            self.distiller.save(self.table.student, Path(path), then, lambda error: self._say(words_of(error)))
+            self.distiller.save(self.table.student, Path(path), then)
+
+    def _unsaved(self, error: CompressorError) -> None:
+        self._say(words_of(error))
+
+    def _save(self) -> None:
+        self._ask(self.distiller.saved.emit)
 
     def accept(self) -> None:
         """Open the student; another model that is open closes this."""
-        self._ask(self.opened.emit)
+        self._ask(self.distiller.opened.emit)
 
     def _compare(self) -> None:
         path = self.distiller.taught[self.table.student].found.path
@@ -241,5 +248,6 @@ class DistillDialog(QDialog):
     def done(self, result: int) -> None:
         """Close."""
         self.distiller.changed.disconnect(self._show)
+        self.distiller.unsaved.disconnect(self._unsaved)
         self.document.changed.disconnect(self._document_changed)
         super().done(result)

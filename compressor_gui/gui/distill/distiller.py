@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
-from PySide6.QtCore import QTemporaryDir
+from PySide6.QtCore import QTemporaryDir, Signal
 
 from compressor_gui.core import pbio
 from compressor_gui.core.data import DataSpec
@@ -38,8 +39,13 @@ class Distiller(TrainingRun):
 
     A student is known by its name among :data:`.STUDENTS`, or by its file. ``offers`` says what each would be (None:
     nobody knows yet), ``taught`` what came of it. The students that were taught lie in a folder that goes with the
-    window, until they are saved.
+    window, until they are saved. ``saved(path)`` and ``opened(path)``: a student is in a file of the user's, and is to
+    be opened from there; ``unsaved(error)``: it could not be written.
     """
+
+    saved = Signal(object)
+    opened = Signal(object)
+    unsaved = Signal(object)
 
     request: Distill | None
     found: Distilled | None
@@ -54,6 +60,8 @@ class Distiller(TrainingRun):
         self._frozen: dict[str, str] = {}
         """Students' files that are no frozen graphs -> those made of them."""
         self._folder = QTemporaryDir()
+        self._names = count()
+        """For what lies in it: each file and folder has a number of its own."""
         super().__init__(measurer)
         self.engine.changed.connect(self._progressed)
 
@@ -73,7 +81,7 @@ class Distiller(TrainingRun):
         if not needs_import(Path(path)):
             self._offer(path)
             return
-        target = self._folder.filePath(f"frozen {len(self._frozen)} of {Path(path).stem}.pb")
+        target = self._folder.filePath(f"frozen {next(self._names)} of {Path(path).stem}.pb")
         source = self.document.state.source
 
         def done(found: object) -> None:
@@ -104,7 +112,7 @@ class Distiller(TrainingRun):
 
     def _know(self, student: str, found: Offer) -> None:
         if found.problem and student not in STUDENTS:
-            del self.offers[student]
+            self.offers.pop(student, None)  # it may have been asked for twice
             self.error = CompressorError(found.problem)
         else:
             self.offers[student] = found
@@ -120,8 +128,8 @@ class Distiller(TrainingRun):
         source = self.document.state.source
         assert source is not None
         name = student if student in STUDENTS else Path(student).stem
-        folder = Path(self._folder.path(), str(list(self.offers).index(student)))
-        folder.mkdir(exist_ok=True)
+        folder = Path(self._folder.path(), str(next(self._names)))
+        folder.mkdir()
         request = replace(
             how,
             teacher=self.measurer.original(),
@@ -155,10 +163,9 @@ class Distiller(TrainingRun):
             return self.measured.teacher
         return next((taught.found.teacher for taught in reversed(self.taught.values())), None)
 
-    def save(
-        self, student: str, path: Path, done: Callable[[Path], None], failed: Callable[[CompressorError], None]
-    ) -> None:
-        """Write a student that was taught to a file of the user's, in the background."""
+    def save(self, student: str, path: Path, then: Callable[[Path], None]) -> None:
+        """Write a student that was taught to a file of the user's, in the background; ``then`` is told it is there:
+        what outlives the dialog, ``saved.emit`` or ``opened.emit``."""
         source, made = self.document.state.source, Path(self.taught[student].found.path)
         assert source is not None
 
@@ -170,9 +177,14 @@ class Distiller(TrainingRun):
         def fail(error: Exception) -> None:
             if not isinstance(error, CompressorError):
                 raise error
-            failed(error)
+            self.unsaved.emit(error)
 
-        self.document.background.run(write, done, fail)
+        self.document.background.run(write, then, fail)
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether an epoch has ended: each is a checkpoint."""
+        return bool(self.course.epochs)
 
     # -- following ----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 
+from compressor_gui.core.errors import CompressorError
+
 if TYPE_CHECKING:
     from compressor_gui.gui.distill.dialog import DistillDialog
     from compressor_gui.gui.main_window import MainWindow
@@ -17,11 +19,18 @@ def open_distill(window: MainWindow) -> DistillDialog:
     from compressor_gui.gui.distill.dialog import DistillDialog  # its plots take long to import
     from compressor_gui.gui.distill.distiller import Distiller
 
-    distiller = window.measurer.findChild(Distiller) or Distiller(window.measurer)
+    def told(error: CompressorError) -> None:
+        if not any(dialog.isVisible() for dialog in window.findChildren(DistillDialog)):  # one that is open says it
+            window.message.show_error(error)
+
+    distiller = window.measurer.findChild(Distiller)
+    if distiller is None:
+        distiller = Distiller(window.measurer)
+        distiller.opened.connect(window.open)
+        distiller.saved.connect(lambda path: window.message.show_text(f"Saved {path}"))
+        distiller.unsaved.connect(told)
     dialog = DistillDialog(distiller, window.theme, window)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.opened.connect(window.open)
     dialog.compared.connect(lambda path: window.document.compare_with(Path(path)))
-    dialog.saved.connect(lambda path: window.message.show_text(f"Saved {path}"))
     dialog.open()
     return dialog

@@ -178,7 +178,11 @@ class Curves(QWidget):
             curve.plot.setToolTip(_TIP)
             column.addWidget(curve)
         self._shown: tuple[Course, Ask] | None = None
-        theme.changed.connect(lambda: self.show_course(*self._shown) if self._shown else None)
+        theme.changed.connect(self._recolor)
+
+    def _recolor(self) -> None:
+        if self._shown is not None:
+            self.show_course(*self._shown)
 
     def show_course(self, course: Course, request: Ask) -> None:
         """Show how it has gone so far."""
