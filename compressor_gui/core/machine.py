@@ -46,4 +46,9 @@ def onednn_is_default() -> bool:
 def onednn_is_on() -> bool:
     """Whether TensorFlow uses oneDNN here: where the variable says so, or else by itself with VNNI."""
     said = os.environ.get(ONEDNN)
-    return onednn_is_default() if said is None else said == "1"
+    return onednn_is_default() if said is None else said.lower() in ("1", "true")
+
+
+def onednn_is_asked_for() -> bool:
+    """Whether TensorFlow uses oneDNN here only because the variable says so."""
+    return onednn_is_on() and not onednn_is_default()

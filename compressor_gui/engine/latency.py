@@ -18,6 +18,7 @@ import numpy as np
 
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.machine import ONEDNN, onednn_is_asked_for
 from compressor_gui.core.measure import Latency, LatencyResult, ModelRef, Timing
 from compressor_gui.core.serve import Job
 from compressor_gui.engine.models import Model, load_model, runnable_feeds
@@ -64,7 +65,7 @@ def latency(request: Latency, job: Job) -> LatencyResult:
         model=model,
         against=against,
         speedup=against.median_ms / model.median_ms if against else None,
-        notes=tuple(note for subject in subjects if (note := _note(subject, request.batch))),
+        notes=tuple(filter(None, (*(_batch_note(subject, request.batch) for subject in subjects), _onednn_note()))),
     )
 
 
@@ -116,7 +117,13 @@ def _timing(subject: Subject, seconds: list[float], nodes: int, job: Job) -> Tim
     )
 
 
-def _note(subject: Subject, batch: int) -> str:
+def _onednn_note() -> str:
+    if not onednn_is_asked_for():
+        return ""
+    return f"timed with oneDNN, which TensorFlow by itself leaves off on this processor ({ONEDNN}=0 times that)"
+
+
+def _batch_note(subject: Subject, batch: int) -> str:
     if subject.batch == batch:
         return ""
     return f"{Path(subject.model.ref.path).name} has a fixed batch of {subject.batch}; it was timed with that"

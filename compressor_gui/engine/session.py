@@ -23,6 +23,7 @@ from compressor_gui.core import pbio
 from compressor_gui.core.caution import CPU_DEVICES, REMAPPER
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
+from compressor_gui.core.machine import ONEDNN
 
 if devices := os.environ.get(CPU_DEVICES):
     tf.config.set_logical_device_configuration(
@@ -39,11 +40,14 @@ HOPELESS = (tf.errors.UnimplementedError, tf.errors.NotFoundError, tf.errors.Res
 
 VERSION: str = tf.__version__
 
-NEEDS_ONEDNN = "an operation needs oneDNN, which TensorFlow leaves off on this processor: set TF_ENABLE_ONEDNN_OPTS=1"
-"""What to do about TensorFlow's "Missing 0-th output", by which the fused 8-bit kernels say that oneDNN is off."""
-
 REMAPPING = os.environ.get(REMAPPER) != "0"
 """Whether Grappler's remapper is on in this process."""
+
+NO_ONEDNN = "Missing 0-th output"
+"""What TensorFlow says where oneDNN is off and a fused 8-bit kernel needs it. The engine has it on, unless the user's
+environment or a crash has turned it off; before oneDNN a crash turns the remapper off (:mod:`.core.caution`)."""
+ONEDNN_IS_OFF = f"an operation needs oneDNN, which {ONEDNN}=0 turns off: unset it, or set it to 1"
+ONEDNN_CRASHED = "an operation needs oneDNN, which had to be left out since TensorFlow crashed on this graph with it"
 
 _UNSENT = (tf.resource, tf.variant)
 
@@ -154,8 +158,8 @@ def plain(value: np.ndarray) -> np.ndarray:
 def failure(error: BaseException, what: str, where: str) -> CompressorError:
     """TensorFlow's message as one sentence."""
     words = brief(error)
-    hint = NEEDS_ONEDNN if "Missing 0-th output" in words else ""
-    return CompressorError(f"{what}: {words}", where=where, hint=hint)
+    needs = ONEDNN_IS_OFF if REMAPPING else ONEDNN_CRASHED
+    return CompressorError(f"{what}: {words}", where=where, hint=needs if NO_ONEDNN in words else "")
 
 
 def brief(error: BaseException) -> str:

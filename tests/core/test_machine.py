@@ -18,3 +18,4 @@ def test_onednn_is_on_where_the_variable_or_the_processor_says_so(
     else:
         monkeypatch.setenv(machine.ONEDNN, said)
     assert machine.onednn_is_on() is on
+    assert machine.onednn_is_asked_for() is (on and vnni is False)

@@ -248,6 +248,16 @@ def test_a_file_that_needs_onednn_is_said_where_tensorflow_leaves_it_off(
 
 
 @pytest.mark.tensorflow
+@pytest.mark.parametrize(("remapping", "words"), [(True, "unset it, or set it to 1"), (False, "TensorFlow crashed")])
+def test_why_onednn_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, remapping: bool, words: str) -> None:
+    from compressor_gui.engine import session
+
+    monkeypatch.setattr(session, "REMAPPING", remapping)
+    error = session.tf.errors.InternalError(None, None, "Missing 0-th output from {{node conv}}")
+    assert words in session.failure(error, "TensorFlow does not run it", "model.pb").hint
+
+
+@pytest.mark.tensorflow
 def test_outputs_that_the_original_can_not_compute_are_left_out(check: Check) -> None:
     good, bad = node("good", "Neg", "x"), node("bad", "Reshape", "x", "shape", Tshape=DType.INT32)
     found = check(graph(placeholder("x", None), const("shape", (10_007,), DType.INT32), good, bad))

@@ -10,9 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from compressor_gui.cli.commands import cli
+from compressor_gui.core import machine
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.jobs import EngineClient
+from compressor_gui.core.machine import ONEDNN, onednn_is_default
 from compressor_gui.core.measure import Latency, LatencyResult, ModelRef, Timing
 from compressor_gui.core.passes import make
 from compressor_gui.core.pbio import write_graph
@@ -40,6 +42,25 @@ def dense(batch: int) -> ModelGraph:
     return Net((batch, 16)).dense(4).then("Relu").build()
 
 
+def processor_notes() -> tuple[str, ...]:
+    """What is said of this machine, whatever the graph."""
+    words = f"timed with oneDNN, which TensorFlow by itself leaves off on this processor ({ONEDNN}=0 times that)"
+    return () if onednn_is_default() else (words,)
+
+
+@pytest.mark.parametrize(
+    ("variable", "by_itself", "said"), [("1", False, True), ("1", True, False), ("0", False, False)]
+)
+def test_onednn_is_said_where_tensorflow_by_itself_leaves_it_off(
+    monkeypatch: pytest.MonkeyPatch, variable: str, by_itself: bool, said: bool
+) -> None:
+    from compressor_gui.engine import latency
+
+    monkeypatch.setenv(ONEDNN, variable)
+    monkeypatch.setattr(machine, "has_vnni", lambda: by_itself)
+    assert ("oneDNN" in latency._onednn_note()) is said
+
+
 def test_both_are_timed_and_their_nodes_named(engine: EngineClient, tmp_path: Path) -> None:
     path = file(tmp_path, conv_net())
     pruned = ModelRef(path, Recipe.of(make("prune", {"sparsity": 0.5})).to_json())
@@ -55,7 +76,7 @@ def test_both_are_timed_and_their_nodes_named(engine: EngineClient, tmp_path: Pa
         times = [milliseconds for _, _, milliseconds in timing.nodes]
         assert times == sorted(times, reverse=True)
         assert {name for name, _, _ in timing.nodes} <= set(conv_net())
-    assert (found.batch, found.runs, found.notes, found.left_out) == (1, 5, (), "")
+    assert (found.batch, found.runs, found.notes, found.left_out) == (1, 5, processor_notes(), "")
     assert seen[-1].total > 0
 
 
@@ -66,7 +87,7 @@ def test_an_unknown_batch_is_the_one_asked_for_and_a_fixed_one_stays(engine: Eng
     assert found.model.throughput == pytest.approx(8000 / found.model.median_ms)
     assert found.against is not None
     assert found.against.throughput == pytest.approx(2000 / found.against.median_ms)
-    assert found.notes == ("fixed.pb has a fixed batch of 2; it was timed with that",)
+    assert found.notes == ("fixed.pb has a fixed batch of 2; it was timed with that", *processor_notes())
 
 
 def test_threads_are_those_of_a_process_of_their_own(engine: EngineClient, tmp_path: Path) -> None:
