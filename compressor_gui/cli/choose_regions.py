@@ -42,6 +42,8 @@ def choose_regions(console: Console, model: ModelRef, batch: int, runs: int, sav
         content, _ = read_model(model.path, ",".join(model.outputs))
         dataclasses.replace(with_skipped(recipe, found.skip), sha256=digest(content)).save(save_recipe)
     console.result({**dataclasses.asdict(found), "speedup": found.speedup}, lambda: _text(found))
+    for words in found.lacking:
+        console.note(f"{words}: its regions are left in float")
     if found.left_out:
         console.note(found.left_out)
 

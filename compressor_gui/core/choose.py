@@ -41,7 +41,8 @@ class RegionGain:
 @dataclass(frozen=True)
 class ChosenRegions(Ran):
     """What to ``skip`` in fuse_int8, beside what was skipped before; the median milliseconds of one run of the float
-    graph, of the one with all regions in 8 bits, and of the chosen one."""
+    graph, of the one with all regions in 8 bits, and of the chosen one. ``lacking``: sentences on what the TensorFlow
+    that runs has no kernel for; what needs it is in ``skip`` without having been timed."""
 
     skip: tuple[str, ...]
     regions: tuple[RegionGain, ...]
@@ -50,6 +51,7 @@ class ChosenRegions(Ran):
     chosen_ms: float
     batch: int
     runs: int
+    lacking: tuple[str, ...] = ()
 
     @property
     def speedup(self) -> float:

@@ -21,6 +21,7 @@ from compressor_gui.core.trust import refuse_untrusted
 from compressor_gui.core.units import shape as shape_text
 from compressor_gui.engine.inputs import Guess, fitting, guesses, has_unknowns, make_feeds
 from compressor_gui.engine.models import read_unchanged
+from compressor_gui.engine.registry import refuse_lacking
 from compressor_gui.engine.runner import open_examples
 from compressor_gui.engine.session import HOPELESS, TF_ERRORS, LoadedGraph, brief, failure, plain
 
@@ -65,6 +66,7 @@ def check_export(request: CheckExport, job: Job) -> ExportCheck:
     with original.loaded:
         job.progress(1, steps, "loading the compressed graph")
         candidate = _load(request.candidate, names, request)
+        refuse_lacking(candidate.graph, request.candidate)
         with candidate.loaded:
             job.progress(2, steps, "running the original")
             reference = _run_examples(original, request.data, job) if request.data else None

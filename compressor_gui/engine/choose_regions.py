@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from dataclasses import replace
 
 from compressor_gui.core.choose import (
@@ -16,11 +17,13 @@ from compressor_gui.core.choose import (
     with_skipped,
 )
 from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.recipe import Recipe
 from compressor_gui.core.serve import Job
 from compressor_gui.engine.latency import Subject, in_turns, warm
 from compressor_gui.engine.models import read_model
+from compressor_gui.engine.registry import Lack, lacks
 
 
 def choose_regions(request: ChooseRegions, job: Job) -> ChosenRegions:
@@ -35,10 +38,33 @@ def choose_regions(request: ChooseRegions, job: Job) -> ChosenRegions:
     operations = fuse.regions(read_model(replace(request.model, recipe=before.to_json())))
     if not operations:
         raise CompressorError("fuse_int8 makes nothing of this graph 8-bit", where=request.model.path)
+    skip, lacking = without_kernels(request.model, recipe, operations)
+    operations = tuple(names for names in operations if skip.isdisjoint(names))
+    if not operations:
+        hint = "quantize_nodes has the classic kernels"
+        raise CompressorError(f"no region can be fused: {lacking[0]}", where=request.model.path, hint=hint)
+    left = tuple(sorted(skip))
     with contextlib.ExitStack() as always:
-        graphs = _Graphs(request, recipe, operations, job, always)
+        graphs = _Graphs(request, with_skipped(recipe, left), operations, job, always)
         choice = choose(len(operations), graphs.compare)
-    return answer(choice, operations, graphs.batch, request.runs)
+    found = answer(choice, operations, graphs.batch, request.runs)
+    return replace(found, skip=(*left, *found.skip), lacking=lacking)
+
+
+def without_kernels(
+    model: ModelRef, recipe: Recipe, operations: tuple[tuple[str, ...], ...]
+) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The operations of all regions for which the TensorFlow that runs has no kernels, and what it lacks."""
+
+    def lacking(skipped: Iterable[tuple[str, ...]]) -> tuple[Lack, ...]:
+        left = with_skipped(recipe, [name for names in skipped for name in names])
+        return lacks(read_model(replace(model, recipe=left.to_json())))
+
+    missing = lacking(())
+    if not missing:
+        return frozenset(), ()
+    without = [one for one in operations if lacking(other for other in operations if other is not one)]
+    return frozenset(name for names in without for name in names), tuple(lack.words for lack in missing)
 
 
 class _Graphs:

@@ -15,6 +15,7 @@ from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.recipe import Recipe, Replay, Replayer, digest
 from compressor_gui.core.trust import refuse_untrusted
 from compressor_gui.engine.inputs import guesses, has_unknowns, make_feeds
+from compressor_gui.engine.registry import refuse_lacking
 from compressor_gui.engine.session import HOPELESS, TF_ERRORS, LoadedGraph
 
 
@@ -73,8 +74,10 @@ def refuse_unless_allowed(ref: ModelRef, graph: ModelGraph) -> None:
 
 
 def load_model(ref: ModelRef) -> Model:
-    """Read, replay and load a model. Raises CompressorError where it can't be read, is refused or does not load."""
+    """Read, replay and load a model. Raises CompressorError where it can't be read, is refused or does not load, or
+    TensorFlow lacks a kernel that its 8-bit operations need."""
     graph = read_model(ref)
+    refuse_lacking(graph, ref.path)
     return Model(ref, graph, LoadedGraph(pbio.to_bytes(graph), graph, where=ref.path))
 
 
