@@ -31,6 +31,10 @@ from compressor_gui.core.transfer import TopProgress, Transfer, Transferred, loo
 @click.option("--how_many_training_steps", type=int, default=4000, show_default=True, help="Steps of training.")
 @click.option("--learning_rate", type=float, default=0.01, show_default=True, help="Of gradient descent.")
 @click.option("--train_batch_size", type=int, default=100, show_default=True, help="Pictures of a step.")
+@click.option(
+    "--validation_batch_size", type=int, default=-1, show_default=True, help="Pictures to validate on; -1: all."
+)
+@click.option("--test_batch_size", type=int, default=-1, show_default=True, help="Pictures to test on; -1: all.")
 @click.option("--eval_step_interval", type=int, default=100, show_default=True, help="Steps between two reports.")
 @click.option("--testing_percentage", type=float, default=10, show_default=True, help="Pictures kept for the test.")
 @click.option(
@@ -40,6 +44,7 @@ from compressor_gui.core.transfer import TopProgress, Transfer, Transferred, loo
 @click.option(
     "--random_crop", type=int, default=0, metavar="P", help="Distorted copies: up to P % of the area cut off."
 )
+@click.option("--random_scale", type=int, default=0, metavar="P", help="Distorted copies: larger by up to P %.")
 @click.option("--random_brightness", type=int, default=0, metavar="P", help="Distorted copies: brighter by up to P %.")
 @click.option("--copies", type=int, default=4, show_default=True, help="How many distorted copies of each picture.")
 @click.option("--print_misclassified_test_images", is_flag=True, help="List the test pictures that came out wrong.")
@@ -63,6 +68,8 @@ def transfer(console: Console, model: str, image_dir: str, outputs: str | None, 
     refuse_targets((options["output_graph"], options["output_labels"]), model)
     if not 0 <= options["random_crop"] < 100 or not 0 <= options["random_brightness"] <= 100:
         raise CompressorError("random_crop and random_brightness are percentages", hint="give 0 to 99")
+    if not 0 <= options["random_scale"] <= 900:
+        raise CompressorError("random_scale is a percentage", hint="give 0 to 900; 100 is up to twice as large")
     _, graph = read_model(model, outputs)
     spec = guess(graph, image_dir)
     for option, name in (("input_height", "height"), ("input_width", "width"), ("input_mean", "mean"),
@@ -78,7 +85,7 @@ def transfer(console: Console, model: str, image_dir: str, outputs: str | None, 
     list_wrong = options.pop("print_misclassified_test_images")
     augmenting = Augmenting(
         flip=options.pop("flip_left_right"),
-        crop=1 - options.pop("random_crop") / 100,
+        crop=(1 - options.pop("random_crop") / 100) / (1 + options.pop("random_scale") / 100) ** 2,
         colour=options.pop("random_brightness") / 100,
     )
     bottleneck = options.pop("bottleneck_tensor")

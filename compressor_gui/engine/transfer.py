@@ -111,8 +111,14 @@ class _Distorting:
 
 
 def _parts(request: Transfer, found: Bottlenecks) -> np.ndarray:
+    """The part of each picture; empty for what a smaller validation or test has no use for."""
     shares = request.validation_percentage, request.testing_percentage
-    return np.array([part_of(source, *shares) for source in found.sources])
+    parts = np.array([part_of(source, *shares) for source in found.sources])
+    for name, size in (("validation", request.validation_batch_size), ("test", request.test_batch_size)):
+        places = np.flatnonzero(parts == name)
+        if 0 < size < len(places):
+            parts[np.random.default_rng(request.seed).permutation(places)[size:]] = ""
+    return parts
 
 
 def _refuse_missing(classes: Sequence[str], found: Bottlenecks, parts: np.ndarray, request: Transfer) -> None:

@@ -98,11 +98,16 @@ def test_the_command_takes_retrain_s_flags(pictures: Path, tmp_path: Path) -> No
     arguments = [
         "transfer", MODEL, "--image_dir", pictures, "--output_graph", tmp_path / "g.pb", "--output_labels",
         tmp_path / "l.txt", "--how_many_training_steps", 100, "--bottleneck_dir", tmp_path / "b", "--json",
-        "--train_batch_size", 20, "--final_tensor_name", "scores",
+        "--train_batch_size", 20, "--final_tensor_name", "scores", "--validation_batch_size", 7,
+        "--test_batch_size", 11, "--random_scale", 25, "--copies", 1,
     ]  # fmt: skip
     done = CliRunner().invoke(cli, [str(a) for a in arguments])
     assert done.exit_code == 0, done.stderr
-    assert json.loads(done.stdout)["classes"] == ["large", "small"]
+    found = json.loads(done.stdout)
+    assert found["classes"] == ["large", "small"]
+    assert (found["counts"]["validation"], found["counts"]["test"]) == (7, 11)
+    assert found["counts"]["train"] > 200  # what is not validated on is not trained on either
+    assert len(list((tmp_path / "b").iterdir())) == 2  # the pictures, and a larger copy of each to train on
     assert any(line.startswith('{"step": 100') for line in done.stderr.splitlines())
     assert read_graph(tmp_path / "g.pb").outputs == ("scores",)
 
