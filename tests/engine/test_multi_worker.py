@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import random
 import signal
 import socket
 from collections.abc import Callable
@@ -80,10 +81,20 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody has."""
+    """Ports of this machine that nobody has.
+
+    They lie below those that systems give away by themselves (from 32768 or 49152 on), or one that is free here might
+    be another program's when TensorFlow opens it.
+    """
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("localhost", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in sockets]
+        ports: list[int] = []
+        for port in random.SystemRandom().sample(range(20_000, 32_768), 100):
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.create_server(("localhost", port)))
+                ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise AssertionError("no port of this machine is free")
 
 
 def test_two_workers_train_as_one(workers: Workers, tmp_path: Path) -> None:
@@ -100,6 +111,31 @@ def test_two_workers_train_as_one(workers: Workers, tmp_path: Path) -> None:
     assert [epoch.loss for epoch in found.epochs] == pytest.approx([epoch.loss for epoch in whole.epochs], rel=1e-4)
     assert [point.nonzero for point in found.points] == [point.nonzero for point in whole.points]
     assert [point.value for point in found.points] == pytest.approx([p.value for p in whole.points], abs=0.01)
+
+
+def test_two_workers_that_were_asked_different_things_both_say_so(workers: Workers, tmp_path: Path) -> None:
+    workers.start(*[asked(tmp_path, strategy=MULTI_WORKER, epochs=epochs) for epochs in (2, 3)])
+    for at in range(2):
+        event = workers.end(at)
+        assert isinstance(event, Failed), event
+        assert event.what == "the workers were not asked the same"
+
+
+def test_an_error_before_the_first_batch_ends_the_waiting_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from compressor_gui.engine.train import prune_retrain as runs
+    from compressor_gui.engine.train.devices import Team
+
+    def masks(*_: object) -> None:
+        raise CompressorError("there is no memory for masks")
+
+    told: list[bool] = []
+    monkeypatch.setattr(runs, "Masks", masks)
+    monkeypatch.setattr(Team, "dismiss", lambda team, *, failed: told.append(failed))
+    with pytest.raises(CompressorError, match="no memory for masks"):
+        runs.prune_retrain(asked(tmp_path), Job(1, lambda number, event: None))
+    assert told == [True]
 
 
 def test_a_worker_that_is_killed_ends_the_others(workers: Workers, tmp_path: Path) -> None:
@@ -170,9 +206,12 @@ def test_an_order_is_heard_as_it_was_told(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(chief, "_sum", told)
     monkeypatch.setattr(other, "_sum", lambda values: sent.pop(0))
-    order = Order(3, 20, np.array([0.5], np.float32), aligned=True)
+    order = Order(3, 20, np.array([0.5, 0.25], np.float32), aligned=True)
     assert chief.tell(order)
-    assert other.hear(finish=True) == order
+    heard = other.hear(finish=True)
+    assert heard is not None
+    np.testing.assert_array_equal(heard.rates, order.rates)
+    assert replace(heard, rates=order.rates) == order
     chief.dismiss(failed=False)
     assert other.hear(finish=False) is None
     chief.dismiss(failed=True)

@@ -16,7 +16,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,15 @@ class Team:
         mine[-1] = finish
         found: list[int] = self._sum([mine])[0].tolist()
         return found
+
+    @contextlib.contextmanager
+    def led(self) -> Iterator[None]:
+        """What the chief does while the other workers wait for its orders: an error of it ends their waiting too."""
+        try:
+            yield
+        except BaseException:
+            self.dismiss(failed=True)
+            raise
 
     def dismiss(self, *, failed: bool) -> None:
         """Tell the other workers that the run has ended. One that is gone does not matter any more."""

@@ -67,17 +67,18 @@ class _Run:
         self._file_bytes = len(data)
         self._path = checkpoint_file(request, data)
         self._setup = Setup(request, graph, job)
-        self._setup.team.agree(self._path.stem)
         self._network, self._task = self._setup.network, self._setup.task
-        self._trainer: Trainer = self._setup.trainer()
-        self._masks = Masks(request, self._trainer)
-        self._plan = Plan(request.goal, request.schedule, request.steps, self._end_density)
         self._history = History()
         self._kept: Arrays = {}
         self._unsaved: dict[int, Arrays] = {}
         self._steps = 0
-        for note in self._setup.notes:
-            self.tell(note)
+        self._setup.team.agree(self._path.stem)
+        with self._setup.team.led():
+            self._trainer: Trainer = self._setup.trainer()
+            self._masks = Masks(request, self._trainer)
+            self._plan = Plan(request.goal, request.schedule, request.steps, self._end_density)
+            for note in self._setup.notes:
+                self.tell(note)
 
     def tell(self, note: str) -> None:
         """A sentence for the user, once."""
@@ -92,12 +93,9 @@ class _Run:
             self._trainer.follow(self._job)
             n = len(self._setup.train), len(self._setup.test)
             return Retrained(self._task.metric, (), 0, (), *n, seconds=self._seconds)
-        failed = True
-        try:
+        with team.led():
             answer = self.answer()
-            failed = False
-        finally:
-            team.dismiss(failed=failed)
+        team.dismiss(failed=False)
         return answer
 
     def answer(self) -> Retrained:
