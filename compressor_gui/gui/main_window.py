@@ -128,6 +128,7 @@ class MainWindow(QMainWindow):
         self.differences = DifferencesPanel(document, theme)
         self.graph.walked.connect(self.differences.show_place)
         self.recipe = RecipePanel(document, theme)
+        self.recipe.factorizing.said.connect(self.message.show_text)
         self.jobs = JobsTray(self.engine)
         bottom = QWidget()
         row = QHBoxLayout(bottom)

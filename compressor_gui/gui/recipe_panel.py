@@ -25,7 +25,7 @@ from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.ranges_file import Limits
 from compressor_gui.core.recipe import Stage, Step
 from compressor_gui.gui.document import Document
-from compressor_gui.gui.factorize.opening import open_factorize
+from compressor_gui.gui.factorize.opening import FactorizeOpening
 from compressor_gui.gui.pass_form import PassForm
 from compressor_gui.gui.state import State
 from compressor_gui.gui.step_menu import StepMenu
@@ -135,6 +135,7 @@ class RecipePanel(QWidget):
         self.setObjectName("recipePanel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.document, self.theme = document, theme
+        self.factorizing = FactorizeOpening(document, theme, self)
         self.chips: list[Chip] = []
         self.setAcceptDrops(True)
         row = QHBoxLayout(self)
@@ -169,7 +170,7 @@ class RecipePanel(QWidget):
     def add(self, transform: Pass, ask: bool = True) -> None:
         """Add a pass, the first prune step before all others, the rest at the end; by its form where it has any."""
         if ask and isinstance(transform, Factorize):
-            open_factorize(self.document, self.theme, self.window())
+            self.factorizing.ask()
         elif ask and transform.params():
             self._form(transform, "Add", self._added)
         else:
@@ -186,7 +187,7 @@ class RecipePanel(QWidget):
         """Open a step's form, or the curves that its ranks are chosen from."""
         step = self.document.state.recipe.steps[index]
         if isinstance(step.transform, Factorize):
-            open_factorize(self.document, self.theme, self.window(), index)
+            self.factorizing.ask(index)
             return
 
         def chosen(transform: Pass) -> None:

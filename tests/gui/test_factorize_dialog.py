@@ -16,6 +16,7 @@ from pytestqt.qtbot import QtBot
 from compressor_gui.core import pbio
 from compressor_gui.core.low_rank import Spectrum
 from compressor_gui.core.passes.factorize import Factorize
+from compressor_gui.core.passes.prune import Prune
 from compressor_gui.gui.factorize.dialog import FactorizeDialog
 from compressor_gui.gui.layers_model import Column
 from compressor_gui.gui.main_window import MainWindow
@@ -192,6 +193,34 @@ def test_a_step_s_ranks_are_edited(qtbot: QtBot, opened: MainWindow) -> None:
     assert "dense/weights" in opened.document.state.made.graph
 
 
+def test_it_opens_once_when_the_recipe_is_ready_and_says_that_it_waits(qtbot: QtBot, opened: MainWindow) -> None:
+    opened.document.set_recipe(opened.document.state.recipe.adding(Prune(sparsity=0.5)))
+    assert opened.document.state.stale
+    for _ in range(2):
+        opened.recipe.add(Factorize())
+    assert "still being applied" in opened.message.what.text()
+    settle(qtbot, opened)
+    assert len([found for found in opened.findChildren(FactorizeDialog) if found.isVisible()]) == 1
+    known(qtbot, opened).reject()
+
+
+def test_a_step_that_does_nothing_and_goes_does_not_move_the_ranks_to_another(qtbot: QtBot, opened: MainWindow) -> None:
+    document = opened.document
+    document.set_recipe(document.state.recipe.adding(Factorize(ranks=(("conv", 6),))))
+    for sparsity in (0.5, 0.0):  # a slider that was moved and moved back
+        document.prune_all(sparsity)
+    settle(qtbot, opened)
+    assert [type(step.transform) for step in document.state.recipe.steps] == [Prune, Factorize]
+    qtbot.keyClick(opened.recipe.chips[1], Qt.Key.Key_Return)
+    asked = known(qtbot, opened)
+    click_row(qtbot, asked, "dense")
+    click_rank(qtbot, asked, 10)
+    qtbot.mouseClick(asked.apply_button, LEFT)
+    settle(qtbot, opened)
+    (step,) = document.state.recipe.steps
+    assert step.transform == Factorize(ranks=(("conv", 6), ("dense", 10)))
+
+
 def test_both_layers_are_counted_where_one_was(qtbot: QtBot, opened: MainWindow) -> None:
     opened.document.set_recipe(opened.document.state.recipe.adding(Factorize(ranks=(("dense", 10),))))
     settle(qtbot, opened)
@@ -227,24 +256,28 @@ def test_a_slow_curve_does_not_hold_up_the_others_or_closing(
     qtbot: QtBot, opened: MainWindow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go, begun, of = threading.Event(), threading.Event(), Spectrum.of
+    workers: list[threading.Thread] = []
 
     def slow(matrix: np.ndarray) -> Spectrum:
         if matrix.shape[0] == 2048:
+            workers.append(threading.current_thread())
             begun.set()
-            go.wait()
+            go.wait(30)
         return of(matrix)
 
     monkeypatch.setattr(Spectrum, "of", staticmethod(slow))
     opened.recipe.add(Factorize())
     asked: FactorizeDialog = dialog(opened, FactorizeDialog)
-    qtbot.waitUntil(begun.is_set)
-    assert "being worked out" in asked.reason.text()
-    qtbot.mouseClick(asked.all_button, LEFT)
-    assert not asked.apply_button.isEnabled()  # a rank is still to come
-    asked.reject()  # at once
-    workers = [thread for thread in threading.enumerate() if thread.name.startswith("compressor-work")]
-    go.set()
-    qtbot.waitUntil(lambda: sum(thread.is_alive() for thread in workers) < len(workers))
+    try:
+        qtbot.waitUntil(begun.is_set)
+        assert "being worked out" in asked.reason.text()
+        qtbot.mouseClick(asked.all_button, LEFT)
+        assert not asked.apply_button.isEnabled()  # a rank is still to come
+        asked.reject()  # at once
+        assert workers[0].is_alive()
+    finally:
+        go.set()
+    qtbot.waitUntil(lambda: not workers[0].is_alive())
 
 
 def test_a_curve_that_cannot_be_worked_out_says_so(

@@ -50,7 +50,7 @@ class FactorizeDialog(QDialog):
 
     def __init__(self, document: Document, theme: Theme, at: int | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.document, self.theme, self.at = document, theme, at
+        self.document, self.theme = document, theme
         self._edited: Step | None = document.state.recipe.steps[at] if at is not None else None
         step = self._edited.transform if self._edited is not None else None
         self._first = document.state.selected
@@ -241,11 +241,12 @@ class FactorizeDialog(QDialog):
 
     def accept(self) -> None:
         """Put the ranks into the recipe, as one step to undo; without any, the step goes."""
-        step, recipe = self.draft.step(), self.document.state.recipe
-        at, edited = self.at, self._edited
+        step, edited = self.draft.step(), self._edited
         self.document.changed.disconnect(self._document_changed)
-        self.document.end_merge()
-        if at is None or edited is None:
+        self.document.end_merge()  # steps that do nothing may go, so that the others move up
+        recipe = self.document.state.recipe
+        at = next((at for at, one in enumerate(recipe.steps) if one is edited), None)
+        if edited is None or at is None:
             assert step is not None
             self.document.set_recipe(recipe.adding(step), step=len(recipe.steps))
         elif step is None:
