@@ -31,8 +31,8 @@ FEW = 20
 def part_of(source: str, validation_percentage: float, testing_percentage: float) -> Part:
     """Which part a picture belongs to, by the SHA-1 of its file's name, so that it stays there when others come.
 
-    What follows ``_nohash_`` in the name does not count: such variants of one picture stay together. It is
-    ``retrain.py``'s rule, so that both cut a folder in the same way (there the name is hashed with its path).
+    What follows ``_nohash_`` in the name does not count: such variants of one picture stay together. ``retrain.py``
+    does the same to the name with its path, so that its parts are others, and change where the folder is moved.
     """
     name = re.sub(r"_nohash_.*$", "", Path(source).name)
     number = int(hashlib.sha1(name.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest(), 16)

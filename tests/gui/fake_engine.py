@@ -157,5 +157,6 @@ def reply(request: Request) -> Any:
     timing = Timing(3.4, 4.0, 290.0, (("conv", "Conv2D", 2.0), ("dense", "MatMul", 0.5)), 400_000_000)
     slow = Timing(8.9, 9.9, 110.0, (("conv", "Conv2D", 7.0),), 300_000_000)
     return LatencyResult(
-        request.batch, 0, 50, timing, slow if request.against else None, 2.6 if request.against else None
-    )
+        request.batch, 0, 50, timing, slow if request.against else None, 2.6 if request.against else None,
+        notes=("net.pb has a fixed batch of 1; it was timed with that",),
+    )  # fmt: skip

@@ -299,6 +299,7 @@ def test_latency_as_bars_and_as_colours(
     assert engine.answer(Latency).batch == 8
     assert opened.status.latency.text() == "latency 8.9 → 3.4 ms"
     assert facts(panel.latency.facts)["compressed is"] == "2.60 × faster"
+    assert facts(panel.latency.facts)["note"] == "net.pb has a fixed batch of 1; it was timed with that"
     assert list(facts(panel.latency.slowest)) == ["conv", "dense"]
     assert panel.latency.chart.accessibleDescription() == "original 8.9 ms; compressed 3.4 ms"
     opened.graph.set_color_by("time")

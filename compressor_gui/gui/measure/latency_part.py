@@ -134,6 +134,7 @@ class LatencyPart(Part):
             facts.append(Fact("engine's peak memory", units.size(result.model.peak_bytes)))
         if result.left_out:
             facts.append(Fact("TensorFlow", "with less", result.left_out))
+        facts += [Fact("note", note, note) for note in result.notes]
         self.facts.show_facts(dimmed(facts, found, state))
         nodes = result.model.nodes[:SLOWEST]
         color = STALE if found.is_stale(state.recipe, state.data) else ""
