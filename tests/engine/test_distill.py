@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,6 +114,43 @@ def test_finishing_keeps_what_there_is(tmp_path: Path) -> None:
     found = run(ask(tmp_path, epochs=50), job)
     assert found.stopped == "it was stopped in epoch 1"
     assert Path(found.path).exists()
+
+
+def at_measuring(monkeypatch: pytest.MonkeyPatch, number: int, then: Callable[[Job], float | None]) -> None:
+    """At the ``number``-th measurement of the student (the first: as it begins) the job hears ``then``, whose answer,
+    if there is one, is what was measured."""
+    from compressor_gui.engine.train.trainer import Trainer
+
+    measured, measure = itertools.count(1), Trainer.value
+
+    def value(trainer: Trainer, examples: Any, job: Job) -> float:
+        told = then(job) if next(measured) == number else None
+        return measure(trainer, examples, job) if told is None else told
+
+    monkeypatch.setattr(Trainer, "value", value)
+
+
+def test_stopping_while_an_epoch_is_measured_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_measuring(monkeypatch, 2, lambda job: job.tell("finish"))
+    first = run(ask(tmp_path, epochs=2))
+    assert first.stopped == "it was stopped after epoch 1"
+    at_measuring(monkeypatch, 2, lambda job: job.tell("finish"))
+    job = Job(1, lambda _, event: None)
+    second = run(ask(tmp_path, epochs=2), job)
+    assert second.epochs[0] == first.epochs[0]  # from the checkpoint: nothing of it was trained again
+    assert job.finishing.is_set()
+    assert second.stopped == ""  # it came to its end all the same
+
+
+def test_a_result_that_is_no_number_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rate = Optimizing(learning_rate=3e-3, batch=50, rate="constant")
+    kept = run(ask(tmp_path, epochs=1, optimizing=rate))
+    weights = Path(kept.path).read_bytes()
+    at_measuring(monkeypatch, 3, lambda _: math.nan)
+    found = run(ask(tmp_path, epochs=2, optimizing=rate))
+    assert found.stopped.startswith("the result on the test data became NaN (not a number) in epoch 2; the epoch")
+    assert [epoch.value for epoch in found.epochs] == [found.value] == [kept.value]
+    assert Path(found.path).read_bytes() == weights
 
 
 def test_the_command(tmp_path: Path) -> None:

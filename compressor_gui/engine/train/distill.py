@@ -180,8 +180,8 @@ def _batches(setup: Setup, size: int) -> Any:
 
 
 def _train(trainer: Trainer, setup: Setup, request: Distill, job: Job, path: Path) -> tuple[list[Epoch], str]:
-    """All epochs, or those until the user finishes it or the loss is no number any more. A checkpoint in ``path`` is
-    gone on from, and one is written there after each epoch."""
+    """All epochs, or those until the user finishes it, or loss or result are no number any more. A checkpoint in
+    ``path`` is gone on from, and one is written there after each epoch."""
     epochs: list[Epoch] = []
     found = checkpoint.read(path)
     if found is not None:
@@ -201,7 +201,7 @@ def _train(trainer: Trainer, setup: Setup, request: Distill, job: Job, path: Pat
         for trained in trainer.epoch(number, rate):
             if not np.isfinite(trained.loss):
                 trainer.weights = good
-                return epochs, f"the loss became NaN (not a number) in epoch {number}; the epoch before was kept"
+                return epochs, _diverged("loss", number)
             losses, at = losses + trained.loss * trained.batches, at + trained.batches
             speed = trained.batches * trainer.batch / max(time.perf_counter() - last, 1e-9)
             last = time.perf_counter()
@@ -212,15 +212,24 @@ def _train(trainer: Trainer, setup: Setup, request: Distill, job: Job, path: Pat
             if job.finishing.is_set():
                 break
         value = trainer.value(setup.test, job)
+        if not np.isfinite(value):
+            trainer.weights = good
+            return epochs, _diverged("result on the test data", number)
         seconds, metric = time.perf_counter() - start, trainer.task.metric
         epochs.append(Epoch(0, number, losses / at, value, 0.0, rate(at - 1), seconds, metric=metric))
         job.piece(Lesson(epoch=epochs[-1]))
         good = trainer.weights
-        if not job.finishing.is_set():
-            _write(path, epochs, trainer, setup)
-        if job.finishing.is_set():
+        if at < trainer.batches:
             return epochs, f"it was stopped in epoch {number}"
+        _write(path, epochs, trainer, setup)
+        if job.finishing.is_set() and number < request.epochs:
+            return epochs, f"it was stopped after epoch {number}"
     return epochs, ""
+
+
+def _diverged(what: str, number: int) -> str:
+    kept = "the epoch before was kept" if number > 1 else "the student is as it began"
+    return f"the {what} became NaN (not a number) in epoch {number}; {kept}"
 
 
 def _write(path: Path, epochs: Sequence[Epoch], trainer: Trainer, setup: Setup) -> None:
