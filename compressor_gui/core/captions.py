@@ -24,7 +24,10 @@ _FAMILIES = {
 }  # fmt: skip
 _NORMS = {op for op, family in _FAMILIES.items() if family == "normalisation"}
 AFFINE = {"BiasAdd", "Add", "AddV2", "Sub", "Mul", *_NORMS}
-BRIEF = {"DepthwiseConv2dNative": "Depthwise", "BiasAdd": "Bias", "AddV2": "Add", "RequantizationRange": "Range"}
+BRIEF = {
+    "DepthwiseConv2dNative": "Depthwise", "BiasAdd": "Bias", "AddV2": "Add", "RequantizationRange": "Range",
+    **dict.fromkeys(["FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"], "BatchNorm"),
+}  # fmt: skip
 _SAYS_NOTHING = {
     *(op.lower() for op in _FAMILIES), "biasadd", "add", "addv2", "mul", "sub", "batchnorm", "conv",
     "depthwise", "fusedbatchnormv", "separable_conv2d", "relu", "conv2d", "conv3d", "conv2d_transpose", "identity",

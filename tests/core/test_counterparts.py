@@ -33,7 +33,7 @@ def test_a_layer_ends_with_its_activation() -> None:
     net = Net().conv(4).bias().then("Relu").conv(4).batch_norm().then("Relu6").conv(2).build()
     assert ends(net) == {
         "relu": "Conv2D · Bias · Relu",
-        "relu6": "Conv2D · FusedBatchNormV3 · Relu6",
+        "relu6": "Conv2D · BatchNorm · Relu6",
         "conv_2": "Conv2D",
     }
 
