@@ -14,13 +14,16 @@ from tensorflow.python.framework import kernels, op_def_registry
 
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph, Node
-from compressor_gui.core.machine import ONEDNN, onednn_is_on
+from compressor_gui.core.machine import onednn_is_on
 from compressor_gui.core.passes.int8.kernels import FUSED_OPS
 from compressor_gui.core.passes.wording import some
 from compressor_gui.core.values import DType
-from compressor_gui.engine.session import VERSION
+from compressor_gui.engine.session import ONEDNN_CRASHED, ONEDNN_IS_OFF, REMAPPING, VERSION
 
 _CODES = frozenset((DType.QINT8, DType.QUINT8, DType.QINT16, DType.QUINT16, DType.QINT32))
+
+_OFF = "its fused 8-bit operations have oneDNN's kernels alone, and oneDNN is off"
+"""Said of all of them together; why it is off is the hint."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ def refuse_lacking(graph: ModelGraph, where: str) -> None:
     if not (missing := lacks(graph)):
         return
     first = missing[0]
-    if FUSED_OPS.isdisjoint(graph[name].op for name in first.nodes):
+    if first.words == _OFF:
+        hint = ONEDNN_IS_OFF if REMAPPING else ONEDNN_CRASHED
+    elif FUSED_OPS.isdisjoint(graph[name].op for name in first.nodes):
         hint = "keep these layers in float with skip="
     else:
         hint = "choose-regions leaves such regions in float; quantize_nodes instead has the classic kernels"
@@ -85,5 +90,5 @@ def _lacking(node: Node, types: Mapping[str, DType]) -> str:
         of = ", ".join(f"{key} {dtype.name.lower()}" for key, dtype in types.items())
         return f"{tensorflow} has no kernel for {node.op} here" + (f" ({of})" if of else "")
     if node.op in FUSED_OPS and not onednn_is_on():
-        return f"the kernel of {node.op} is oneDNN's, which is off here ({ONEDNN}=1 turns it on where it is built in)"
+        return _OFF
     return ""

@@ -13,6 +13,7 @@ from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.jobs import CheckExport
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
+from compressor_gui.core.passes.int8.kernels import FUSED_OPS
 from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.core.pbio import write_graph
 from compressor_gui.core.recipe import Recipe
@@ -104,14 +105,19 @@ def test_an_export_is_refused_with_the_nodes_and_what_to_do(lose: Any, tmp_path:
 
 
 def test_onednn_that_is_off_is_a_lack_of_fused_kernels_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    from compressor_gui.engine.registry import lacks
+    from compressor_gui.engine import registry
 
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     model = conv_net()
-    assert lacks(applied(QuantizeNodes(), model).graph) == ()
-    found = lacks(applied(fusing(model), model).graph)
-    assert found
-    assert all("TF_ENABLE_ONEDNN_OPTS=1" in lack.words for lack in found)
+    assert registry.lacks(applied(QuantizeNodes(), model).graph) == ()
+    fused = applied(fusing(model), model).graph
+    (lack,) = registry.lacks(fused)
+    assert lack.words.endswith("oneDNN is off")
+    assert {fused[name].op for name in lack.nodes} <= FUSED_OPS
+    for remapping, words in ((True, "unset it, or set it to 1"), (False, "TensorFlow crashed on this graph")):
+        monkeypatch.setattr(registry, "REMAPPING", remapping)
+        with pytest.raises(CompressorError, match=words):
+            registry.refuse_lacking(fused, "net.pb")
 
 
 def test_regions_without_a_kernel_are_left_in_float_and_not_timed(lose: Any, tmp_path: Path) -> None:
