@@ -28,9 +28,8 @@ from compressor_gui.gui.engine_link import EngineLink
 from compressor_gui.gui.export_target import ExportTarget, replacing, stamp
 from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.words import headline
-from compressor_gui.gui.retrain.words import sentence
 from compressor_gui.gui.state import Made, Source
-from compressor_gui.gui.widgets import ElidedLabel, clear, label, paragraph
+from compressor_gui.gui.widgets import ElidedLabel, clear, label, paragraph, sentence
 
 
 class ExportDialog(QDialog):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
-from PySide6.QtWidgets import QLabel, QLayout, QScrollArea, QWidget
+from PySide6.QtWidgets import QLabel, QLayout, QPushButton, QScrollArea, QWidget
 
 
 def label(text: str = "", role: str = "", parent: QWidget | None = None) -> QLabel:
@@ -19,6 +21,20 @@ def paragraph(text: str = "", role: str = "", parent: QWidget | None = None) -> 
     """A label of as many lines as the text takes."""
     out = label(text, role, parent)
     out.setWordWrap(True)
+    return out
+
+
+def sentence(text: str) -> str:
+    """What core or engine say, with a capital and a full stop; nothing stays nothing."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}" if text else ""
+
+
+def button(text: str, run: Callable[[], object], tip: str = "") -> QPushButton:
+    """A button that runs something; no dialog takes it for its default by itself."""
+    out = QPushButton(text)
+    out.setAutoDefault(False)
+    out.setToolTip(tip)
+    out.clicked.connect(lambda _checked=False: run())
     return out
 
 

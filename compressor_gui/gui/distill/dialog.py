@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from compressor_gui.core import units
 from compressor_gui.core.errors import CompressorError
@@ -22,10 +22,10 @@ from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.retrain.data_choice import DataChoice
 from compressor_gui.gui.retrain.forms import Scrolled
-from compressor_gui.gui.retrain.words import METRICS, change_words, sentence, time_words, value_words
+from compressor_gui.gui.retrain.words import METRICS, change_words, time_words, value_words
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
-from compressor_gui.gui.widgets import paragraph, restyle
+from compressor_gui.gui.widgets import button, paragraph, restyle, sentence
 
 _STUDENTS = "Frozen graphs and Keras files (*.pb *.pbtxt *.keras *.h5);;All files (*)"
 _GRAPHS = "Frozen graph (*.pb)"
@@ -69,20 +69,13 @@ class DistillDialog(QDialog):
         middle.addLayout(self._build_students(), 1)
         middle.addWidget(self._build_lesson())
         column.addLayout(middle, 1)
-        self.save_button = self._button("Save …", self._save, "Write the student to a file")
-        self.compare_button = self._button("Compare", self._compare, "Teacher and student side by side")
+        self.save_button = button("Save …", self._save, "Write the student to a file")
+        self.compare_button = button("Compare", self._compare, "Teacher and student side by side")
         foot = Foot(self, "Open the student …", "Close", [self.save_button, self.compare_button])
         self.close_button, self.open_button = foot.close_button, foot.accept_button
         self.close_button.setToolTip("A lesson that runs goes on")
         self.open_button.setToolTip("Write it to a file, and open that in this window")
         column.addLayout(foot)
-
-    def _button(self, text: str, run: Callable[[], object], tip: str) -> QPushButton:
-        button = QPushButton(text)
-        button.setAutoDefault(False)
-        button.setToolTip(tip)
-        button.clicked.connect(lambda _checked=False: run())
-        return button
 
     def _build_students(self) -> QVBoxLayout:
         column = QVBoxLayout()
@@ -90,7 +83,7 @@ class DistillDialog(QDialog):
         self.table = StudentsTable(self.distiller, self.theme)
         self.table.chosen.connect(self._show_lesson)
         column.addWidget(self.table)
-        self.file_button = self._button("A student from a file …", self._ask_file, "Any frozen graph, or a Keras file")
+        self.file_button = button("A student from a file …", self._ask_file, "Any frozen graph, or a Keras file")
         self.file_button.setProperty("role", "link")
         column.addWidget(self.file_button)
         self.empty = paragraph(_EMPTY, "secondary")
@@ -110,15 +103,15 @@ class DistillDialog(QDialog):
         self.form = LessonForm(self.choice)
         column.addWidget(Scrolled(self.form))
         row = QHBoxLayout()
-        self.start_button = self._button("Start", self.start, "")
-        self.stop_button = self._button(
+        self.start_button = button("Start", self.start, "")
+        self.stop_button = button(
             "Stop and keep", self.distiller.finish, "Stop after the batch under way, and keep what was learnt"
         )
-        self.cancel_button = self._button(
+        self.cancel_button = button(
             "Cancel", self.distiller.discard, "Stop without a student; the same lesson would go on from its last epoch"
         )
-        for button in (self.start_button, self.stop_button, self.cancel_button):
-            row.addWidget(button)
+        for one in (self.start_button, self.stop_button, self.cancel_button):
+            row.addWidget(one)
         row.addStretch(1)
         column.addLayout(row)
         self.bar = JobBar()
@@ -176,8 +169,8 @@ class DistillDialog(QDialog):
         self.stop_button.setEnabled(told and not run.finishing)
         taught = run.taught.get(student)
         usable = taught is not None and not going
-        for button in (self.save_button, self.compare_button, self.open_button):
-            button.setEnabled(usable)
+        for one in (self.save_button, self.compare_button, self.open_button):
+            one.setEnabled(usable)
         self.open_button.setDefault(usable)
         self.start_button.setDefault(not usable and not going)
         if going:

@@ -21,10 +21,9 @@ from compressor_gui.gui.retrain.points_part import PointsPart
 from compressor_gui.gui.retrain.retrainer import Retrainer
 from compressor_gui.gui.retrain.run_bar import RunBar
 from compressor_gui.gui.retrain.weights_part import WeightsPart
-from compressor_gui.gui.retrain.words import sentence
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import MARGIN, UNIT, Theme
-from compressor_gui.gui.widgets import label, paragraph
+from compressor_gui.gui.widgets import label, paragraph, sentence
 
 _INTRO = "Prunes, trains the weights that are left on your data, prunes further, until the goal is met."
 _NO_DATA = "Retraining needs examples of yours: drop a folder of pictures or a data set here, or choose one."

@@ -11,9 +11,9 @@ from compressor_gui.core.training import PruneRetrain, Retrained
 from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.retrain.retrainer import Retrainer
-from compressor_gui.gui.retrain.words import goal_words, point_words, sentence, time_words, verdict
+from compressor_gui.gui.retrain.words import goal_words, point_words, time_words, verdict
 from compressor_gui.gui.theme import MARGIN, UNIT
-from compressor_gui.gui.widgets import label, paragraph, restyle
+from compressor_gui.gui.widgets import button, label, paragraph, restyle, sentence
 
 
 class RunBar(QWidget):
@@ -54,9 +54,9 @@ class RunBar(QWidget):
         row = QHBoxLayout()
         row.setSpacing(UNIT * 2)
         row.setContentsMargins(0, UNIT, 0, UNIT * 2)
-        for button in (self.pause_button, self.keep_button, self.discard_button, self.best_button, self.again_button,
+        for one in (self.pause_button, self.keep_button, self.discard_button, self.best_button, self.again_button,
                        self.forget_button):  # fmt: skip
-            row.addWidget(button)
+            row.addWidget(one)
         row.addStretch(1)
         column.addLayout(row)
         line = QFrame()
@@ -64,11 +64,9 @@ class RunBar(QWidget):
         column.addWidget(line)
 
     def _button(self, text: str, run: Callable[[], object], tip: str) -> QPushButton:
-        button = QPushButton(text)
-        button.setObjectName("retrainButton")
-        button.setToolTip(tip)
-        button.clicked.connect(lambda _checked=False: run())
-        return button
+        made = button(text, run, tip)
+        made.setObjectName("retrainButton")
+        return made
 
     def _pause(self) -> None:
         if self.retrainer.paused:

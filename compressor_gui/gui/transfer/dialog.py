@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from compressor_gui.core import units
 from compressor_gui.core.errors import CompressorError
@@ -17,14 +17,14 @@ from compressor_gui.gui.measure.data_dialog import dropped_path
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.retrain.curves import Curve, marks
 from compressor_gui.gui.retrain.forms import Scrolled
-from compressor_gui.gui.retrain.words import sentence, time_words
+from compressor_gui.gui.retrain.words import time_words
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
 from compressor_gui.gui.transfer.classes_table import ClassesTable
 from compressor_gui.gui.transfer.form import TransferForm, labels_beside
 from compressor_gui.gui.transfer.stages import Stages
 from compressor_gui.gui.transfer.transferrer import Transferrer
-from compressor_gui.gui.widgets import paragraph, restyle
+from compressor_gui.gui.widgets import button, paragraph, restyle, sentence
 
 _INTRO = (
     "The network stays as it is up to its last layer; a new last layer learns the classes of a folder of pictures, "
@@ -68,8 +68,7 @@ class TransferDialog(QDialog):
         self.path.setAccessibleName("Folder of pictures")
         self.path.setPlaceholderText("A folder with a sub-folder of pictures for each class")
         self.path.editingFinished.connect(self._path_edited)
-        self.folder_button = self._button("Folder …", "")
-        self.folder_button.clicked.connect(self._ask_folder)
+        self.folder_button = button("Folder …", self._ask_folder)
         row.addWidget(self.path, 1)
         row.addWidget(self.folder_button)
         column.addLayout(row)
@@ -83,12 +82,6 @@ class TransferDialog(QDialog):
         self.close_button.setToolTip("A run that is under way goes on")
         self.open_button.setToolTip("In this window, instead of this one")
         column.addLayout(foot)
-
-    def _button(self, text: str, tip: str) -> QPushButton:
-        button = QPushButton(text)
-        button.setAutoDefault(False)
-        button.setToolTip(tip)
-        return button
 
     def _build_classes(self) -> QVBoxLayout:
         column = QVBoxLayout()
@@ -114,14 +107,13 @@ class TransferDialog(QDialog):
         self.form.parts_changed.connect(lambda: self.run.count(*self.form.parts))
         column.addWidget(Scrolled(self.form))
         row = QHBoxLayout()
-        self.start_button = self._button("Start", "")
-        self.start_button.clicked.connect(self.start)
-        self.stop_button = self._button("Stop and keep", "Stop training, and write the step that validated best")
-        self.stop_button.clicked.connect(self.run.finish)
-        self.cancel_button = self._button("Cancel", "Stop; bottlenecks that are computed stay for the next run")
-        self.cancel_button.clicked.connect(self.run.discard)
-        for button in (self.start_button, self.stop_button, self.cancel_button):
-            row.addWidget(button)
+        self.start_button = button("Start", self.start)
+        tip = "Stop training, and write the step that validated best"
+        self.stop_button = button("Stop and keep", self.run.finish, tip)
+        tip = "Stop; bottlenecks that are computed stay for the next run"
+        self.cancel_button = button("Cancel", self.run.discard, tip)
+        for one in (self.start_button, self.stop_button, self.cancel_button):
+            row.addWidget(one)
         row.addStretch(1)
         column.addLayout(row)
         self.stages = Stages()
@@ -216,8 +208,8 @@ class TransferDialog(QDialog):
             widget.setEnabled(not going)
         self.start_button.setVisible(not going)
         self.start_button.setEnabled(bool(classes) and run.is_counted and not forbids)
-        for button in (self.stop_button, self.cancel_button):
-            button.setVisible(going)
+        for one in (self.stop_button, self.cancel_button):
+            one.setVisible(going)
         self.stop_button.setEnabled(bool(run.history) and not run.finishing)
         self.stages.setVisible(going)
         self.stages.show_run(run)
