@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,21 @@ from compressor_gui.core import units
 from compressor_gui.core.data import load_or_guess
 from compressor_gui.core.distilling import Distill, Distilled, Lesson
 from compressor_gui.core.errors import CompressorError
+from compressor_gui.core.formats import needs_import
 from compressor_gui.core.jobs import EngineClient
-from compressor_gui.core.measure import ModelRef
+from compressor_gui.core.measure import ImportModel, ModelRef
 from compressor_gui.core.students import STUDENTS
 from compressor_gui.core.training import OPTIMIZERS, RATES, Augmenting, Optimizing
 
 _FIRST = Distill.optimizing
 
+_FROZEN = "student.pb"
+"""What a Keras file becomes in a folder that goes with the run."""
+
 
 @click.command(short_help="Train a small network on a large one's answers.")
 @click.option("--teacher", required=True, metavar="MODEL", help="The large network, a frozen graph.")
-@click.option("--student", required=True, metavar="KIND", help=f"{', '.join(STUDENTS)}, or a .pb file.")
+@click.option("--student", required=True, metavar="KIND", help=f"{', '.join(STUDENTS)}, or a .pb or Keras file.")
 @click.option("-o", "--output", required=True, metavar="OUT", help="The student's graph to write.")
 @click.option(
     "--test-data", metavar="DATA", help="Examples to measure on; without them, a fifth of --data is held out."
@@ -79,7 +84,8 @@ def distill(
 
     The student is fed and asked as the teacher is, so that it can take its place. It has random weights; width_0.5 and
     width_0.25 are the teacher with half or a quarter of its channels, and begin with its weights. Progress goes to
-    standard error, with --json a line of JSON for each epoch.
+    standard error, with --json a line of JSON for each epoch. A Keras file or SavedModel is frozen first, in safe mode,
+    as import does.
 
     \b
     Example:
@@ -87,9 +93,10 @@ def distill(
     """
     refuse_targets((output,), teacher, student if student not in STUDENTS else None)
     _, graph = read_model(teacher, outputs)
+    to_freeze = student not in STUDENTS and needs_import(Path(student))
     request = Distill(
         teacher=ModelRef(teacher, outputs=named(outputs) or ()),
-        student=student,
+        student=_FROZEN if to_freeze else student,
         output=output,
         data=data.spec(graph, console),
         test=load_or_guess(test_data, graph) if test_data else None,
@@ -121,7 +128,12 @@ def distill(
             epoch = piece.epoch
             console.note(f"epoch {epoch.epoch}: loss {epoch.loss:.4g}, test {epoch.value:.4g}, {epoch.seconds:.3g} s")
 
-    with EngineClient() as engine:
+    with EngineClient() as engine, tempfile.TemporaryDirectory(prefix="compressor-") as folder:
+        if to_freeze:
+            frozen = engine.run(ImportModel(student, str(Path(folder, _FROZEN))), console.progress)
+            for note in frozen.notes:
+                console.note(note)
+            request = dataclasses.replace(request, student=frozen.path)
         found = engine.run(request, console.progress, told)
     console.result(dataclasses.asdict(found), lambda: _text(found))
     for note in (*found.notes, found.stopped, found.left_out):

@@ -129,13 +129,15 @@ def _keras(request: ImportModel) -> _Frozen:
             "the shapes of its inputs are unknown", where=request.source, hint="build and save it again"
         )
 
+    names = getattr(model, "output_names", None) or [model.layers[-1].name]  # a Sequential has none of its own
+
     def call(**values: Any) -> dict[str, Any]:
         given = list(values.values())
         found = tf.nest.flatten(model(given if len(given) > 1 else given[0], training=False))
-        return dict(zip(model.output_names, found, strict=True))
+        return dict(zip(names, found, strict=True))
 
     specs = {_node_name(t.name): tf.TensorSpec(t.shape, t.dtype, _node_name(t.name)) for t in model.inputs}
-    return _from_function(tf.function(call, autograph=False).get_concrete_function(**specs), keys=model.output_names)
+    return _from_function(tf.function(call, autograph=False).get_concrete_function(**specs), keys=names)
 
 
 def _node_name(name: str) -> str:

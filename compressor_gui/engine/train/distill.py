@@ -19,6 +19,7 @@ from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph, parse_ref
 from compressor_gui.core.layers import find_layers
 from compressor_gui.core.measure import ModelRef
+from compressor_gui.core.passes import apply, make
 from compressor_gui.core.serve import Job
 from compressor_gui.core.students import STUDENTS, make_student, randomised
 from compressor_gui.core.training import Batches, Epoch, checkpoint_file, learning_rate
@@ -46,7 +47,7 @@ def _distill(request: Distill, job: Job, folder: Path) -> Distilled:
     start = time.perf_counter()
     job.progress(0, 0, "reading the teacher")
     teacher_graph = read_model(request.teacher)
-    student = _student(request, teacher_graph)
+    student = _fed_as_teacher(_student(request, teacher_graph), request.data.input)
     file = folder / "student.pb"
     pbio.write_graph(student, file)
     training = request.training(ModelRef(str(file), outputs=student.outputs))
@@ -93,6 +94,13 @@ def _student(request: Distill, teacher: ModelGraph) -> ModelGraph:
     else:
         made = read_model(ModelRef(request.student, allow_unsafe_ops=request.teacher.allow_unsafe_ops))
     return randomised(made, request.seed) if request.fresh else made
+
+
+def _fed_as_teacher(student: ModelGraph, name: str) -> ModelGraph:
+    """The student, its only placeholder called as the teacher's is, so that it can take its place."""
+    if len(student.inputs) != 1 or not name or name in student:
+        return student
+    return apply(make("rename_node", {"old_node_name": student.inputs[0], "new_node_name": name}), student).graph
 
 
 @dataclass(frozen=True)
