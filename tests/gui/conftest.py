@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from pytestqt.qtbot import QtBot
 
 from compressor_gui.core import layout, pbio
 from compressor_gui.core.data import DataSpec
-from compressor_gui.core.fold import fold
+from compressor_gui.core.fold import Folded, fold
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.inspector import Inspector
 from compressor_gui.gui.main_window import MainWindow, apply_theme
@@ -47,15 +48,21 @@ def theme(qapp: QApplication) -> Theme:
 
 @pytest.fixture(scope="session", autouse=True)
 def layout_worker() -> Iterator[None]:
-    """The one process that all windows share, from the first test to the last."""
-    layout.layout(fold(conv_net()))  # waits for it, so that no test sees its threads begin
+    """The one process that all windows share ends with the last test."""
     yield
     layout.close()
 
 
+@functools.cache
+def smallest() -> Folded:
+    """A graph to lay out."""
+    return fold(conv_net())
+
+
 @pytest.fixture(autouse=True)
-def nothing_left(qapp: QApplication) -> Iterator[None]:
+def nothing_left(qapp: QApplication, layout_worker: None) -> Iterator[None]:
     """Fail a test that leaves a thread or a window behind."""
+    layout.layout(smallest())  # waits for its process, which other tests end, so that no test sees its threads begin
     threads = set(threading.enumerate())
     windows = set(map(id, QApplication.topLevelWidgets()))
     yield
