@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from compressor_gui.core.passes import Pass
 
 _FEWER = frozenset({"factorize", "prune", "prune_blocks", "prune_n_of_m", "remove_channels"})
-_RANGED = frozenset({"fuse_int8", "quantize_nodes"})
-"""Passes that round what layers put out, too."""
-_ROUNDED = _RANGED | {"mixed_precision", "quantize_weights", "round_weights"}
+_RANGED = frozenset({"freeze_requantization_ranges", "fuse_int8"})
+"""Passes with ranges that were measured before."""
+_ROUNDED = frozenset({"fuse_int8", "mixed_precision", "quantize_nodes", "quantize_weights", "round_weights"})
 
 
 def advice(steps: Iterable[Pass]) -> str:

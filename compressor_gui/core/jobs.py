@@ -50,7 +50,7 @@ _FAR_DB = 10.0
 """Below it an output is too far from the original's to be used without another thought."""
 
 _FAR_SHARE = 0.1
-"""The share of examples that may get another class before that deserves another thought, but one at least."""
+"""The share of inputs that may get another class before that deserves another thought, but one at least."""
 
 MEMORY = "COMPRESSOR_ENGINE_MEMORY"
 """The variable that says how much memory the engine may have."""
@@ -135,12 +135,11 @@ class ExportCheck(Ran):
     def far(self, output: OutputCheck) -> bool:
         """Whether an output is so unlike the original's that the user should know before using it.
 
-        Of examples with classes the class counts, as a retrained network may be as good and answer other numbers. Of
-        made-up inputs the numbers count: such inputs are of no class, and lie at the border of several.
+        Of examples with classes the class alone counts, as a retrained network may be as good and answer other numbers.
         """
-        agreement = output.argmax_agreement
-        if self.examples and agreement is not None:
-            allowed = max(1, _FAR_SHARE * self.examples) / self.examples if _one_choice(output) else _FAR_SHARE
+        agreement, tried = output.argmax_agreement, self.examples or CHECK_INPUTS
+        if agreement is not None:
+            allowed = max(1 / tried, _FAR_SHARE) if _one_choice(output) else _FAR_SHARE
             if 1 - agreement > allowed:
                 return True
             if self.labelled and _one_choice(output):

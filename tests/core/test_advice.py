@@ -7,8 +7,10 @@ import pytest
 from compressor_gui.core.advice import advice
 from compressor_gui.core.jobs import ExportCheck, OutputCheck
 from compressor_gui.core.passes import Pass
+from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.prune import Prune
+from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.core.passes.quantize_weights import QuantizeWeights
 from compressor_gui.core.passes.remove_device import RemoveDevice
 
@@ -25,7 +27,8 @@ def checked(
     [
         (checked(9.9, 1.0), True),
         (checked(20.7, 0.75), False),  # one of four made-up inputs says nothing
-        (checked(20.7, 0.25), False),
+        (checked(20.7, 0.5), True),
+        (checked(20.7, 0.85, (1, 64, 64, 21)), True),
         (checked(20.7, 15 / 16, examples=16), False),
         (checked(20.7, 14 / 16, examples=16), True),
         (checked(20.7, 1 / 2, examples=2), False),
@@ -60,6 +63,9 @@ def test_a_few_inputs_are_counted_and_no_accuracy(check: ExportCheck, words: str
     [
         ((Prune(sparsity=0.9),), "retrain or take less away"),
         ((QuantizeWeights(),), "leave the worst layers in float or give them more bits"),
+        ((QuantizeNodes(),), "leave the worst layers in float or give them more bits"),
+        ((QuantizeNodes(), FreezeRequantizationRanges()), "measure the ranges on more of your data or leave the worst "
+                                                          "layers in float or give them more bits"),
         ((FuseInt8(),), "measure the ranges on more of your data or leave the worst layers in float or give them more "
                         "bits"),
         ((RemoveDevice(),), "switch its steps off one by one to see which does it"),
