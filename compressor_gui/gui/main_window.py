@@ -31,6 +31,7 @@ from compressor_gui.gui.canvas.graph_panel import GraphPanel
 from compressor_gui.gui.differences_panel import DifferencesPanel
 from compressor_gui.gui.docks import LatePanel, dock
 from compressor_gui.gui.document import Document
+from compressor_gui.gui.empty_page import EmptyPage
 from compressor_gui.gui.engine_link import EngineLink
 from compressor_gui.gui.files import ask_open, open_path
 from compressor_gui.gui.help_dialog import HelpDialog
@@ -136,10 +137,11 @@ class MainWindow(QMainWindow):
         row.setSpacing(0)
         row.addWidget(self.recipe, 1)
         row.addWidget(self.jobs)
+        coming = EmptyPage("Inspector", "It comes as soon as the graph is drawn.", offers_model=False)
         self.docks = {
             "layers": dock("layersDock", "Layers", self.layers, theme, self),
             "differences": dock("differencesDock", "Differences", self.differences, theme, self),
-            "inspector": dock("inspectorDock", "Inspector", QWidget(), theme, self),
+            "inspector": dock("inspectorDock", "Inspector", coming, theme, self),
             "measure": dock("measureDock", "Measure", QWidget(), theme, self),
             "retrain": dock("retrainDock", "Retrain", QWidget(), theme, self),
             "recipe": dock("recipeDock", "Recipe", bottom, theme, self),

@@ -104,6 +104,7 @@ class Tour:
 
     def _picture(self, name: str, caption: str) -> None:
         self._until(self.window.graph.settled, "drawing the graph")
+        self._until(lambda: not self.pictures or self.window.inspector.isVisible(), "filling the inspector")
         path = self.folder / f"{len(self.pictures) + 1}-{name}.png"
         self.window.grab().save(str(path))
         self.pictures.append((path.name, caption))
@@ -125,6 +126,7 @@ class Tour:
         if dialog.check is not None and dialog.check.passed and not dialog.kept:
             dialog.keep()
         words, path = dialog.verdict.text(), Path(dialog.target.text())
+        self._until(lambda: True, "showing the check")  # new labels appear with the next events
         dialog.grab().save(str(self.folder / f"{path.stem}-check.png"))
         check = dialog.check
         if not path.exists():
@@ -142,22 +144,20 @@ class Tour:
     def _report(self) -> None:
         lines = [f"# {self.model.name}", ""]
         lines += [
-            "| export | bytes before | bytes after | ratio | nodes | zeros | worst output |",
-            "|---|--:|--:|--:|--:|--:|--:|",
+            "| export | bytes before | bytes after | ratio | nodes | zeros | worst output | on |",
+            "|---|--:|--:|--:|--:|--:|--:|---|",
         ]
         for e in self.exports:
             worst = min((o.sqnr_db for o in e.check.outputs), default=None) if e.check else None
             words = "not measured" if worst is None else "equal" if worst > 900 else f"{worst:.1f} dB"
             lines.append(
                 f"| {e.title} | {e.before:,} | {e.after:,} | {e.after / e.before:.2f} | {e.nodes:,} "
-                f"| {units.percent(e.sparsity)} | {words} |"
+                f"| {units.percent(e.sparsity)} | {words} | {e.check.fed if e.check else '–'} |"
             )
         lines += [
             "",
             "The signal-to-noise ratio compares the outputs of original and export, both run by stock TensorFlow on",
-        ]
-        lines += [
-            "the same made-up input. Nothing was retrained, so a network pruned this far may have lost its accuracy.",
+            "the same inputs. Nothing was retrained, so a network pruned this far may have lost its accuracy.",
             "",
         ]
         for name, caption in self.pictures:
