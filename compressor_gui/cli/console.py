@@ -87,6 +87,17 @@ class Console:
             self._line_open = False
 
 
+def with_options(options: Iterable[Callable[[Any], Any]]) -> Callable[[Command], Command]:
+    """Give a command options, in this order on its help page."""
+
+    def add(command: Any) -> Any:
+        for option in reversed(tuple(options)):
+            command = option(command)
+        return command
+
+    return add
+
+
 def with_console(command: Command) -> Command:
     """Give a command the options ``--json`` and ``--quiet``, and a Console as its first argument."""
 

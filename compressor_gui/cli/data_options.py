@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from compressor_gui.cli.console import Console
+from compressor_gui.cli.console import Command, Console, with_options
 from compressor_gui.core import datafiles
 from compressor_gui.core.data import LAYOUTS, ORDERS, SPLITS, DataSpec, find_input, guess, load_or_guess
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.graph import ModelGraph
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 _SIZE = click.IntRange(1, 16384)
 _INPUT = (
@@ -101,7 +98,7 @@ def with_optional_data(command: Command) -> Command:
         options, rest = _taken(kwargs, path or "", labels)
         return command(*args, data=None if path is None else options, **rest)
 
-    return _with_options(run, (*_EXAMPLES, *_INPUT))  # type: ignore[return-value]
+    return with_options((*_EXAMPLES, *_INPUT))(run)  # type: ignore[return-value]
 
 
 def with_input(command: Command) -> Command:
@@ -112,13 +109,7 @@ def with_input(command: Command) -> Command:
         options, rest = _taken(kwargs, image, labels)
         return command(*args, data=options, **rest)
 
-    return _with_options(run, _INPUT)  # type: ignore[return-value]
-
-
-def _with_options(command: Callable[..., Any], options: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(_INPUT)(run)  # type: ignore[return-value]
 
 
 def _taken(values: dict[str, Any], path: str, labels: str | None) -> tuple[DataOptions, dict[str, Any]]:

@@ -14,6 +14,7 @@ import click
 from compressor_gui.cli.console import Console, named, read_model, refuse_targets, table, with_console
 from compressor_gui.cli.data_options import DataOptions, with_data
 from compressor_gui.cli.group import say
+from compressor_gui.cli.training_options import field, training, with_training
 from compressor_gui.core import units
 from compressor_gui.core.data import load_or_guess
 from compressor_gui.core.distilling import Distill, Distilled, Lesson
@@ -22,9 +23,6 @@ from compressor_gui.core.formats import needs_import
 from compressor_gui.core.jobs import EngineClient
 from compressor_gui.core.measure import ImportModel, ModelRef
 from compressor_gui.core.students import STUDENTS
-from compressor_gui.core.training import OPTIMIZERS, RATES, Augmenting, Optimizing
-
-_FIRST = Distill.optimizing
 
 _FROZEN = "student.pb"
 """What a Keras file becomes in a folder that goes with the run."""
@@ -37,32 +35,16 @@ _FROZEN = "student.pb"
 @click.option(
     "--test-data", metavar="DATA", help="Examples to measure on; without them, a fifth of --data is held out."
 )
-@click.option(
-    "--temperature",
-    type=float,
-    default=Distill.temperature,
-    show_default=True,
-    help="How much the answers are softened.",
-)
-@click.option("--label-weight", type=float, default=Distill.labels, show_default=True,
+@field(Distill, "temperature", "--temperature", "T", "How much the answers are softened.")
+@click.option("--label-weight", type=click.FloatRange(0, 1), metavar="W", default=Distill.labels, show_default=True,
               help="The labels' share of the loss; 1 trains without the teacher, as a control.")  # fmt: skip
 @click.option(
     "--hint", "hints", multiple=True, metavar="TEACHER=STUDENT", help="Two nodes to be alike; repeat for more."
 )
-@click.option(
-    "--hint-weight", type=float, default=Distill.hint_weight, show_default=True, help="The weight of the hints' loss."
-)
+@field(Distill, "hint_weight", "--hint-weight", "W", "The weight of the hints' loss.")
 @click.option("--fresh", is_flag=True, help="Random weights also for width_0.5 and width_0.25, or a file.")
-@click.option("--epochs", type=int, default=Distill.epochs, show_default=True, help="Times that all examples are seen.")
-@click.option("--batch", type=int, default=_FIRST.batch, show_default=True, help="Examples of a step.")
-@click.option(
-    "--optimizer", type=click.Choice(OPTIMIZERS), default=_FIRST.optimizer, show_default=True, help="Keras's."
-)
-@click.option("--learning-rate", type=float, default=_FIRST.learning_rate, show_default=True, help="At the start.")
-@click.option("--rate", type=click.Choice(RATES), default=_FIRST.rate, show_default=True, help="How it falls.")
-@click.option("--weight-decay", type=float, default=_FIRST.weight_decay, show_default=True, help="Decoupled.")
-@click.option("--shift", type=int, default=0, help="Shift training pictures by up to so many pixels.")
-@click.option("--flip", is_flag=True, help="Mirror training pictures at random.")
+@field(Distill, "epochs", "--epochs", "N", "Times that all examples are seen.")
+@with_training(Distill.optimizing)
 @click.option(
     "--train-seed", type=int, default=0, show_default=True, help="Of the weights and of the order of examples."
 )
@@ -106,14 +88,7 @@ def distill(
         hint_weight=options["hint_weight"],
         fresh=options["fresh"],
         epochs=options["epochs"],
-        optimizing=Optimizing(
-            optimizer=options["optimizer"],
-            learning_rate=options["learning_rate"],
-            rate=options["rate"],
-            weight_decay=options["weight_decay"],
-            batch=options["batch"],
-        ),
-        augmenting=Augmenting(shift=options["shift"], flip=options["flip"]),
+        **training(options),
         seed=options["train_seed"],
     )
     request.check()

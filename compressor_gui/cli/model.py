@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from compressor_gui.cli.console import Console, as_file, named
+from compressor_gui.cli.console import Command, Console, as_file, named
 from compressor_gui.core import pbio
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.recipe import Recipe, digest
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def with_model(command: Command) -> Command:

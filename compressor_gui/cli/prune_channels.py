@@ -14,6 +14,7 @@ from compressor_gui.cli.console import Console, read_model, refuse_targets, tabl
 from compressor_gui.cli.data_options import DataOptions, with_data
 from compressor_gui.cli.group import say
 from compressor_gui.cli.model import with_model
+from compressor_gui.cli.training_options import choice, field, training, with_training
 from compressor_gui.core import pbio, units
 from compressor_gui.core.channel_pruning import ChannelNews, ChannelPoint, ChannelsPruned, PruneChannels, opened
 from compressor_gui.core.data import load_or_guess
@@ -21,9 +22,6 @@ from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import EngineClient
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.recipe import Replayer, digest
-from compressor_gui.core.training import OPTIMIZERS, Augmenting, Optimizing
-
-_FIRST = PruneChannels.optimizing
 
 
 @click.command("prune-channels", short_help="Remove channels and retrain until the network is as fast as wanted.")
@@ -31,37 +29,16 @@ _FIRST = PruneChannels.optimizing
 @click.option("--speedup", type=float, metavar="X", help="Target: so many times as fast as MODEL, measured.")
 @click.option("--share", type=float, metavar="S", help="Target: the share of each group's channels that goes.")
 @click.option("--test-data", metavar="DATA", help="What points are measured on; without it, a part is held out.")
-@click.option(
-    "--steps",
-    type=int,
-    default=PruneChannels.steps,
-    show_default=True,
-    help="Steps; more where the target asks for them.",
-)
-@click.option(
-    "--epochs", type=int, default=PruneChannels.epochs, show_default=True, help="Epochs of retraining after each step."
-)
+@field(PruneChannels, "steps", "--steps", "N", "Steps; more where the target asks for them.")
+@field(PruneChannels, "epochs", "--epochs", "N", "Epochs of retraining after each step.")
 @click.option("--last-epochs", type=int, default=0, metavar="N", help="After the last planned step; 0: as many.")
-@click.option("--criterion", type=click.Choice(("l1", "l2", "random")), default="l2", show_default=True,
-              help="Which channels go first.")  # fmt: skip
-@click.option("--scope", type=click.Choice(("layer", "global")), default="layer", show_default=True,
-              help="The share of each group, or of all together.")  # fmt: skip
-@click.option("--multiple", type=int, default=1, show_default=True, help="So many channels, or a multiple, are left.")
+@choice(PruneChannels, "criterion", "--criterion", ("l1", "l2", "random"), "Which channels go first.")
+@choice(PruneChannels, "scope", "--scope", ("layer", "global"), "The share of each group, or of all together.")
+@field(PruneChannels, "multiple", "--multiple", "N", "So many channels, or a multiple, are left.")
 @click.option("--skip", multiple=True, metavar="LAYER", help="A layer whose group stays whole; repeat for more.")
 @click.option("--timing-batch", type=int, default=1, show_default=True, help="Examples of a timed run.")
 @click.option("--threads", type=int, default=0, help="Threads of a timed run; 0: as TensorFlow chooses.")
-@click.option(
-    "--optimizer", type=click.Choice(OPTIMIZERS), default=_FIRST.optimizer, show_default=True, help="Keras's."
-)
-@click.option(
-    "--learning-rate", type=float, default=_FIRST.learning_rate, show_default=True, help="At the start of each step."
-)
-@click.option(
-    "--weight-decay", type=float, default=_FIRST.weight_decay, show_default=True, help="Of the weights, not the biases."
-)
-@click.option("--batch", type=int, default=_FIRST.batch, show_default=True, help="Examples of a training batch.")
-@click.option("--shift", type=int, default=0, metavar="PIXELS", help="Shift training pictures by up to so many.")
-@click.option("--flip", is_flag=True, help="Flip training pictures left and right.")
+@with_training(PruneChannels.optimizing)
 @click.option("--save-recipe", metavar="FILE", help="Save the recipe, its weights beside it.")
 @with_data
 @with_console
@@ -90,13 +67,7 @@ def prune_channels(
         data=spec,
         test=load_or_guess(test, graph) if test else None,
         seed=spec.seed,
-        optimizing=Optimizing(
-            optimizer=options.pop("optimizer"),
-            learning_rate=options.pop("learning_rate"),
-            weight_decay=options.pop("weight_decay"),
-            batch=options.pop("batch"),
-        ),
-        augmenting=Augmenting(shift=options.pop("shift"), flip=options.pop("flip")),
+        **training(options),
         batch=options.pop("timing_batch"),
         **options,
     )

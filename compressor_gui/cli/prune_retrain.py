@@ -13,11 +13,12 @@ from typing import Any
 
 import click
 
-from compressor_gui.cli.console import Console, read_model, refuse_targets, table, with_console
+from compressor_gui.cli.console import Console, read_model, refuse_targets, table, with_console, with_options
 from compressor_gui.cli.data_options import DataOptions, with_data
 from compressor_gui.cli.evaluate import skipped
 from compressor_gui.cli.group import say
 from compressor_gui.cli.model import with_model
+from compressor_gui.cli.training_options import choice, field, training, with_training
 from compressor_gui.core import pbio, units
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
@@ -30,14 +31,10 @@ from compressor_gui.core.recipe import Recipe, Replayer, digest
 from compressor_gui.core.training import (
     CRITERIA,
     LOSSES,
-    OPTIMIZERS,
-    RATES,
     REWINDS,
     SCHEDULES,
-    Augmenting,
     Goal,
     News,
-    Optimizing,
     PruneRetrain,
     Retrained,
     train_and_test,
@@ -46,21 +43,6 @@ from compressor_gui.core.training import (
 from compressor_gui.core.worker import Worker
 
 _WAY_OUT = "prune less, or retrain for more epochs"
-
-
-def _of(kind: Any, name: str, flag: str, metavar: str, words: str) -> Any:
-    """An option that is a field of a dataclass, with its default; or of an object, with its value."""
-    default = getattr(kind, name)
-    shown = default != ""
-    return click.option(
-        flag, name, metavar=metavar, type=type(default), default=default, show_default=shown, help=words
-    )
-
-
-def _choice(kind: Any, name: str, flag: str, choices: tuple[str, ...], words: str) -> Any:
-    return click.option(
-        flag, name, type=click.Choice(choices), default=getattr(kind, name), show_default=True, help=words
-    )
 
 
 _OPTIONS = (
@@ -73,49 +55,33 @@ _OPTIONS = (
     click.option("--max-drop", type=click.FloatRange(0, 100), metavar="P",
                  help="Goal: the most percentage points that top-1 may fall."),
     click.option("--test-data", metavar="DATA", help="What points are measured on; without it, a part is held out."),
-    _choice(PruneRetrain, "criterion", "--criterion", CRITERIA, "Which weights go first."),
-    _choice(PruneRetrain, "schedule", "--schedule", SCHEDULES, "How the sparsity is reached."),
-    _of(PruneRetrain, "steps", "--steps", "N", "Steps of pruning; 0 chooses."),
-    _of(PruneRetrain, "epochs", "--epochs", "N", "Epochs of retraining after each step."),
-    _choice(PruneRetrain, "rewind", "--rewind", REWINDS, "What starts again after each pruning."),
-    _of(PruneRetrain, "rewind_epoch", "--rewind-epoch", "N", "Weights are rewound to those after so many epochs."),
-    _choice(PruneRetrain, "loss", "--loss", LOSSES, "What is trained for; auto: classes where there are labels."),
+    choice(PruneRetrain, "criterion", "--criterion", CRITERIA, "Which weights go first."),
+    choice(PruneRetrain, "schedule", "--schedule", SCHEDULES, "How the sparsity is reached."),
+    field(PruneRetrain, "steps", "--steps", "N", "Steps of pruning; 0 chooses."),
+    field(PruneRetrain, "epochs", "--epochs", "N", "Epochs of retraining after each step."),
+    choice(PruneRetrain, "rewind", "--rewind", REWINDS, "What starts again after each pruning."),
+    field(PruneRetrain, "rewind_epoch", "--rewind-epoch", "N", "Weights are rewound to those after so many epochs."),
+    choice(PruneRetrain, "loss", "--loss", LOSSES, "What is trained for; auto: classes where there are labels."),
     click.option("--label-weight", type=click.FloatRange(0, 1), metavar="W", show_default=True,
                  default=PruneRetrain.labels,
                  help="The labels' part of the loss; the rest: to answer as the original does."),
-    _of(PruneRetrain, "temperature", "--temperature", "T", "How much the original's answers are softened."),
-    _of(PruneRetrain, "logits", "--logits", "NODE", "The tensor before Softmax, where it is not found."),
+    field(PruneRetrain, "temperature", "--temperature", "T", "How much the original's answers are softened."),
+    field(PruneRetrain, "logits", "--logits", "NODE", "The tensor before Softmax, where it is not found."),
     click.option("--output_layer", default="", metavar="NODE", help="The output to train, where it is not found."),
     click.option("--layers", metavar="A,B", help="The layers to prune; all, unless some are named."),
     click.option("--freeze", metavar="A,B", help="Layers that are not trained."),
-    _choice(PruneRetrain, "keep", "--keep", ("last", "best"), "Which epoch of a step makes its point."),
-    _of(PruneRetrain, "patience", "--patience", "N", "End a step after so many epochs that are no better; 0: never."),
-    _choice(PruneRetrain.optimizing, "optimizer", "--optimizer", OPTIMIZERS, "How weights are moved."),
-    _of(PruneRetrain.optimizing, "learning_rate", "--learning-rate", "L", "At first."),
-    _choice(PruneRetrain.optimizing, "rate", "--rate", RATES, "How the learning rate falls in a step."),
-    _of(PruneRetrain.optimizing, "momentum", "--momentum", "M", "Of sgd."),
-    _of(PruneRetrain.optimizing, "weight_decay", "--weight-decay", "D", "Of the weights, not the biases."),
-    _of(PruneRetrain.optimizing, "batch", "--batch", "N", "Examples of a batch."),
-    _of(Augmenting, "shift", "--shift", "PIXELS", "Shift training pictures by up to so many pixels."),
-    click.option("--flip", is_flag=True, help="Flip training pictures left and right."),
-    click.option("--random-crop", type=click.FloatRange(0.01, 1), metavar="SHARE", default=1.0,
-                 help="Crop training pictures to as little as this share."),
-    _of(Augmenting, "colour", "--colour", "SHARE", "Change brightness and contrast by up to this share."),
+    choice(PruneRetrain, "keep", "--keep", ("last", "best"), "Which epoch of a step makes its point."),
+    field(PruneRetrain, "patience", "--patience", "N", "End a step after so many epochs that are no better; 0: never."),
     click.option("--mixed-precision", is_flag=True, help="bfloat16, where the processor has it."),
-    _of(PruneRetrain, "strategy", "--strategy", "S", "Several devices: mirrored, mirrored:N or multi_worker."),
-    _of(PruneRetrain, "checkpoint", "--checkpoint", "FOLDER", "Where each epoch is kept; the user's cache folder."),
+    field(PruneRetrain, "strategy", "--strategy", "S", "Several devices: mirrored, mirrored:N or multi_worker."),
+    field(PruneRetrain, "checkpoint", "--checkpoint", "FOLDER", "Where each epoch is kept; the user's cache folder."),
     click.option("--save-recipe", metavar="FILE", help="Save the recipe, its weights beside it."),
 )  # fmt: skip
 
 
-def _with_options(command: Any) -> Any:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
 @click.command("prune-retrain", short_help="Prune and retrain until a goal is met.")
-@_with_options
+@with_options(_OPTIONS)
+@with_training(PruneRetrain.optimizing)
 @with_data
 @with_console
 @with_model
@@ -176,19 +142,13 @@ def _request(model: ModelRef, data: DataSpec, test: DataSpec | None, options: di
         seed=data.seed,
         layers=_names(options.pop("layers")),
         freeze=_names(options.pop("freeze")),
-        optimizing=Optimizing(**_taken(options, Optimizing)),
-        augmenting=Augmenting(crop=options.pop("random_crop"), **_taken(options, Augmenting)),
         output=options.pop("output_layer"),
         labels=options.pop("label_weight"),
+        **training(options),
         **options,
     )
     request.check()
     return request
-
-
-def _taken(options: dict[str, Any], kind: type) -> dict[str, Any]:
-    """The options that are fields of this kind."""
-    return {field.name: options.pop(field.name) for field in dataclasses.fields(kind) if field.name in options}
 
 
 def _names(text: str | None) -> tuple[str, ...]:

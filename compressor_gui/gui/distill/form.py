@@ -10,23 +10,17 @@ from compressor_gui.core.distilling import Distill
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.passes.base import Param
-from compressor_gui.core.training import OPTIMIZERS, RATES, Augmenting, Optimizing
+from compressor_gui.core.training import Augmenting, Optimizing
 from compressor_gui.gui.retrain.data_choice import DataChoice
-from compressor_gui.gui.retrain.forms import More, defaults, form_layout, taken
+from compressor_gui.gui.retrain.forms import SEED, TRAINING, More, defaults, form_layout, taken
 from compressor_gui.gui.theme import UNIT
 
 _MORE: dict[str, Param] = {
-    "optimizer": Param("choice", "Optimizer", "How weights are moved", choices=OPTIMIZERS),
-    "learning_rate": Param("number", "Learning rate", "At the beginning", 0.00001, 10),
-    "rate": Param("choice", "Then", "How the learning rate falls", choices=RATES),
-    "weight_decay": Param("number", "Weight decay", "Of the weights, not the biases", 0, 10),
-    "batch": Param("integer", "Batch", "Examples of a batch", 1, 1 << 20),
-    "shift": Param("integer", "Shift", "Training pictures are shifted by up to so many pixels", 0, 1000, "px"),
-    "flip": Param("flag", "Flip left and right", "Training pictures, every other time"),
+    **TRAINING,
     "fresh": Param("flag", "Random weights", "Also for students that begin with the teacher's, or with a file's"),
     "hints": Param("renames", "Hints", "teacher's node: student's node, which shall see the examples of a batch alike"),
     "hint_weight": Param("number", "Weight of hints", "Of their part of the loss", 0, 1_000_000),
-    "seed": Param("integer", "Seed", "Decides all that is random", 0),
+    **SEED,
 }
 
 

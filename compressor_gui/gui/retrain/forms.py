@@ -19,8 +19,23 @@ from PySide6.QtWidgets import (
 )
 
 from compressor_gui.core.passes.base import Param
+from compressor_gui.core.training import OPTIMIZERS, RATES
 from compressor_gui.gui.pass_form import Field
 from compressor_gui.gui.theme import UNIT
+
+TRAINING: Mapping[str, Param] = {
+    "optimizer": Param("choice", "Optimizer", "How weights are moved", choices=OPTIMIZERS),
+    "learning_rate": Param("number", "Learning rate", "At the beginning; where there are steps, of each", 0.00001, 10),
+    "rate": Param("choice", "Then", "How the learning rate falls; where there are steps, in each", choices=RATES),
+    "weight_decay": Param("number", "Weight decay", "Of the weights, not the biases", 0, 10),
+    "batch": Param("integer", "Batch", "Examples of a batch", 1, 1 << 20),
+    "shift": Param("integer", "Shift", "Training pictures are shifted by up to so many pixels", 0, 1000, "px"),
+    "crop": Param("number", "Crop to", "Training pictures are cropped to as little as this share", 0, 1),
+    "colour": Param("number", "Colour", "Brightness and contrast change by up to this share", 0, 1),
+    "flip": Param("flag", "Flip left and right", "Training pictures, every other time"),
+}
+"""Fields of all trainings for :class:`More`."""
+SEED: Mapping[str, Param] = {"seed": Param("integer", "Seed", "Decides all that is random", 0)}
 
 
 def form_layout() -> QFormLayout:

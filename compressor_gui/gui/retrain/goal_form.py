@@ -14,9 +14,9 @@ from compressor_gui.core.data import DataSpec
 from compressor_gui.core.layers import Layer
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.passes.base import Param
-from compressor_gui.core.training import OPTIMIZERS, RATES, REWINDS, Augmenting, Goal, Optimizing, PruneRetrain
+from compressor_gui.core.training import REWINDS, Augmenting, Goal, Optimizing, PruneRetrain
 from compressor_gui.gui.retrain.data_choice import DataChoice
-from compressor_gui.gui.retrain.forms import More, choices, defaults, form_layout, taken
+from compressor_gui.gui.retrain.forms import SEED, TRAINING, More, choices, defaults, form_layout, taken
 from compressor_gui.gui.retrain.retrainer import Ask
 from compressor_gui.gui.theme import MARGIN, UNIT
 from compressor_gui.gui.widgets import paragraph
@@ -53,19 +53,11 @@ _CRITERIA = {
 }
 _MORE: dict[str, Param] = {
     "steps": Param("integer", "Steps", "Of pruning; 0: a step leaves at least a fifth", 0, 100),
-    "optimizer": Param("choice", "Optimizer", "How weights are moved", choices=OPTIMIZERS),
-    "learning_rate": Param("number", "Learning rate", "At the beginning of a step", 0.00001, 10),
-    "rate": Param("choice", "Then", "How the learning rate falls in a step", choices=RATES),
-    "weight_decay": Param("number", "Weight decay", "Of the weights, not the biases", 0, 10),
-    "batch": Param("integer", "Batch", "Examples of a batch", 1, 1 << 20),
-    "shift": Param("integer", "Shift", "Training pictures are shifted by up to so many pixels", 0, 1000, "px"),
-    "crop": Param("number", "Crop to", "Training pictures are cropped to as little as this share", 0, 1),
-    "colour": Param("number", "Colour", "Brightness and contrast change by up to this share", 0, 1),
-    "flip": Param("flag", "Flip left and right", "Training pictures, every other time"),
+    **TRAINING,
     "rewind": Param("choice", "Rewind", "What starts again after each pruning", choices=REWINDS),
     "keep": Param("choice", "Keep epoch", "Which epoch of a step makes its point", choices=("last", "best")),
     "patience": Param("integer", "Patience", "End a step after so many epochs that are no better; 0: never", 0, 10_000),
-    "seed": Param("integer", "Seed", "Decides all that is random", 0),
+    **SEED,
 }
 _MORE_TIP = "Steps, learning rate, batch, seed, and what is done to training pictures"
 
