@@ -8,7 +8,8 @@ from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes import parse
 from compressor_gui.core.passes.rename_attribute import RenameAttribute
 from compressor_gui.core.values import DType
-from tests.support import applied, assert_same_numbers, conv_net, graph, graphs, node, placeholder, real_model
+from tests.same_bits import assert_same_bits
+from tests.support import applied, conv_net, graph, graphs, node, placeholder, real_model
 
 
 def test_the_value_goes_by_its_new_name() -> None:
@@ -51,4 +52,4 @@ def test_real_models_compute_the_same_bits(model: str) -> None:
     before = real_model(model)
     done = applied(RenameAttribute("data_format", "_data_format"), before)
     assert done.changed
-    assert_same_numbers(before, done.graph)
+    assert_same_bits(before, done.graph)

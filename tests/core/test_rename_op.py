@@ -7,7 +7,8 @@ from compressor_gui.core.errors import PassError
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes import parse
 from compressor_gui.core.passes.rename_op import RenameOp
-from tests.support import applied, assert_same_numbers, conv_net, graphs, real_model, residual_net
+from tests.same_bits import assert_same_bits
+from tests.support import applied, conv_net, graphs, real_model, residual_net
 
 
 def test_all_nodes_of_the_operation_change_and_keep_the_rest() -> None:
@@ -51,4 +52,4 @@ def test_real_models_compute_the_same_bits(model: str) -> None:
     before = real_model(model)
     done = applied(RenameOp("Identity", "Snapshot"), before)
     assert done.changed
-    assert_same_numbers(before, done.graph)
+    assert_same_bits(before, done.graph)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from compressor_gui.core.graph import ModelGraph, Node
 from compressor_gui.core.passes.sort_by_execution_order import SortByExecutionOrder
 from compressor_gui.core.values import DType
-from tests.support import applied, assert_same_numbers, graph, graphs, node, placeholder, real_model
+from tests.same_bits import assert_same_bits
+from tests.support import applied, graph, graphs, node, placeholder, real_model
 
 
 def is_sorted(model: ModelGraph) -> bool:
@@ -64,4 +65,4 @@ def test_real_models_compute_the_same_bits(model: str) -> None:
     done = applied(SortByExecutionOrder(), before)
     assert done.changed
     assert is_sorted(done.graph)
-    assert_same_numbers(before, done.graph)
+    assert_same_bits(before, done.graph)

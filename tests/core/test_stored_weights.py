@@ -15,7 +15,8 @@ from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.layers import find_layers
 from compressor_gui.core.passes.stored_weights import Weights
 from compressor_gui.core.recipe import Recipe, Replayer
-from tests.support import applied, assert_same_numbers, conv_net, real_model
+from tests.same_bits import assert_same_bits
+from tests.support import applied, conv_net, real_model
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_stored_weights_of_real_models_compute_what_they_did(store: Path, name: 
     away = {key: np.zeros_like(array) for key, array in weights.items()}
     emptied = passes.apply(Weights(weight_store.save(away)), model).graph
     restored = passes.apply(Weights(weight_store.save(weights)), emptied).graph
-    assert_same_numbers(model, restored)
+    assert_same_bits(model, restored)
 
 
 def test_the_name_is_that_of_the_content(store: Path) -> None:
