@@ -5,17 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QDialog,
-    QGridLayout,
-    QHBoxLayout,
-    QPushButton,
-    QStackedWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QCheckBox, QDialog, QPushButton, QStackedWidget, QWidget
 
 from compressor_gui.core import pbio, units
 from compressor_gui.core.advice import advice
@@ -25,11 +16,12 @@ from compressor_gui.core.trust import untrusted_ops
 from compressor_gui.gui.dialogs import dialog_column
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.engine_link import EngineLink
+from compressor_gui.gui.export_pages import Page, ResultPage, button
 from compressor_gui.gui.export_target import ExportTarget, replacing, stamp
 from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.words import headline
 from compressor_gui.gui.state import Made, Source
-from compressor_gui.gui.widgets import ElidedLabel, clear, label, paragraph, sentence
+from compressor_gui.gui.widgets import label, paragraph, sentence
 
 
 class ExportDialog(QDialog):
@@ -70,63 +62,39 @@ class ExportDialog(QDialog):
 
     # -- asking --------------------------------------------------------------------------------------------------
 
-    def _build_ask(self) -> QWidget:
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(8)
+    def _build_ask(self) -> Page:
+        self.export_button = button("Export", self.start)
+        page = Page((button("Cancel", self.reject, automatic=False), self.export_button), spacing=8)
         self.place = ExportTarget(self.source.path)
         self.target, self.problem = self.place.field, self.place.problem
         self.place.changed.connect(self._place_changed)
-        column.addWidget(self.place)
+        self._place_changed()
         self.with_recipe = QCheckBox("Save the recipe beside it (.recipe.json)")
         self.with_recipe.setChecked(True)
-        column.addWidget(self.with_recipe)
         found = (*untrusted_ops(self.source.graph), *untrusted_ops(self.made.graph))
         names = ", ".join(sorted({op for _, op in found})[:4])
         self.allow = QCheckBox(
             f"This graph may read or write files or run code ({names}): run it to check all the same"
         )
-        self.allow.setVisible(bool(found))
-        column.addWidget(self.allow)
         fed = "on examples of your data" if self.document.state.data else "on made-up inputs"
         words = paragraph(
             f"The file is written beside the target, loaded and run by TensorFlow {fed} as the original is, and moved "
             "over the target when that went well. The original is never touched.",
             "secondary",
         )
-        column.addWidget(words)
-        column.addStretch(1)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        cancel = QPushButton("Cancel")
-        cancel.setAutoDefault(False)
-        cancel.clicked.connect(self.reject)
-        self.export_button = QPushButton("Export")
-        self.export_button.setEnabled(self.place.fits)
-        self.export_button.clicked.connect(self.start)
-        row.addWidget(cancel)
-        row.addWidget(self.export_button)
-        column.addLayout(row)
+        for widget in (self.place, self.with_recipe, self.allow, words):
+            page.column.addWidget(widget)
+        self.allow.setVisible(bool(found))
+        page.column.addStretch(1)
         return page
 
-    def _build_question(self) -> QWidget:
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(12)
+    def _build_question(self) -> Page:
+        self.back_button = button("&Back", self._ask)
+        self.replace_button = button("&Replace", self._write)
+        page = Page((self.back_button, self.replace_button))
         self.question = paragraph("", "warning")
-        column.addWidget(self.question)
-        column.addStretch(1)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        self.back_button = QPushButton("&Back")
-        self.back_button.clicked.connect(self._ask)
-        self.replace_button = QPushButton("&Replace")
-        self.replace_button.clicked.connect(self._write)
-        row.addWidget(self.back_button)
-        row.addWidget(self.replace_button)
-        column.addLayout(row)
+        page.column.addWidget(self.question)
+        page.column.addStretch(1)
         return page
 
     def _place_changed(self) -> None:
@@ -138,8 +106,8 @@ class ExportDialog(QDialog):
 
     def _show(self, page: QWidget, default: QPushButton | None) -> None:
         """Show a page, whose button ``default`` Enter presses."""
-        for button in self.findChildren(QPushButton):
-            button.setDefault(button is default)
+        for one in self.findChildren(QPushButton):
+            one.setDefault(one is default)
         self.pages.setCurrentWidget(page)
         if default is not None and page is not self._ask_page:
             default.setFocus()
@@ -156,27 +124,17 @@ class ExportDialog(QDialog):
 
     # -- working -------------------------------------------------------------------------------------------------
 
-    def _build_work(self) -> QWidget:
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(12)
-        column.addStretch(1)
+    def _build_work(self) -> Page:
+        self.cancel_button = button("Cancel", self.reject, automatic=False)
+        page = Page((self.cancel_button,))
         self.doing = label("")
-        column.addWidget(self.doing)
         self.bar = JobBar()
         self.bar.show_job(None)
-        column.addWidget(self.bar)
         self.detail = paragraph("", "secondary")
-        column.addWidget(self.detail)
-        column.addStretch(2)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setAutoDefault(False)
-        self.cancel_button.clicked.connect(self.reject)
-        row.addWidget(self.cancel_button)
-        column.addLayout(row)
+        page.column.addStretch(1)
+        for widget in (self.doing, self.bar, self.detail):
+            page.column.addWidget(widget)
+        page.column.addStretch(2)
         return page
 
     def start(self) -> None:
@@ -276,32 +234,12 @@ class ExportDialog(QDialog):
 
     # -- the result ----------------------------------------------------------------------------------------------
 
-    def _build_result(self) -> QWidget:
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(12)
-        self.verdict = paragraph("", "good")
-        column.addWidget(self.verdict)
-        self._table = QGridLayout()
-        self._table.setHorizontalSpacing(24)
-        self._table.setVerticalSpacing(4)
-        self._table.setColumnStretch(0, 1)
-        column.addLayout(self._table)
-        self.notes = paragraph("", "secondary")
-        column.addWidget(self.notes)
-        column.addStretch(1)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        self.discard_button = QPushButton("Discard")
-        self.discard_button.clicked.connect(self.reject)
-        self.keep_button = QPushButton("Export all the same")
-        self.keep_button.clicked.connect(self.keep)
-        self.close_button = QPushButton("Close")
-        self.close_button.clicked.connect(self.accept)
-        for button in (self.discard_button, self.keep_button, self.close_button):
-            row.addWidget(button)
-        column.addLayout(row)
+    def _build_result(self) -> ResultPage:
+        self.discard_button = button("Discard", self.reject)
+        self.keep_button = button("Export all the same", self.keep)
+        self.close_button = button("Close", self.accept)
+        page = ResultPage((self.discard_button, self.keep_button, self.close_button))
+        self.verdict, self.notes = page.verdict, page.notes
         return page
 
     def keep(self) -> None:
@@ -332,25 +270,12 @@ class ExportDialog(QDialog):
         self.exported.emit(target, self.check)
 
     def _show_result(self, verdict: str, role: str, ask: bool) -> None:
-        self.verdict.setText(verdict)
-        self.verdict.setProperty("role", role)
-        self.verdict.style().polish(self.verdict)
+        self._result_page.say(verdict, role)
         self.discard_button.setVisible(ask)
         self.keep_button.setVisible(ask)
         self.close_button.setVisible(not ask)
-        clear(self._table)
         if self.check is not None:
-            for at, text in enumerate(("output", "SQNR", "same top class")):
-                head = label(text, "heading")
-                self._table.addWidget(
-                    head, 0, at, Qt.AlignmentFlag.AlignLeft if at == 0 else Qt.AlignmentFlag.AlignRight
-                )
-            for row, output in enumerate(self.check.outputs[:12], 1):
-                sqnr = "equal" if output.equal else "not finite" if not output.finite else f"{output.sqnr_db:.1f} dB"
-                self._table.addWidget(ElidedLabel(output.name), row, 0)
-                self._table.addWidget(label(sqnr), row, 1, Qt.AlignmentFlag.AlignRight)
-                share = label(self.check.same_class(output) or "–")
-                self._table.addWidget(share, row, 2, Qt.AlignmentFlag.AlignRight)
+            self._result_page.show_check(self.check)
             self.notes.setText("\n".join(self._notes(self.check)))
         self._show(self._result_page, self.discard_button if ask else self.close_button)
 
