@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 from compressor_gui.core.layers import Layer
 from compressor_gui.core.passes.quantize_nodes import QuantizeNodes
 from compressor_gui.gui.document import Document
-from compressor_gui.gui.layers_model import Row
+from compressor_gui.gui.layer_row import Row
 
 
 def layer_menu(

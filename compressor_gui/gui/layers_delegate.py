@@ -12,16 +12,8 @@ from PySide6.QtWidgets import QDoubleSpinBox, QStyle, QStyledItemDelegate, QStyl
 
 from compressor_gui.core.memo import by_identity
 from compressor_gui.core.stats import Magnitudes
-from compressor_gui.gui.layers_model import (
-    CURVE,
-    HEADINGS,
-    Column,
-    LayersModel,
-    LayersProxy,
-    Row,
-    cell_text,
-    sensitivity,
-)
+from compressor_gui.gui.layer_row import CURVE, Row, sensitivity
+from compressor_gui.gui.layers_model import HEADINGS, Column, LayersModel, LayersProxy, cell_text
 from compressor_gui.gui.theme import BODY, MARGIN, SMALL, UNIT, Theme, font
 
 ROW_HEIGHT = 33

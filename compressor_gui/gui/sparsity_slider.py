@@ -9,8 +9,8 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from compressor_gui.core import units
+from compressor_gui.gui.layer_row import percent_text
 from compressor_gui.gui.layers_delegate import ROW_HEIGHT, paint_percent, paint_slider, track_rect, value_at
-from compressor_gui.gui.layers_model import percent_text
 from compressor_gui.gui.theme import UNIT, Theme
 
 

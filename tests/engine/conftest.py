@@ -1,4 +1,4 @@
-"""A Dask cluster on this machine."""
+"""TensorFlow, runs of pruning with retraining, and a Dask cluster on this machine."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.engine.retraining import Ask
+from tests.support import tensorflow
 
 
 @dataclass
@@ -60,3 +63,13 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         client = stack.enter_context(distributed.Client(scheduler_file=where, set_as_default=False))
         client.wait_for_workers(2, timeout=60)
         yield Cluster(client, first)
+
+
+@pytest.fixture(scope="module")
+def quiet_tensorflow() -> Any:
+    return tensorflow()
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Ask:
+    return Ask(tmp_path / "checkpoints")

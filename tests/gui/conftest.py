@@ -13,22 +13,28 @@ import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from PySide6.QtCore import QCoreApplication, QEvent
+from PySide6.QtCore import QCoreApplication, QEvent, Qt
+from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from compressor_gui.core import layout, pbio
+from compressor_gui.core import layout, pbio, weight_store
 from compressor_gui.core.data import DataSpec
+from compressor_gui.core.datafiles import read_idx
 from compressor_gui.core.fold import Folded, fold
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.inspector import Inspector
 from compressor_gui.gui.main_window import MainWindow, apply_theme
 from compressor_gui.gui.measure.panel import MeasurePanel
+from compressor_gui.gui.retrain.panel import RetrainPanel
 from compressor_gui.gui.settings import Settings
 from compressor_gui.gui.theme import Theme, load_fonts
 from tests.gui.fake_engine import FakeEngine
 from tests.gui.panels import open_graph
+from tests.gui.test_window import CTRL, SHIFT, press
 from tests.support import conv_net
+
+SAMPLES = Path(__file__).parents[2] / "resources" / "samples"
 
 
 @pytest.fixture(scope="session")
@@ -152,3 +158,33 @@ def dense(qtbot: QtBot, inspector: Inspector, document: Document, tmp_path: Path
     document.select("dense")
     qtbot.waitUntil(lambda: inspector.histogram._bars is not None)
     return inspector
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights and checkpoints of a test stay in its folder."""
+    monkeypatch.setenv(weight_store.FOLDER, str(tmp_path / "weights"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def retrain(qtbot: QtBot, opened: MainWindow, engine: FakeEngine, digits: Path) -> RetrainPanel:
+    """The panel in front, with data chosen."""
+    opened.document.set(data=DataSpec("idx", str(digits), input="input"))
+    press(qtbot, opened, Qt.Key.Key_P, CTRL, SHIFT)
+    qtbot.waitUntil(lambda: opened.retrain.isVisible())
+    return opened.retrain
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """90 digits as PNG: ``large`` (5 to 9) and ``small`` (0 to 4); ``none`` is an empty folder."""
+    folder = tmp_path / "digits by size"
+    images = read_idx(SAMPLES / "t10k-1000-images-idx3-ubyte.gz")[:90]
+    labels = read_idx(SAMPLES / "t10k-1000-labels-idx1-ubyte.gz")[:90]
+    for name in ("large", "small", "none"):
+        (folder / name).mkdir(parents=True)
+    for at, (image, label) in enumerate(zip(images, labels, strict=True)):
+        picture = QImage(np.ascontiguousarray(image).tobytes(), 28, 28, 28, QImage.Format.Format_Grayscale8)
+        assert picture.save(str(folder / ("small" if label < 5 else "large") / f"{at}.png"))
+    return folder

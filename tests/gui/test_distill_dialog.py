@@ -1,10 +1,9 @@
-"""Distilling through the window: with an engine that plays what the test wants, and once with the real one."""
+"""Distilling through the window, with an engine that plays what the test wants."""
 
 from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,31 +16,21 @@ from shiboken6 import isValid
 from compressor_gui.cli.distill import distill
 from compressor_gui.core import pbio
 from compressor_gui.core.data import DataSpec
-from compressor_gui.core.distilling import Distill, Distilled, Lesson, Measured
+from compressor_gui.core.distilling import Distill
 from compressor_gui.core.measure import Imported, ImportModel
-from compressor_gui.core.protocol import Cancelled, Done, Failed, Piece
+from compressor_gui.core.protocol import Cancelled, Done, Failed
 from compressor_gui.core.students import STUDENTS
-from compressor_gui.core.training import Batches, Epoch
 from compressor_gui.gui.distill.dialog import DistillDialog
 from compressor_gui.gui.leaving import LeaveDialog
 from compressor_gui.gui.main_window import MainWindow
 from compressor_gui.gui.measure.data_dialog import DataDialog
-from compressor_gui.gui.settings import Settings
-from compressor_gui.gui.theme import Theme
+from tests.gui.distilling import answer, click_student, lesson, open_by_keys, texts, two_epochs
 from tests.gui.fake_engine import FakeEngine
 from tests.gui.measuring import command_s_optimizing, dialog
-from tests.gui.test_window import CTRL, SHIFT, press, settle
+from tests.gui.test_window import settle
 from tests.support import conv_net
 
 LEFT = Qt.MouseButton.LeftButton
-
-
-def open_by_keys(qtbot: QtBot, window: MainWindow) -> DistillDialog:
-    """The dialog, once it is known what the students would be."""
-    press(qtbot, window, Qt.Key.Key_L, CTRL, SHIFT)
-    shown: DistillDialog = dialog(window, DistillDialog)
-    qtbot.waitUntil(lambda: all(offer is not None for offer in shown.distiller.offers.values()))
-    return shown
 
 
 @pytest.fixture
@@ -49,43 +38,6 @@ def asked(qtbot: QtBot, opened: MainWindow, engine: FakeEngine, digits: Path) ->
     """The dialog for the small network, with data chosen."""
     opened.document.set(data=DataSpec("idx", str(digits), input="input"))
     return open_by_keys(qtbot, opened)
-
-
-def texts(shown: DistillDialog, row: int) -> list[str]:
-    return [item.text() for item in (shown.table.item(row, column) for column in range(5)) if item is not None]
-
-
-def click_student(qtbot: QtBot, shown: DistillDialog, student: str) -> None:
-    row = list(shown.distiller.offers).index(student) + 1
-    item = shown.table.item(row, 0)
-    assert item is not None
-    qtbot.mouseClick(shown.table.viewport(), LEFT, pos=shown.table.visualItemRect(item).center())
-
-
-def lesson(qtbot: QtBot, shown: DistillDialog, engine: FakeEngine, *pieces: Lesson) -> None:
-    """Let pieces come, and wait until they are shown."""
-    with qtbot.waitSignal(shown.distiller.changed):
-        for piece in pieces:
-            engine.say(Distill, Piece(piece))
-
-
-def two_epochs() -> list[Lesson]:
-    """The teacher's accuracy, then two epochs of ten batches."""
-    epochs = [Lesson(epoch=Epoch(0, at, 2.0 / at, 0.4 * at, 0.0, 1e-3, 1.0)) for at in (1, 2)]
-    batches = [Lesson(batches=Batches(0, at, 10 * at, 20, 2.0 / at, 1e-3, 1234.0)) for at in (1, 2)]
-    return [Lesson(measured=Measured("top1", 0.3, 0.95)), batches[0], epochs[0], batches[1], epochs[1]]
-
-
-def answer(engine: FakeEngine, stopped: str = "") -> Distilled:
-    """Write a student where it is asked for, and say so."""
-    request = engine.find(Distill)[1]
-    size = pbio.write_graph(conv_net(), request.output)
-    found = Distilled(
-        path=request.output, metric="top1", before=0.3, value=0.8, teacher=0.95, weights=200, teacher_weights=2000,
-        size=size, teacher_size=10 * size, epochs=(), train_n=8, test_n=2, stopped=stopped, seconds=3.0,
-    )  # fmt: skip
-    engine.say(Distill, Done(found))
-    return found
 
 
 def test_students_are_chosen_by_their_size(qtbot: QtBot, asked: DistillDialog, opened: MainWindow) -> None:
@@ -370,46 +322,3 @@ def test_files_that_are_asked_for_twice_or_called_alike(
     targets = [request.target for request in engine.asked.values() if isinstance(request, ImportModel)]
     assert len(set(targets)) == 2
     asked.reject()
-
-
-# -- the real engine ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def lenet(qtbot: QtBot, theme: Theme, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MainWindow]:
-    """LeNet-300-100 with some of the digits that come with it."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    made = MainWindow(Settings(tmp_path / "settings.ini"), theme)
-    made.resize(1280, 800)
-    made.show()
-    made.open(Path(__file__).parents[2] / "resources/samples/lenet-300-100.pb")
-    qtbot.waitUntil(lambda: made.document.state.data is not None)
-    settle(qtbot, made)
-    made.document.set(data=replace(made.document.state.data, limit=300))  # type: ignore[type-var]
-    yield made
-    made.close()
-    made.deleteLater()
-
-
-@pytest.mark.tensorflow
-def test_lenet_teaches_a_smaller_network(qtbot: QtBot, lenet: MainWindow) -> None:
-    shown = open_by_keys(qtbot, lenet)
-    click_student(qtbot, shown, "shallow")
-    shown.form.epochs.setValue(2)
-    shown.form.more.fields["batch"].editor.setValue(50)  # type: ignore[attr-defined]
-    qtbot.mouseClick(shown.start_button, LEFT)
-    run = shown.distiller
-    qtbot.waitUntil(lambda: not run.is_running, timeout=240_000)
-    assert run.error is None
-    found = run.taught["shallow"].found
-    assert found.teacher is not None
-    assert found.teacher > 0.9
-    assert found.value > found.before
-    assert len(run.course.epochs) == 2
-    assert run.measured == Measured("top1", found.before, found.teacher)
-    offer = run.offers["shallow"]
-    assert offer is not None
-    assert (offer.weights, offer.size) == (found.weights, found.size)  # what was shown before is what came out
-    qtbot.mouseClick(shown.compare_button, LEFT)
-    qtbot.waitUntil(lambda: lenet.document.state.other is not None)
-    settle(qtbot, lenet)

@@ -20,7 +20,7 @@ from compressor_gui.gui.inspector.sensitivity import SensitivityPlot
 from compressor_gui.gui.inspector.subject import Subject, subject_of
 from compressor_gui.gui.inspector.values import Values, array_of
 from compressor_gui.gui.inspector.weight_facts import history, layer_facts, noise_facts, tensor_facts
-from compressor_gui.gui.layers_model import why_locked
+from compressor_gui.gui.layer_row import why_locked
 from compressor_gui.gui.sparsity_slider import snapped
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import MARGIN, UNIT, Theme
