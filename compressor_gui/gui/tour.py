@@ -29,7 +29,7 @@ from compressor_gui.gui.theme import Theme, load_fonts
 
 PATIENCE = 300.0
 """Seconds that one step may take."""
-SPARSITY = 0.8
+SPARSITY = 0.5
 
 
 @dataclass(frozen=True)
