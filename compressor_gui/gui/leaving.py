@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt
 
 from compressor_gui.gui.dialogs import Question
-from compressor_gui.gui.retrain.training_run import TrainingRun
+from compressor_gui.gui.training.training_run import TrainingRun
 
 if TYPE_CHECKING:
     from compressor_gui.gui.main_window import MainWindow

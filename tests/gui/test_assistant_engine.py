@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,6 @@ from pytestqt.qtbot import QtBot
 from compressor_gui.core import pbio
 from compressor_gui.gui.export_dialog import ExportDialog
 from compressor_gui.gui.main_window import MainWindow
-from compressor_gui.gui.settings import Settings
-from compressor_gui.gui.theme import Theme
 from tests.gui.assisting import open_it
 from tests.gui.measuring import dialog
 from tests.gui.test_window import settle
@@ -23,23 +20,12 @@ PATIENCE = 300_000
 """Milliseconds that the engine may take: on a machine with much to do TensorFlow starts slowly."""
 
 
-@pytest.fixture
-def lenet(qtbot: QtBot, theme: Theme, tmp_path: Path) -> Iterator[MainWindow]:
-    """The window, still empty."""
-    made = MainWindow(Settings(tmp_path / "settings.ini"), theme)
-    made.resize(1280, 800)
-    made.show()
-    yield made
-    made.close()
-    made.deleteLater()
-
-
 @pytest.mark.tensorflow
-def test_from_opening_a_file_to_the_fused_graph(qtbot: QtBot, lenet: MainWindow, tmp_path: Path) -> None:
-    lenet.open(Path(__file__).parents[2] / "resources/samples/lenet-5.pb")
-    qtbot.waitUntil(lambda: lenet.document.state.data is not None)
-    settle(qtbot, lenet)
-    shown = open_it(qtbot, lenet)
+def test_from_opening_a_file_to_the_fused_graph(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
+    window.open(Path(__file__).parents[2] / "resources/samples/lenet-5.pb")
+    qtbot.waitUntil(lambda: window.document.state.data is not None)
+    settle(qtbot, window)
+    shown = open_it(qtbot, window)
     qtbot.mouseClick(shown.what.cards["fused"], LEFT)
     qtbot.mouseClick(shown.next_button, LEFT)
     qtbot.waitUntil(lambda: len(shown.data.pictures.captions) == 12, timeout=PATIENCE)
@@ -53,8 +39,8 @@ def test_from_opening_a_file_to_the_fused_graph(qtbot: QtBot, lenet: MainWindow,
     assert page.run.evaluation.accuracy.top1 > page.run.evaluation.against.top1 - 0.01
     assert min(one.check.sqnr_db for one in page.run.evaluation.fidelity) > 20
     qtbot.mouseClick(shown.export_button, LEFT)
-    qtbot.waitUntil(lambda: any(d.isVisible() for d in lenet.findChildren(ExportDialog)))
-    exporting = dialog(lenet, ExportDialog)
+    qtbot.waitUntil(lambda: any(d.isVisible() for d in window.findChildren(ExportDialog)))
+    exporting = dialog(window, ExportDialog)
     target = tmp_path / "fused.pb"
     exporting.target.setText(str(target))
     qtbot.mouseClick(exporting.export_button, LEFT)
@@ -65,8 +51,8 @@ def test_from_opening_a_file_to_the_fused_graph(qtbot: QtBot, lenet: MainWindow,
     written = pbio.read_graph(target)
     assert any(op.startswith("Quantized") and "Requantize" in op for op in written.op_counts)
     assert "RequantizationRange" not in written.op_counts
-    assert target.stat().st_size < 0.3 * lenet.document.state.source.size
-    before = lenet.document.state.source
-    lenet.open(target)  # and it opens again
-    qtbot.waitUntil(lambda: lenet.document.state.source is not before)
-    settle(qtbot, lenet)
+    assert target.stat().st_size < 0.3 * window.document.state.source.size
+    before = window.document.state.source
+    window.open(target)  # and it opens again
+    qtbot.waitUntil(lambda: window.document.state.source is not before)
+    settle(qtbot, window)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +11,6 @@ from pytestqt.qtbot import QtBot
 
 from compressor_gui.core.distilling import Measured
 from compressor_gui.gui.main_window import MainWindow
-from compressor_gui.gui.settings import Settings
-from compressor_gui.gui.theme import Theme
 from tests.gui.distilling import click_student, open_by_keys
 from tests.gui.test_window import settle
 
@@ -21,19 +18,14 @@ LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
-def lenet(qtbot: QtBot, theme: Theme, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MainWindow]:
+def lenet(qtbot: QtBot, window: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MainWindow:
     """LeNet-300-100 with some of the digits that come with it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    made = MainWindow(Settings(tmp_path / "settings.ini"), theme)
-    made.resize(1280, 800)
-    made.show()
-    made.open(Path(__file__).parents[2] / "resources/samples/lenet-300-100.pb")
-    qtbot.waitUntil(lambda: made.document.state.data is not None)
-    settle(qtbot, made)
-    made.document.set(data=replace(made.document.state.data, limit=300))  # type: ignore[type-var]
-    yield made
-    made.close()
-    made.deleteLater()
+    window.open(Path(__file__).parents[2] / "resources/samples/lenet-300-100.pb")
+    qtbot.waitUntil(lambda: window.document.state.data is not None)
+    settle(qtbot, window)
+    window.document.set(data=replace(window.document.state.data, limit=300))  # type: ignore[type-var]
+    return window
 
 
 @pytest.mark.tensorflow

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
 from compressor_gui.core import pbio
-from compressor_gui.core.data import DataSpec
 from compressor_gui.core.graph import ModelGraph
 from compressor_gui.core.passes.freeze_requantization_ranges import FreezeRequantizationRanges
 from compressor_gui.core.passes.prune import Prune
@@ -23,8 +23,6 @@ from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.main_window import MainWindow
 from compressor_gui.gui.measure.calibrate_dialog import CalibrateDialog
 from compressor_gui.gui.measure.data_dialog import DataDialog
-from compressor_gui.gui.settings import Settings
-from compressor_gui.gui.theme import Theme
 from tests.gui.measuring import dialog
 from tests.gui.test_window import CTRL, press, settle
 from tests.support import const, graph, node, placeholder
@@ -33,20 +31,15 @@ LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
-def lenet(qtbot: QtBot, theme: Theme, tmp_path: Path) -> Iterator[MainWindow]:
+def lenet(qtbot: QtBot, window: MainWindow) -> MainWindow:
     """LeNet-300-100 with 60 of its digits as data."""
     samples = Path(__file__).parents[2] / "resources/samples"
-    made = MainWindow(Settings(tmp_path / "settings.ini"), theme)
-    made.resize(1280, 800)
-    made.show()
-    made.open(samples / "lenet-300-100.pb")
-    qtbot.waitUntil(lambda: made.document.state.data is not None)
-    settle(qtbot, made)
-    made.measurer.set_data(DataSpec.from_json(made.document.state.data.to_json().replace('"limit": 0', '"limit": 60')))
-    made.show_measure()
-    yield made
-    made.close()
-    made.deleteLater()
+    window.open(samples / "lenet-300-100.pb")
+    qtbot.waitUntil(lambda: window.document.state.data is not None)
+    settle(qtbot, window)
+    window.measurer.set_data(replace(window.document.state.data, limit=60))
+    window.show_measure()
+    return window
 
 
 @pytest.mark.tensorflow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from pytestqt.qtbot import QtBot
 from compressor_gui.gui.export_dialog import ExportDialog
 from compressor_gui.gui.files import ask_export
 from compressor_gui.gui.main_window import MainWindow
-from compressor_gui.gui.settings import Settings
-from compressor_gui.gui.theme import Theme
 from tests.gui.measuring import dialog
 from tests.gui.test_window import CTRL, SHIFT, press, settle
 
@@ -26,17 +23,12 @@ pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture
-def lenet(qtbot: QtBot, theme: Theme, tmp_path: Path) -> Iterator[MainWindow]:
+def lenet(qtbot: QtBot, window: MainWindow) -> MainWindow:
     """LeNet-5 with the digits that come with it."""
-    made = MainWindow(Settings(tmp_path / "settings.ini"), theme)
-    made.resize(1280, 800)
-    made.show()
-    made.open(Path(__file__).parents[2] / "resources/samples/lenet-5.pb")
-    qtbot.waitUntil(lambda: made.document.state.data is not None)
-    settle(qtbot, made)
-    yield made
-    made.close()
-    made.deleteLater()
+    window.open(Path(__file__).parents[2] / "resources/samples/lenet-5.pb")
+    qtbot.waitUntil(lambda: window.document.state.data is not None)
+    settle(qtbot, window)
+    return window
 
 
 @pytest.mark.tensorflow

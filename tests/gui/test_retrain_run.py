@@ -24,9 +24,9 @@ from compressor_gui.core.recipe import Recipe
 from compressor_gui.core.training import News, PruneRetrain, Retrained
 from compressor_gui.gui.leaving import LeaveDialog
 from compressor_gui.gui.main_window import MainWindow
-from compressor_gui.gui.retrain.course import Course
-from compressor_gui.gui.retrain.curves import thinned
 from compressor_gui.gui.retrain.panel import RetrainPanel
+from compressor_gui.gui.training.course import Course
+from compressor_gui.gui.training.curve import thinned
 from tests.gui.fake_engine import FakeEngine
 from tests.gui.measuring import dialog, facts
 from tests.gui.retraining import Run, batches, epoch, weights

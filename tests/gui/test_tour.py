@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PySide6.QtGui import QImage
-from pytestqt.qtbot import QtBot
 
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.pbio import read_graph
 from compressor_gui.gui.main_window import MainWindow
-from compressor_gui.gui.settings import Settings
-from compressor_gui.gui.theme import Theme
 from compressor_gui.gui.tour import Tour
-
-
-@pytest.fixture
-def window(qtbot: QtBot, theme: Theme, tmp_path: Path) -> Iterator[MainWindow]:
-    made = MainWindow(Settings(tmp_path / "settings.ini"), theme)
-    made.resize(1280, 800)
-    made.show()
-    yield made
-    made.close()
-    made.deleteLater()
 
 
 @pytest.mark.tensorflow

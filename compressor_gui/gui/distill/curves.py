@@ -5,10 +5,10 @@ from __future__ import annotations
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from compressor_gui.core.distilling import Measured
-from compressor_gui.gui.retrain.course import Course
-from compressor_gui.gui.retrain.curves import Curve, epoch_marks
-from compressor_gui.gui.retrain.words import METRICS, value_words
 from compressor_gui.gui.theme import UNIT, Theme
+from compressor_gui.gui.training.course import Course
+from compressor_gui.gui.training.curve import Curve, epoch_marks
+from compressor_gui.gui.training.words import METRICS, value_words
 
 _HEIGHT = 120
 _TIP = "Dots: an epoch; pale: a few batches each; dashed: the teacher"

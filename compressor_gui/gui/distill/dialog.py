@@ -20,11 +20,11 @@ from compressor_gui.gui.distill.form import LessonForm
 from compressor_gui.gui.distill.students_table import StudentsTable
 from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.data_part import words_of
-from compressor_gui.gui.retrain.data_choice import DataChoice
-from compressor_gui.gui.retrain.forms import Scrolled
-from compressor_gui.gui.retrain.words import METRICS, change_words, time_words, value_words
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
+from compressor_gui.gui.training.data_choice import DataChoice
+from compressor_gui.gui.training.forms import Scrolled
+from compressor_gui.gui.training.words import METRICS, change_words, time_words, value_words
 from compressor_gui.gui.widgets import button, paragraph, restyle, sentence
 
 _STUDENTS = "Frozen graphs and Keras files (*.pb *.pbtxt *.keras *.h5);;All files (*)"

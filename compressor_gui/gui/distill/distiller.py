@@ -17,9 +17,9 @@ from compressor_gui.core.formats import needs_import
 from compressor_gui.core.measure import Imported, ImportModel
 from compressor_gui.core.students import STUDENTS, Offer, offer
 from compressor_gui.gui.measure.measurer import Measurer
-from compressor_gui.gui.retrain.course import Course
-from compressor_gui.gui.retrain.training_run import TrainingRun
 from compressor_gui.gui.state import State
+from compressor_gui.gui.training.course import Course
+from compressor_gui.gui.training.training_run import TrainingRun
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.passes.base import Param
 from compressor_gui.core.training import Augmenting, Optimizing
-from compressor_gui.gui.retrain.data_choice import DataChoice
-from compressor_gui.gui.retrain.forms import SEED, TRAINING, More, defaults, form_layout, taken
 from compressor_gui.gui.theme import UNIT
+from compressor_gui.gui.training.data_choice import DataChoice
+from compressor_gui.gui.training.forms import SEED, TRAINING, More, defaults, form_layout, taken
 
 _MORE: dict[str, Param] = {
     **TRAINING,

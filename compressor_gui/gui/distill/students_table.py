@@ -11,9 +11,9 @@ from PySide6.QtWidgets import QAbstractItemView
 from compressor_gui.core import units
 from compressor_gui.core.data import DataSpec
 from compressor_gui.gui.distill.distiller import Distiller
-from compressor_gui.gui.retrain.words import METRICS, value_words
 from compressor_gui.gui.tables import WordsTable
 from compressor_gui.gui.theme import Theme
+from compressor_gui.gui.training.words import METRICS, value_words
 
 _WORDS = {
     "width_0.5": ("half the channels", "The same network with half of its channels, and their weights"),

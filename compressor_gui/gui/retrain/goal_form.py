@@ -15,10 +15,10 @@ from compressor_gui.core.layers import Layer
 from compressor_gui.core.measure import ModelRef
 from compressor_gui.core.passes.base import Param
 from compressor_gui.core.training import REWINDS, Augmenting, Goal, Optimizing, PruneRetrain
-from compressor_gui.gui.retrain.data_choice import DataChoice
-from compressor_gui.gui.retrain.forms import SEED, TRAINING, More, choices, defaults, form_layout, taken
 from compressor_gui.gui.retrain.retrainer import Ask
 from compressor_gui.gui.theme import MARGIN, UNIT
+from compressor_gui.gui.training.data_choice import DataChoice
+from compressor_gui.gui.training.forms import SEED, TRAINING, More, choices, defaults, form_layout, taken
 from compressor_gui.gui.widgets import paragraph
 
 _GOALS = {

@@ -14,7 +14,6 @@ from compressor_gui.gui.measure.data_dialog import dropped_path
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.retrain.curves import Curves
-from compressor_gui.gui.retrain.data_choice import DataChoice
 from compressor_gui.gui.retrain.densities import Densities
 from compressor_gui.gui.retrain.goal_form import GoalForm
 from compressor_gui.gui.retrain.points_part import PointsPart
@@ -23,6 +22,7 @@ from compressor_gui.gui.retrain.run_bar import RunBar
 from compressor_gui.gui.retrain.weights_part import WeightsPart
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import MARGIN, UNIT, Theme
+from compressor_gui.gui.training.data_choice import DataChoice
 from compressor_gui.gui.widgets import label, paragraph, sentence
 
 _INTRO = "Prunes, trains the weights that are left on your data, prunes further, until the goal is met."

@@ -12,8 +12,8 @@ from compressor_gui.core.training import Goal, Point
 from compressor_gui.gui.inspector.section import Fact, Facts, toggle
 from compressor_gui.gui.retrain.points_plot import PointsPlot, Spots
 from compressor_gui.gui.retrain.retrainer import AnyPoint, Retrainer
-from compressor_gui.gui.retrain.words import METRICS, change_words, point_words, value_words
 from compressor_gui.gui.theme import MARGIN, UNIT, Theme
+from compressor_gui.gui.training.words import METRICS, change_words, point_words, value_words
 from compressor_gui.gui.widgets import paragraph
 
 _HEIGHT = 150

@@ -13,8 +13,8 @@ from compressor_gui.core.recipe import Recipe
 from compressor_gui.core.training import Point, PruneRetrain, Retrained, train_and_test, weights_step
 from compressor_gui.gui.measure.measured import Of
 from compressor_gui.gui.measure.measurer import Measurer
-from compressor_gui.gui.retrain.course import Course
-from compressor_gui.gui.retrain.training_run import TrainingRun
+from compressor_gui.gui.training.course import Course
+from compressor_gui.gui.training.training_run import TrainingRun
 
 Ask = PruneRetrain | PruneChannels
 Found = Retrained | ChannelsPruned

@@ -11,8 +11,8 @@ from compressor_gui.core.training import PruneRetrain, Retrained
 from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.data_part import words_of
 from compressor_gui.gui.retrain.retrainer import Retrainer
-from compressor_gui.gui.retrain.words import goal_words, point_words, time_words, verdict
 from compressor_gui.gui.theme import MARGIN, UNIT
+from compressor_gui.gui.training.words import goal_words, point_words, time_words, verdict
 from compressor_gui.gui.widgets import button, label, paragraph, restyle, sentence
 
 

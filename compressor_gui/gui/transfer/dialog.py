@@ -15,11 +15,11 @@ from compressor_gui.gui.dialogs import Foot, Question, dialog_column
 from compressor_gui.gui.export_target import replacing
 from compressor_gui.gui.measure.data_dialog import dropped_path
 from compressor_gui.gui.measure.data_part import words_of
-from compressor_gui.gui.retrain.curves import Curve, marks
-from compressor_gui.gui.retrain.forms import Scrolled
-from compressor_gui.gui.retrain.words import time_words
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
+from compressor_gui.gui.training.curve import Curve, marks
+from compressor_gui.gui.training.forms import Scrolled
+from compressor_gui.gui.training.words import time_words
 from compressor_gui.gui.transfer.classes_table import ClassesTable
 from compressor_gui.gui.transfer.form import TransferForm, labels_beside
 from compressor_gui.gui.transfer.stages import Stages

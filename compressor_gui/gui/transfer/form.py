@@ -14,8 +14,8 @@ from compressor_gui.core.names import elide
 from compressor_gui.core.passes.base import Param
 from compressor_gui.core.training import Augmenting
 from compressor_gui.core.transfer import Transfer
-from compressor_gui.gui.retrain.forms import More, defaults, form_layout, taken
 from compressor_gui.gui.theme import UNIT
+from compressor_gui.gui.training.forms import More, defaults, form_layout, taken
 from compressor_gui.gui.widgets import label
 
 _MORE: dict[str, Param] = {

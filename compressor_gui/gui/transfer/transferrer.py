@@ -15,8 +15,8 @@ from compressor_gui.core.transfer import (
     look,
 )
 from compressor_gui.gui.measure.measurer import Measurer
-from compressor_gui.gui.retrain.training_run import TrainingRun
 from compressor_gui.gui.state import State
+from compressor_gui.gui.training.training_run import TrainingRun
 
 
 class Transferrer(TrainingRun):

@@ -15,9 +15,9 @@ from compressor_gui.core.training import train_and_test
 from compressor_gui.gui.measure.data_dialog import DataDialog
 from compressor_gui.gui.measure.measurer import Measurer
 from compressor_gui.gui.measure.words import data_name
-from compressor_gui.gui.retrain.forms import choices
 from compressor_gui.gui.state import State
 from compressor_gui.gui.theme import Theme
+from compressor_gui.gui.training.forms import choices
 from compressor_gui.gui.widgets import paragraph
 
 _NAME = 28
