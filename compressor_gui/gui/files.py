@@ -15,6 +15,7 @@ from compressor_gui.core.jobs import ExportCheck
 from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.export_dialog import ExportDialog
 from compressor_gui.gui.formats import import_model
+from compressor_gui.gui.leaving import may_open
 
 if TYPE_CHECKING:
     from compressor_gui.gui.main_window import MainWindow
@@ -30,7 +31,12 @@ def open_path(window: MainWindow, path: Path) -> None:
         load_recipe(window, path)
     elif is_data(path):
         _take_data(window, path)
-    elif needs_import(path):
+    elif may_open(window, lambda: _open_model(window, path)):
+        _open_model(window, path)
+
+
+def _open_model(window: MainWindow, path: Path) -> None:
+    if needs_import(path):
         import_model(window, path)
     else:
         window.recipe_memory.keep()

@@ -1,7 +1,8 @@
-"""The question before the window closes while a training is under way."""
+"""The question before a training that is under way is ended: by closing the window, or by opening another model."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
@@ -17,20 +18,30 @@ _LOST = "What it has found so far is lost, but for what is in the recipe or save
 
 
 class LeaveDialog(Question):
-    """Whether the window closes all the same."""
+    """Whether what was asked for happens all the same."""
 
-    def __init__(self, run: TrainingRun, window: MainWindow) -> None:
-        words = f"Quitting ends it. {_KEPT if run.can_go_on else _LOST}"
-        super().__init__("Quit", "A training is under way", words, "Quit all the same", "Go on training", window)
+    def __init__(self, run: TrainingRun, doing: str, title: str, window: MainWindow) -> None:
+        words = f"{doing} ends it. {_KEPT if run.can_go_on else _LOST}"
+        super().__init__(title, "A training is under way", words, f"{title} all the same", "Go on training", window)
 
 
 def may_leave(window: MainWindow) -> bool:
-    """Whether nothing would be lost; else the question is on its way, and closes the window where it is agreed to."""
+    """Whether the window may close; else the question is on its way, and closes it where it is agreed to."""
+    return _may(window, "Quitting", "Quit", window.leave)
+
+
+def may_open(window: MainWindow, then: Callable[[], object]) -> bool:
+    """Whether another model may take the place of the one that is open; else ``then`` follows where it is agreed to."""
+    return _may(window, "Opening another model", "Open", then)
+
+
+def _may(window: MainWindow, doing: str, title: str, then: Callable[[], object]) -> bool:
+    """Whether no training is under way; else it is asked whether ``then`` shall follow."""
     run = next((run for run in window.measurer.findChildren(TrainingRun) if run.is_running), None)
     if run is None:
         return True
-    dialog = LeaveDialog(run, window)
+    dialog = LeaveDialog(run, doing, title, window)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.accepted.connect(window.leave)
+    dialog.accepted.connect(then)
     dialog.open()
     return False

@@ -223,6 +223,7 @@ def test_it_goes_on_when_closed_and_ends_with_the_model(
     assert source is not None
     other = Path(shutil.copy(source.path, tmp_path / "other.pb"))
     opened.open(other)
+    qtbot.mouseClick(dialog(opened, LeaveDialog).yes_button, LEFT)
     run = again.distiller
     qtbot.waitUntil(lambda: bool(engine.cancelled))
     engine.say(Distill, Cancelled())

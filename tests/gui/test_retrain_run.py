@@ -227,10 +227,21 @@ def test_quitting_asks_nothing_where_nothing_runs(run: Run, qtbot: QtBot, opened
     assert not opened.isVisible()
 
 
-def test_another_model_ends_the_run(run: Run, qtbot: QtBot, opened: MainWindow, tmp_path: Path) -> None:
+def test_another_model_ends_the_run_where_that_is_agreed_to(
+    run: Run, qtbot: QtBot, opened: MainWindow, tmp_path: Path
+) -> None:
+    run.first_step()
+    source = opened.document.state.source
     other = tmp_path / "other.pb"
-    other.write_bytes(opened.document.state.source.path.read_bytes())
+    other.write_bytes(source.path.read_bytes())
     opened.open(other)
+    asked = dialog(opened, LeaveDialog)
+    assert any("Opening another model ends it" in words.text() for words in asked.findChildren(QLabel))
+    qtbot.keyClick(asked, Qt.Key.Key_Escape)
+    assert run.panel.retrainer.is_running
+    assert opened.document.state.source is source
+    opened.open(other)
+    qtbot.mouseClick(dialog(opened, LeaveDialog).yes_button, LEFT)
     qtbot.waitUntil(lambda: bool(run.engine.cancelled))
     run.engine.say(PruneRetrain, Cancelled())
     assert run.panel.retrainer.request is None
