@@ -54,6 +54,11 @@ class ChosenRegions(Ran):
     lacking: tuple[str, ...] = ()
 
     @property
+    def kept(self) -> int:
+        """How many regions are kept in 8 bits."""
+        return sum(region.kept for region in self.regions)
+
+    @property
     def speedup(self) -> float:
         """How many times faster than float the chosen graph is."""
         return self.float_ms / self.chosen_ms

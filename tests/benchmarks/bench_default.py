@@ -36,9 +36,8 @@ def row(path: Path, engine: EngineClient) -> Row:
     vnni = "vnni" in Path("/proc/cpuinfo").read_text()
     recipe = Recipe.of(FuseInt8(ranges, without_vnni=not vnni))
     found = engine.run(ChooseRegions(replace(model, recipe=recipe.to_json())))
-    kept = sum(region.kept for region in found.regions)
-    note = f"{kept} of {len(found.regions)} regions in int8, with all {found.fused_ms / found.float_ms:.3f}"
-    if not kept:
+    note = f"{found.kept} of {len(found.regions)} regions in int8, with all {found.fused_ms / found.float_ms:.3f}"
+    if not found.kept:
         return Row(f"{path.stem}: ms / float", 1.0, "", 1.0, f"{note}: left as it was")
     chosen = replace(model, recipe=with_skipped(recipe, found.skip).to_json())
     timed = engine.run(Latency(chosen, model, runs=RUNS, nodes=0))

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
 from compressor_gui.core.adaround import Adaround
-from compressor_gui.core.choose import ChooseRegions
+from compressor_gui.core.choose import ChooseRegions, ChosenRegions, RegionGain
 from compressor_gui.core.measure import Calibrate, Evaluate, Latency, Preview
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.passes.quantize_weights import QuantizeWeights
-from compressor_gui.core.protocol import Cancelled, Failed, Progress
+from compressor_gui.core.protocol import Cancelled, Done, Failed, Progress
 from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.assistant.dialog import AssistantDialog
 from compressor_gui.gui.export_dialog import ExportDialog
@@ -228,6 +229,26 @@ def test_stop_keeps_what_there_is_and_the_same_choices_are_not_measured_twice(
     qtbot.mouseClick(shown.next_button, LEFT)
     assert engine.find(Adaround)[1].method == "mse"
     shown.reject()
+
+
+def test_where_nothing_is_faster_in_8_bits_the_network_stays_as_it_was(
+    qtbot: QtBot, panel: MeasurePanel, opened: MainWindow, engine: FakeEngine
+) -> None:
+    opened.document.set_recipe(Recipe.of(Prune(sparsity=0.5)))
+    settle(qtbot, opened)
+    shown = open_it(qtbot, opened)
+    to_result(qtbot, shown, engine)
+    answer_ranges(engine, opened)
+    regions = (RegionGain(("conv", "bias"), 0.8, -0.4, False), RegionGain(("dense",), 0.9, -0.1, False))
+    engine.say(ChooseRegions, Done(ChosenRegions(("conv", "bias", "dense"), regions, 3.4, 4.5, 3.4, 1, 20)))
+    qtbot.waitUntil(lambda: engine.waits(Evaluate))
+    assert Recipe.from_json(engine.find(Evaluate)[1].model.recipe).active == (Prune(sparsity=0.5),)
+    engine.answer(Evaluate)
+    engine.answer(Latency)
+    assert any("nothing is put in 8 bits" in text.text() for text in shown.result_page.findChildren(QLabel))
+    qtbot.mouseClick(shown.use_button, LEFT)
+    settle(qtbot, opened)
+    assert opened.document.state.recipe.active == (Prune(sparsity=0.5),)
 
 
 def test_ranges_are_edited_before_the_recipe_is_used(

@@ -192,7 +192,7 @@ class ResultPage(Page):
         after, before = found.accuracy, found.against
         if after.top1 is not None:
             was = f", was {units.percent(before.top1)}" if before and before.top1 is not None else ""
-            self.accuracy.show_number(units.percent(after.top1), f"top-1{was}, on {after.n:,} examples")
+            self.accuracy.show_number(units.percent(after.top1), f"top-1{was}")
         elif found.fidelity:
             worst = min(found.fidelity, key=lambda one: one.check.sqnr_db).check
             what = "SQNR of the worst output" if len(found.fidelity) > 1 else "SQNR"
@@ -220,6 +220,8 @@ class ResultPage(Page):
             facts.append(Fact(one.check.name, f"{_decibel(one.check.sqnr_db)}{same}", tip, color=color))
         if found is not None and found.accuracy.top5 is not None:
             facts.append(Fact("top-5", change(found.against, found.accuracy, lambda a: a.top5, units.percent)))
+        if found is not None:
+            facts.append(Fact("measured on", units.counted(found.accuracy.n, "example")))
         if found is not None and found.mcnemar_p is not None:
             real = "real" if found.mcnemar_p < 0.05 else "may be chance"
             facts.append(Fact("difference of top-1", f"{real}, p = {found.mcnemar_p:.2g}", "McNemar's exact test"))
@@ -232,8 +234,8 @@ def _regions_left(found: ChosenRegions) -> str:
     slow = sorted((one for one in found.regions if not one.kept), key=lambda one: one.gain)
     names = ", ".join(f"{one.operations[0]} ({one.gain:.2f} ×)" for one in slow[:4])
     more = f" and {len(slow) - 4} more" if len(slow) > 4 else ""
-    if len(slow) == len(found.regions):
-        words = "No 8-bit region makes the network faster on this computer, so all stay in float"
+    if not found.kept:
+        words = "No 8-bit region makes the network faster on this computer, so nothing is put in 8 bits"
         return f"{words}. For a small file choose 8-bit weights, or don't time the regions."
     regions = units.counted(len(slow), "8-bit region")
     return f"Left in float, as the network is faster so here: {regions}, {names}{more}."

@@ -224,8 +224,7 @@ class Run(QObject):
 
         def done(found: ChosenRegions) -> str:
             self.regions = found
-            kept = sum(region.kept for region in found.regions)
-            return f"{kept} of {units.counted(len(found.regions), 'region')} in 8 bits"
+            return f"{found.kept} of {units.counted(len(found.regions), 'region')} in 8 bits"
 
         self._ask("regions", "Timing 8-bit regions", ChooseRegions(measurer.compressed(self._ranged)), done)
 
@@ -233,7 +232,8 @@ class Run(QObject):
         source = self.draft.source
         recipe = self._ranged
         if self.regions is not None:
-            recipe = with_skipped(recipe, self.regions.skip)
+            # Where nothing is faster in 8 bits, rounded weights would cost accuracy for nothing.
+            recipe = with_skipped(recipe, self.regions.skip) if self.regions.kept else self.subject.base
         self.recipe = recipe
 
         def done(made: Made) -> None:
@@ -285,9 +285,10 @@ class Run(QObject):
             measured = measured.with_latency(Of(self.latency, recipe, None))
         if self.calibration is not None:
             note = f"{units.counted(self.calibration.n, 'image')}, {self.choices.method}"
-            stored = next(ranges for step in recipe.active if (ranges := getattr(step, "ranges", ())))
-            notes = {**measured.range_notes, stored: f"{note}, edited" if self.edited else note}
-            measured = replace(measured, range_notes=notes)
+            stored = next((ranges for step in recipe.active if (ranges := getattr(step, "ranges", ()))), None)
+            if stored is not None:
+                notes = {**measured.range_notes, stored: f"{note}, edited" if self.edited else note}
+                measured = replace(measured, range_notes=notes)
         document.set(measured=measured)
         document.end_merge()
         document.set_recipe(recipe, step=None)
