@@ -24,13 +24,17 @@ class Cut:
 def cut_behind(graph: ModelGraph, constant: str, feedable: Callable[[str], bool] = lambda _: True) -> Cut:
     """The cut upstream of everything that reads ``constant``.
 
-    Where an entering tensor can't be fed (``feedable`` says no to its ``name:port``; it lives in a branch or a loop),
-    its producer is run again too. What is computed from constants alone is never fed: TensorFlow folds it.
+    Where an entering tensor can't be fed (``feedable`` says no to its ``name:port``), or may have no value, as it is in
+    a branch or a loop, its producer is run again too; so is what only has to run before (a control input). What is
+    computed from constants alone is never fed: TensorFlow folds it.
     """
     reached = {constant}
     varying = set(graph.inputs)
     in_loops = any(node.op == "Enter" for node in graph.nodes)
+    branches: dict[str, int] = {}
     for node in graph.topological():
+        around = max((branches.get(ref.name, 0) for ref in node.refs), default=0)
+        branches[node.name] = around + (node.op == "Switch") - (node.op == "Merge")
         if any(ref.name in reached for ref in node.refs):
             reached.add(node.name)
         if any(ref.name in varying for ref in node.refs):
@@ -45,16 +49,12 @@ def cut_behind(graph: ModelGraph, constant: str, feedable: Callable[[str], bool]
             continue
         again.add(name)
         for ref in graph[name].refs:
-            tensor = f"{ref.name}:{ref.port}"
-            if ref.control or ref.name not in graph:
-                continue
             if ref.name in reached:
                 waiting.append(ref.name)
             elif ref.name in varying:
-                source = graph[ref.name]
-                fixed = source.name in graph.inputs or (
-                    not in_loops and source.op not in CONTROL_FLOW and feedable(tensor)
-                )
+                source, tensor = graph[ref.name], f"{ref.name}:{max(ref.port, 0)}"
+                lives = not in_loops and not branches[source.name] and source.op not in CONTROL_FLOW
+                fixed = source.name in graph.inputs or (lives and not ref.control and feedable(tensor))
                 entering.add(tensor) if fixed else waiting.append(ref.name)
     produced = {tensor for tensor in entering if tensor.rpartition(":")[0] not in again}
     order = {name: place for place, name in enumerate(graph)}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 
@@ -78,6 +79,42 @@ def test_nothing_is_fed_into_a_branch() -> None:
         outputs=["merge"],
     )
     assert cut_behind(model, "w") == Cut(("flag:0", "neg:0"), ("merge",))
+
+
+def branches() -> ModelGraph:
+    """A layer in a branch, behind an operation that has no value where the other branch is taken; the branch waits for
+    a placeholder that it does not read."""
+    return graph(
+        placeholder("x", (1, 2)),
+        placeholder("flag", (), DType.BOOL),
+        placeholder("before", ()),
+        node("switch", "Switch", "x", "flag"),
+        node("neg", "Neg", "switch:1", "^before"),
+        const("w", [[1.0, 2.0], [3.0, 4.0]]),
+        node("product", "MatMul", "neg", "w"),
+        node("merge", "Merge", "switch", "product", N=2),
+        node("abs", "Abs", "merge"),
+        const("v", [[1.0, 2.0], [3.0, 4.0]]),
+        node("last", "MatMul", "abs", "v"),
+        outputs=["last"],
+    )
+
+
+def test_nothing_in_a_branch_is_fed() -> None:
+    assert cut_behind(branches(), "w") == Cut(("x:0", "flag:0", "before:0"), ("last",))
+    assert cut_behind(branches(), "v") == Cut(("abs:0",), ("last",))
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("flag", [True, False])
+def test_a_layer_whose_branch_is_not_taken_changes_nothing(flag: bool) -> None:
+    model = branches()
+    feeds = {"x": np.array([[1, -2]], np.float32), "flag": np.bool_(flag), "before": np.float32(0)}
+    weights = np.zeros((2, 2), np.float32)
+    cut = cut_behind(model, "w")
+    held = run_tf(model, feeds, cut.tensors)
+    (zero,) = run_tf(model, {**held, "w": weights}, cut.outputs).values()
+    assert np.array_equal(zero, run_tf(model, feeds)["last"]) is not flag
 
 
 @pytest.mark.tensorflow
