@@ -11,10 +11,10 @@ _FASHION = "fashion/data.json"
 _SAMPLES = {
     "lenet-300-100": ("LeNet-300-100", "Handwritten digits, three fully connected layers, 267 k weights", _DIGITS),
     "lenet-5": ("LeNet-5", "Handwritten digits, two convolutions, two dense layers, 431 k weights", _DIGITS),
-    "resnet-20": ("ResNet-20", "Clothes, residual blocks with batch normalisation, 274 k weights", _FASHION),
+    "resnet-20": ("ResNet-20", "Clothes, residual blocks with batch normalisation, 271 k weights", _FASHION),
     "mobilenet-v2-small": (
         "MobileNet v2, small",
-        "Clothes, depthwise convolutions in inverted residuals, 180 k weights",
+        "Clothes, depthwise convolutions in inverted residuals, 165 k weights",
         _FASHION,
     ),
 }
