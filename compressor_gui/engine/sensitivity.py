@@ -42,6 +42,9 @@ METRICS = ("auto", "top1", "sqnr_db")
 
 Measured = dict[Point, float]
 
+_MOST_COPIES = 100_000_000
+"""Bytes of the graph, for each layer that was measured in a session, before another session takes its place."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -121,6 +124,7 @@ class Sweep:
         self._dataset = open_dataset(plan.data, self.graph, plan.batch)
         self._loaded = LoadedGraph(plan.graph, self.graph, where=plan.where)
         self._kept: tuple[Cut, list[_Held]] | None = None
+        self._copies = 0
 
     def __enter__(self) -> Self:
         return self
@@ -170,6 +174,10 @@ class Sweep:
                 measured[point] = value
                 report(point, value)
         self._kept = None
+        self._copies += len(self.plan.graph)
+        if self._copies > _MOST_COPIES:  # each layer has another cut, of which the session has kept a copy
+            self._copies = 0
+            self._loaded.renew()
         return measured
 
     def _measure(self, layer: Layer, points: tuple[Point, ...]) -> Iterator[tuple[Point, float]]:

@@ -64,9 +64,9 @@ class LoadedGraph:
             definition = tf.compat.v1.GraphDef.FromString(data)
         except DecodeError:  # it is the text form
             definition = tf.compat.v1.GraphDef.FromString(pbio.to_bytes(graph))
-        config = tf.compat.v1.ConfigProto()
+        self._config = tf.compat.v1.ConfigProto()
         if not REMAPPING:
-            config.graph_options.rewrite_options.remapping = 2  # RewriterConfig.OFF
+            self._config.graph_options.rewrite_options.remapping = 2  # RewriterConfig.OFF
         self.where = where
         self._graph = tf.Graph()
         with self._graph.as_default(), warnings.catch_warnings():
@@ -75,7 +75,13 @@ class LoadedGraph:
                 tf.compat.v1.import_graph_def(definition, name="")
             except TF_ERRORS as error:
                 raise failure(error, "TensorFlow does not load this graph", where) from None
-        self._session = tf.compat.v1.Session(graph=self._graph, config=config)
+        self._session = tf.compat.v1.Session(graph=self._graph, config=self._config)
+
+    def renew(self) -> None:
+        """Give memory back: a session keeps an optimized copy of the graph, constants and all, for every set of feeds
+        and fetches that ran in it."""
+        self._session.close()
+        self._session = tf.compat.v1.Session(graph=self._graph, config=self._config)
 
     def __enter__(self) -> Self:
         return self

@@ -218,6 +218,23 @@ def test_asking_again_is_free(
     assert fewer.reused == 4
 
 
+def test_another_session_takes_the_place_of_one_that_has_kept_too_much(
+    ask: Ask, net: tuple[Path, ModelGraph, DataSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from compressor_gui.engine import sensitivity
+    from compressor_gui.engine.session import LoadedGraph
+
+    path, _, data = net
+    expected = points(ask(path, data))
+    renewed: list[LoadedGraph] = []
+    real = LoadedGraph.renew
+    monkeypatch.setattr(LoadedGraph, "renew", lambda loaded: (renewed.append(loaded), real(loaded)))
+    monkeypatch.setattr(sensitivity, "_MOST_COPIES", 1)
+    found = points(Ask(tmp_path / "other")(path, data))
+    assert len(renewed) == len({layer for layer, _, _ in expected})
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
 def test_a_cancelled_sweep_goes_on_where_it_was(ask: Ask, net: tuple[Path, ModelGraph, DataSpec]) -> None:
     def stop(event: Event) -> None:
         if isinstance(event, Piece) and event.part.name == "conv_1":
