@@ -32,6 +32,8 @@ def checked(
         (checked(20.7, 15 / 16, examples=16), False),
         (checked(20.7, 14 / 16, examples=16), True),
         (checked(20.7, 1 / 2, examples=2), False),
+        (checked(20.7, 2 / 3, examples=3), False),
+        (checked(20.7, 1 / 3, examples=3), True),
         (checked(2.5, 15 / 16, examples=16, labelled=True), False),  # as good as the original, and other numbers
         (checked(2.5, 15 / 16, examples=16), True),
         (checked(2.5, None, examples=16, labelled=True), True),
