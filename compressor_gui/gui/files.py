@@ -15,7 +15,7 @@ from compressor_gui.core.jobs import ExportCheck
 from compressor_gui.core.recipe import Recipe
 from compressor_gui.gui.export_dialog import ExportDialog
 from compressor_gui.gui.formats import import_model
-from compressor_gui.gui.leaving import may_open
+from compressor_gui.gui.leaving import end_training, may_open
 
 if TYPE_CHECKING:
     from compressor_gui.gui.main_window import MainWindow
@@ -37,7 +37,7 @@ def open_path(window: MainWindow, path: Path) -> None:
 
 def _open_model(window: MainWindow, path: Path) -> None:
     if needs_import(path):
-        import_model(window, path)
+        import_model(window, path, lambda: end_training(window))
     else:
         window.recipe_memory.keep()
         window.document.open(path)

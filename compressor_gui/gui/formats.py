@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,8 @@ EXPORTS = {
 """The file dialog's kinds: format and suffix."""
 
 
-def import_model(window: MainWindow, path: Path) -> None:
-    """Ask where the frozen graph is to go, let the engine freeze, and open it."""
+def import_model(window: MainWindow, path: Path, before: Callable[[], None]) -> None:
+    """Ask where the frozen graph is to go; then do what comes ``before``, let the engine freeze, and open it."""
     start = str(path.parent / f"{path.name if path.is_dir() else path.stem}.pb")
     target, _ = QFileDialog.getSaveFileName(window, "Freeze into", start, "Frozen graph (*.pb)")
     if not target:
@@ -37,6 +38,7 @@ def import_model(window: MainWindow, path: Path) -> None:
         # Opening takes messages away, so this one waits behind it in the queue.
         window.document.background.run(lambda: text, window.message.show_text, lambda _error: None)
 
+    before()
     request = ImportModel(str(path), target, allow_unsafe_ops=False)
     window.engine.submit(request, f"Importing {path.name}", done, window.show_error, lambda: None)
 

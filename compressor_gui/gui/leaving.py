@@ -25,6 +25,13 @@ class LeaveDialog(Question):
         super().__init__(title, "A training is under way", words, f"{title} all the same", "Go on training", window)
 
 
+def end_training(window: MainWindow) -> None:
+    """End what is under way, for what takes its turn in the engine behind it."""
+    for run in window.measurer.findChildren(TrainingRun):
+        if run.is_running:
+            run.discard()
+
+
 def may_leave(window: MainWindow) -> bool:
     """Whether the window may close; else the question is on its way, and closes it where it is agreed to."""
     return _may(window, "Quitting", "Quit", window.leave)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QFileDialog, QLabel
 from pytestqt.qtbot import QtBot
 
 from compressor_gui.core import weight_store
@@ -16,7 +16,7 @@ from compressor_gui.core.channel_pruning import ChannelNews, ChannelPoint, Chann
 from compressor_gui.core.data import DataSpec
 from compressor_gui.core.errors import CompressorError
 from compressor_gui.core.jobs import EXACT_DB
-from compressor_gui.core.measure import Evaluate
+from compressor_gui.core.measure import Evaluate, ImportModel
 from compressor_gui.core.passes.prune import Prune
 from compressor_gui.core.passes.stored_weights import Weights
 from compressor_gui.core.protocol import Cancelled, Died, Done, Failed, Progress
@@ -246,6 +246,22 @@ def test_another_model_ends_the_run_where_that_is_agreed_to(
     run.engine.say(PruneRetrain, Cancelled())
     assert run.panel.retrainer.request is None
     settle(qtbot, opened)
+
+
+def test_an_import_does_not_wait_for_a_run_that_it_ends(
+    run: Run, qtbot: QtBot, opened: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.first_step()
+    keras = tmp_path / "net.keras"
+    keras.write_bytes(b"")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "net.pb"), ""))
+    opened.open(keras)
+    assert not run.engine.waits(ImportModel)
+    qtbot.mouseClick(dialog(opened, LeaveDialog).yes_button, LEFT)
+    qtbot.waitUntil(lambda: run.engine.waits(ImportModel))
+    assert run.engine.cancelled
+    run.engine.say(PruneRetrain, Cancelled())
+    run.engine.say(ImportModel, Cancelled())
 
 
 def test_an_accuracy_that_fell_beyond_chance_is_a_warning(run: Run) -> None:
