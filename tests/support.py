@@ -285,13 +285,13 @@ def run_tf(
     """Run a graph in a session: output ("name" or "name:1", default: the graph's outputs) -> array.
 
     ``feeds`` default to :func:`synthetic_feeds`. Grappler's remapper is off: it ends the process on one of the real
-    models (blazepose-heavy).
+    models (blazepose-heavy). One thread, for sums in one order.
     """
     tf = tensorflow()
     feeds = synthetic_feeds(model) if feeds is None else feeds
     wanted = list(model.outputs if outputs is None else outputs)
     definition = tf.compat.v1.GraphDef.FromString(to_bytes(model))
-    config = tf.compat.v1.ConfigProto()
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=1)
     config.graph_options.rewrite_options.remapping = 2  # RewriterConfig.OFF
     with warnings.catch_warnings(), tf.Graph().as_default() as loaded:
         warnings.simplefilter("ignore")

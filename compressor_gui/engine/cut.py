@@ -34,7 +34,7 @@ def cut_behind(graph: ModelGraph, constant: str, feedable: Callable[[str], bool]
     branches: dict[str, int] = {}
     for node in graph.topological():
         around = max((branches.get(ref.name, 0) for ref in node.refs), default=0)
-        branches[node.name] = around + (node.op == "Switch") - (node.op == "Merge")
+        branches[node.name] = max(0, around + (node.op == "Switch") - (node.op == "Merge"))
         if any(ref.name in reached for ref in node.refs):
             reached.add(node.name)
         if any(ref.name in varying for ref in node.refs):

@@ -16,12 +16,12 @@ from compressor_gui.core.trust import untrusted_ops
 from compressor_gui.gui.dialogs import dialog_column
 from compressor_gui.gui.document import Document
 from compressor_gui.gui.engine_link import EngineLink
-from compressor_gui.gui.export_pages import Page, ResultPage, button
+from compressor_gui.gui.export_pages import Page, ResultPage
 from compressor_gui.gui.export_target import ExportTarget, replacing, stamp
 from compressor_gui.gui.job_bar import JobBar
 from compressor_gui.gui.measure.words import headline
 from compressor_gui.gui.state import Made, Source
-from compressor_gui.gui.widgets import label, paragraph, sentence
+from compressor_gui.gui.widgets import button, label, paragraph, sentence
 
 
 class ExportDialog(QDialog):
@@ -63,8 +63,8 @@ class ExportDialog(QDialog):
     # -- asking --------------------------------------------------------------------------------------------------
 
     def _build_ask(self) -> Page:
-        self.export_button = button("Export", self.start)
-        page = Page((button("Cancel", self.reject, automatic=False), self.export_button), spacing=8)
+        self.export_button = button("Export", self.start, enter=True)
+        page = Page((button("Cancel", self.reject), self.export_button), spacing=8)
         self.place = ExportTarget(self.source.path)
         self.target, self.problem = self.place.field, self.place.problem
         self.place.changed.connect(self._place_changed)
@@ -89,8 +89,8 @@ class ExportDialog(QDialog):
         return page
 
     def _build_question(self) -> Page:
-        self.back_button = button("&Back", self._ask)
-        self.replace_button = button("&Replace", self._write)
+        self.back_button = button("&Back", self._ask, enter=True)
+        self.replace_button = button("&Replace", self._write, enter=True)
         page = Page((self.back_button, self.replace_button))
         self.question = paragraph("", "warning")
         page.column.addWidget(self.question)
@@ -125,7 +125,7 @@ class ExportDialog(QDialog):
     # -- working -------------------------------------------------------------------------------------------------
 
     def _build_work(self) -> Page:
-        self.cancel_button = button("Cancel", self.reject, automatic=False)
+        self.cancel_button = button("Cancel", self.reject)
         page = Page((self.cancel_button,))
         self.doing = label("")
         self.bar = JobBar()
@@ -235,9 +235,9 @@ class ExportDialog(QDialog):
     # -- the result ----------------------------------------------------------------------------------------------
 
     def _build_result(self) -> ResultPage:
-        self.discard_button = button("Discard", self.reject)
-        self.keep_button = button("Export all the same", self.keep)
-        self.close_button = button("Close", self.accept)
+        self.discard_button = button("Discard", self.reject, enter=True)
+        self.keep_button = button("Export all the same", self.keep, enter=True)
+        self.close_button = button("Close", self.accept, enter=True)
         page = ResultPage((self.discard_button, self.keep_button, self.close_button))
         self.verdict, self.notes = page.verdict, page.notes
         return page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
@@ -26,17 +26,9 @@ class Page(QWidget):
         whole.addLayout(self.column, 1)
         row = QHBoxLayout()
         row.addStretch(1)
-        for button in buttons:
-            row.addWidget(button)
+        for one in buttons:
+            row.addWidget(one)
         whole.addLayout(row)
-
-
-def button(text: str, clicked: Callable[[], object], automatic: bool = True) -> QPushButton:
-    """A button; one that is not ``automatic`` Enter does not press when it has the focus."""
-    made = QPushButton(text)
-    made.setAutoDefault(automatic)
-    made.clicked.connect(clicked)
-    return made
 
 
 class ResultPage(Page):

@@ -157,7 +157,7 @@ class Tour:
         lines += [
             "",
             "The signal-to-noise ratio compares the outputs of original and export, both run by stock TensorFlow on",
-            "the same inputs. Nothing was retrained, so a network pruned this far may have lost its accuracy.",
+            "the same inputs. Nothing was retrained, so a network may have lost some of its accuracy.",
             "",
         ]
         for name, caption in self.pictures:

@@ -29,10 +29,11 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}" if text else ""
 
 
-def button(text: str, run: Callable[[], object], tip: str = "") -> QPushButton:
-    """A button that runs something; no dialog takes it for its default by itself."""
+def button(text: str, run: Callable[[], object], tip: str = "", *, enter: bool = False) -> QPushButton:
+    """A button that runs something; in a dialog Enter presses it only while it is the default, or, with ``enter``,
+    while it has the focus."""
     out = QPushButton(text)
-    out.setAutoDefault(False)
+    out.setAutoDefault(enter)
     out.setToolTip(tip)
     out.clicked.connect(lambda _checked=False: run())
     return out

@@ -1,8 +1,8 @@
 """The real networks against float, as the Quantize assistant makes them by default: ``fuse_int8`` with ranges from ten
 photographs, regions that are slower left in float. The chosen graph is timed once more, apart from the choice.
 
-AdaRound, which the assistant adds, changes weights and no operation. ``COMPRESSOR_BENCH_MODELS`` names others of
-../shared/models.
+What else the assistant adds (equalizing, AdaRound) changes weights and no operation; these networks have no batch norm
+to fold. ``COMPRESSOR_BENCH_MODELS`` names those to measure.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from compressor_gui.core.choose import ChooseRegions, with_skipped
 from compressor_gui.core.data import guess
 from compressor_gui.core.jobs import EngineClient
+from compressor_gui.core.machine import has_vnni
 from compressor_gui.core.measure import Calibrate, Latency, ModelRef
 from compressor_gui.core.passes.fuse_int8 import FuseInt8
 from compressor_gui.core.pbio import read_graph
@@ -33,7 +34,7 @@ def row(path: Path, engine: EngineClient) -> Row:
     model = ModelRef(str(path), outputs=graph.outputs)
     data = replace(guess(graph, str(SHARED / "images")), limit=EXAMPLES)
     ranges = engine.run(Calibrate(replace(model, recipe=Recipe.of(FuseInt8()).to_json()), data)).ranges
-    vnni = "vnni" in Path("/proc/cpuinfo").read_text()
+    vnni = has_vnni()
     recipe = Recipe.of(FuseInt8(ranges, without_vnni=not vnni))
     found = engine.run(ChooseRegions(replace(model, recipe=recipe.to_json())))
     note = f"{found.kept} of {len(found.regions)} regions in int8, with all {found.fused_ms / found.float_ms:.3f}"

@@ -121,7 +121,7 @@ class Run(QObject):
 
     def edit_ranges(self, ranges: Mapping[str, Limits]) -> None:
         """Take ranges that were changed by hand, and measure again."""
-        self.ranges, self.edited = ranges, True
+        self.ranges, self.edited, self.recipe = ranges, True, self._plan
         self.made = self.evaluation = self.latency = self.regions = None
         known: dict[Key, Stage] = {stage.key: stage for stage in self.stages if stage.key == "round"}
         known["calibrate"] = Stage("calibrate", "Ranges", "done", "edited by hand")
@@ -233,7 +233,7 @@ class Run(QObject):
         recipe = self._ranged
         if self.regions is not None:
             # Where nothing is faster in 8 bits, rounded weights would cost accuracy for nothing.
-            recipe = with_skipped(recipe, self.regions.skip) if self.regions.kept else self.subject.base
+            recipe = with_skipped(recipe, self.regions.skip) if self.regions.kept else self.draft.began
         self.recipe = recipe
 
         def done(made: Made) -> None:
@@ -276,19 +276,20 @@ class Run(QObject):
     def use(self) -> None:
         """Give the document the recipe, as one step to undo, and what was measured with it."""
         document, measurer, recipe = self.draft.document, self.draft.measurer, self.recipe
-        if self.calibration is not None:
+        stored = next((ranges for step in recipe.active if (ranges := getattr(step, "ranges", ()))), None)
+        if recipe is self.draft.began:
+            stored = None  # the ranges that were measured are of another recipe
+        if self.calibration is not None and stored is not None:
             measurer.keep_calibration(Of(self.calibration, recipe, self.data), self.choices.images)
         measured = document.state.measured
         if self.evaluation is not None:
             measured = measured.with_evaluation(Of(self.evaluation, recipe, self.data))
         if self.latency is not None:
             measured = measured.with_latency(Of(self.latency, recipe, None))
-        if self.calibration is not None:
+        if self.calibration is not None and stored is not None:
             note = f"{units.counted(self.calibration.n, 'image')}, {self.choices.method}"
-            stored = next((ranges for step in recipe.active if (ranges := getattr(step, "ranges", ()))), None)
-            if stored is not None:
-                notes = {**measured.range_notes, stored: f"{note}, edited" if self.edited else note}
-                measured = replace(measured, range_notes=notes)
+            notes = {**measured.range_notes, stored: f"{note}, edited" if self.edited else note}
+            measured = replace(measured, range_notes=notes)
         document.set(measured=measured)
         document.end_merge()
         document.set_recipe(recipe, step=None)

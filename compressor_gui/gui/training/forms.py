@@ -34,7 +34,7 @@ TRAINING: Mapping[str, Param] = {
     "colour": Param("number", "Colour", "Brightness and contrast change by up to this share", 0, 1),
     "flip": Param("flag", "Flip left and right", "Training pictures, every other time"),
 }
-"""Fields of all trainings for :class:`More`."""
+"""Fields of retraining and distilling for :class:`More`."""
 SEED: Mapping[str, Param] = {"seed": Param("integer", "Seed", "Decides all that is random", 0)}
 
 
